@@ -1,4 +1,4 @@
-"""Where deposits are kept."""
+"""The block of the legal archive."""
 
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ class LegalArchive(Block):
         return bucket_client(self.region, self.credentials, owner=self.account or load_archive_account())
 
     def counter(self) -> S3Counter:
-        """Return the counter of the installation, which lies in the archive's bucket and is not locked."""
+        """Return the installation's counter, an object without a lock in the archive's bucket."""
         return wiring.counter(self.client(), bucket=self.bucket)
 
     def open(self) -> S3Archive:
@@ -58,7 +58,7 @@ class LegalArchive(Block):
         return wiring.archive(self.client(), self.database.open(), **self._locked)
 
     def open_manifests(self) -> Manifests:
-        """Return what is kept of each mail beside its deposits."""
+        """Return the manifests: one for each mail and tenant, stored beside the deposits."""
         return wiring.manifests(self.client(), **self._locked)
 
     @property

@@ -1,4 +1,4 @@
-"""Where Mailroom's state is."""
+"""The block of Mailroom's database."""
 
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
@@ -26,9 +26,9 @@ class MailroomDatabase(Block):
     url: SecretStr = Field(description="postgresql://user:password@host:port/database.")
 
     def check(self) -> None:
-        """Return if the database answers this user and password, and its schema fits this code."""
+        """Return if the database accepts this user and password and its schema fits this code; raise otherwise."""
         refuse_unfit(self.open())
 
     def open(self) -> Engine:
-        """Return this process's engine for the database; opening twice gives the same."""
+        """Return this process's engine for the database; the same engine each time."""
         return wiring.engine_of(self.url.get_secret_value())

@@ -1,4 +1,4 @@
-"""Everything an inbound e-mail needs on its way."""
+"""The block of inbound mail: the ports that its flows work with."""
 
 import asyncio
 import base64
@@ -92,7 +92,7 @@ class InboundMail(Block):
     api_url: str = Field(default="", description="URL of Mailroom's pages, for links in the report of a run.")
 
     def open(self) -> Inbound:
-        """Return the ports of the inbound way."""
+        """Return the ports of the inbound flows."""
         return wiring.inbound(
             wiring.InboundClients(
                 s3=self.client(),
@@ -122,10 +122,10 @@ class InboundMail(Block):
         return bucket_client(self.storage_region, self.credentials, owner=self.bucket_account or self.account_id)
 
     def refuse_outside(self) -> None:
-        """Return if what this block holds may hold data.
+        """Return if data may be stored in everything that this block names.
 
         Raises:
-            ConfigurationError: something may not; the message names it.
+            ConfigurationError: a name or endpoint is outside the allowed regions; the message names it.
         """
         regions = {
             "sqs": self._queue_region,
@@ -145,7 +145,7 @@ class InboundMail(Block):
 
     @property
     def _prefixes(self) -> tuple[str, ...]:
-        """Where mail may lie in the bucket: under the prefixes of SES's receipt rules, and where other forms may come."""
+        """Prefixes in the bucket under which mail may be stored: those of SES's receipt rules, and the one for other forms."""
         further = load_inbound_prefixes() if self.prefixes is None else self.prefixes
         return self.prefix, *further, *self.client_prefixes, *self.sse_kms_prefixes, *self.plain_prefixes
 
@@ -182,9 +182,9 @@ _opened = BlockCache(_load, _open)
 
 
 async def check_inbound(what: str, name: str = "inbound") -> None:
-    """Return if `what` (one of `Inbound.checks`) would serve the flows now; after a failure the block is opened again.
+    """Run the check `what` (one of `Inbound.checks`); after a failure the next use opens the block again.
 
-    So what an operator mends in the block is found at the next look, and not after seconds.
+    An operator's fix in the block thus counts at the next check, without waiting for the cache.
     """
     try:
         await asyncio.to_thread((await open_inbound(name)).checks[what])
@@ -194,5 +194,5 @@ async def check_inbound(what: str, name: str = "inbound") -> None:
 
 
 async def open_inbound(name: str = "inbound") -> Inbound:
-    """Return the opened block `name`; what was changed in the UI is used within ten seconds."""
+    """Return the opened block `name`; changes made in the UI take effect within ten seconds."""
     return await _opened.open(name)

@@ -1,4 +1,4 @@
-"""Everything that outbound mail needs on its way."""
+"""The block of outbound mail: the ports that its flows work with."""
 
 import asyncio
 from collections.abc import Callable
@@ -62,11 +62,11 @@ class OutboundMail(Block):
 
     @property
     def provider_names(self) -> list[str]:
-        """The blocks of its providers, the first choice first."""
+        """The names of its providers' blocks, in order of preference."""
         return [self.provider, *filter(None, [self.second])]
 
     async def open(self) -> Outbound:
-        """Return the ports of the outbound way."""
+        """Return the ports of the outbound flows."""
         return wiring.outbound(
             self.database.open(),
             [await _provider(name) for name in self.provider_names],
@@ -80,10 +80,10 @@ class OutboundMail(Block):
         )
 
     async def refuse_outside(self) -> None:
-        """Return if what this block and its providers hold may hold data.
+        """Return if data may be stored in everything that this block and its providers name.
 
         Raises:
-            ConfigurationError: something may not, such as a provider in the US; the message names it.
+            ConfigurationError: one is outside the allowed regions, such as a provider in the US; the message names it.
         """
         url = self.database.url.get_secret_value()
         refuse_block_outside("outbound", clients=[self.archive.client()], database_url=url)
@@ -91,7 +91,7 @@ class OutboundMail(Block):
             refuse_block_outside(name, providers=[cast(Provider, await Block.aload(name)).endpoint()])
 
     def restores(self, engine: Engine) -> SqlRestores:
-        """Return what recognises that the database was restored."""
+        """Return the detector of database restores."""
         return Store(engine).restores(self.archive.counter())
 
     def _tracker(self) -> Tracker | None:
@@ -110,7 +110,7 @@ def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
 
 
 class SubmissionPorts(NamedTuple):
-    """What a batch is handed over with."""
+    """The ports that submit a batch."""
 
     outbox: SqlOutbox
     senders: SqlSenders
@@ -118,14 +118,14 @@ class SubmissionPorts(NamedTuple):
 
 
 class OrderPorts(NamedTuple):
-    """What a sweep looks after."""
+    """The ports of the sweep of outbound mail."""
 
     outbox: SqlOutbox
     runs: SqlOrderRuns
 
 
 async def open_submission(name: str = "outbound") -> SubmissionPorts:
-    """Return what batches of the block `name` are handed over with."""
+    """Return the ports that submit batches through the block `name`."""
     block = cast(OutboundMail, await OutboundMail.aload(name))
     engine = block.database.open()
     store = Store(engine)
@@ -133,9 +133,9 @@ async def open_submission(name: str = "outbound") -> SubmissionPorts:
 
 
 async def open_orders(name: str = "outbound") -> OrderPorts:
-    """Return the outbox of the block `name`, and which run carries which of its orders.
+    """Return the outbox of the block `name`, and the record of which run has which order.
 
-    What waits in a restored database is held first: that its runs are another database's says nothing of them.
+    Waiting messages of a restored database are held first: its runs belong to the database before the restore.
     """
     block = cast(OutboundMail, await OutboundMail.aload(name))
     engine = block.database.open()
@@ -150,10 +150,10 @@ async def _provider(name: str) -> MailProvider:
 
 
 async def refuse_providers_outside(name: str = "outbound") -> None:
-    """Return if the block `name` and its providers may hold data, or where one of them is not there yet.
+    """Return if data may be stored in the block `name` and its providers; a block that does not exist yet passes.
 
     Raises:
-        ConfigurationError: something may not; the message names it.
+        ConfigurationError: one is outside the allowed regions; the message names it.
     """
     try:
         await cast(OutboundMail, await OutboundMail.aload(name)).refuse_outside()
@@ -162,7 +162,7 @@ async def refuse_providers_outside(name: str = "outbound") -> None:
 
 
 async def _load(name: str) -> tuple[OutboundMail, list[Block]]:
-    """Return the block and those that it only names: what is changed in a provider's block counts as well."""
+    """Return the block and the provider blocks that it names: changes in those count as well."""
     block = cast(OutboundMail, await OutboundMail.aload(name))
     return block, [await Block.aload(provider) for provider in block.provider_names]
 
@@ -176,7 +176,7 @@ _opened = BlockCache(_load, _open)
 
 
 async def check_outbound(what: str, name: str = "outbound") -> None:
-    """Return if `what` (one of `Outbound.checks`) would serve the flows now; after a failure the block is loaded again."""
+    """Run the check `what` (one of `Outbound.checks`); after a failure the next use loads the block again."""
     try:
         await asyncio.to_thread((await open_outbound(name)).checks[what])
     except Exception:
@@ -185,5 +185,5 @@ async def check_outbound(what: str, name: str = "outbound") -> None:
 
 
 async def open_outbound(name: str = "outbound") -> Outbound:
-    """Return the opened block `name`; what was changed in the UI, in its providers too, is used within ten seconds."""
+    """Return the opened block `name`; changes made in the UI, also to its providers, take effect within ten seconds."""
     return await _opened.open(name)

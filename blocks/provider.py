@@ -1,4 +1,4 @@
-"""What every provider's block can do. A flow loads one by its name and opens it."""
+"""The base class of providers' blocks. A flow loads one by its name and opens it."""
 
 from abc import abstractmethod
 
@@ -18,4 +18,4 @@ class Provider(Block):
 
     @abstractmethod
     def endpoint(self) -> str:
-        """Return where mail goes, as a URL or host name; "" where it stays on this machine."""
+        """Return the provider's URL or host name; "" where mail stays on this machine."""

@@ -1,4 +1,4 @@
-"""A folder that mails are written to, for development."""
+"""The block of a folder that mails are written to, for development."""
 
 from pathlib import Path
 
@@ -27,9 +27,9 @@ class FolderProvider(Provider):
     folder: Path = Field(description="Folder for the files.")
 
     def open(self) -> MailProvider:
-        """Return the folder, made if it is not there."""
+        """Return the folder; it is created if it is missing."""
         return Folder(self.folder)
 
     def endpoint(self) -> str:
-        """Return nothing: a folder is of this machine."""
+        """Return "": a folder is on this machine."""
         return ""

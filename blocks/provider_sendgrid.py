@@ -31,5 +31,5 @@ class SendGridProvider(Provider):
         return sendgrid.SendGrid(key=self.key.get_secret_value(), account=self.account, url=self.url)
 
     def endpoint(self) -> str:
-        """Return the URL of its API, which says whose region it is."""
+        """Return the URL of its API, which names the region."""
         return self.url

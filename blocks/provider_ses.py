@@ -32,7 +32,7 @@ class SesProvider(Provider):
     tenant: str | None = Field(default=None, description="SES tenant whose reputation the mails count towards.")
 
     def open(self) -> MailProvider:
-        """Return SES, with a client that sends everything once."""
+        """Return SES, with a client that never repeats a request."""
         return Ses(
             for_one_try(self.credentials).get_client("sesv2"),
             account_id=self.account_id,
@@ -41,5 +41,5 @@ class SesProvider(Provider):
         )
 
     def endpoint(self) -> str:
-        """Return SES's endpoint, as the credentials' region and settings lead to it."""
+        """Return SES's endpoint for the credentials' region and settings."""
         return str(self.credentials.get_client("sesv2").meta.endpoint_url)

@@ -1,4 +1,4 @@
-"""Any SMTP server that takes mail for others."""
+"""The block of an SMTP relay."""
 
 from pydantic import Field, SecretStr
 
@@ -37,7 +37,7 @@ class SmtpProvider(Provider):
     dkim_key: SecretStr | None = Field(default=None, description="DKIM private key: RSA, in PEM.")
 
     def open(self) -> MailProvider:
-        """Return the server; it is not connected to before the first mail."""
+        """Return the server; the connection is made for the first mail."""
         dkim = None
         if bool(self.dkim_domain) != bool(self.dkim_key):
             raise ConfigurationError("set both dkim_domain and dkim_key, or neither")

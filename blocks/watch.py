@@ -1,4 +1,4 @@
-"""What the watch looks at: the queues' dead letters, and what waits in the tables."""
+"""The block of the watch: dead-letter queues, and what waits in the tables."""
 
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from mailroom.ports.monitoring import Monitoring
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """Everything that the watch looks at; the length of each of `dead_letters`, by the queue's name, is their count."""
+    """The ports of the watch; the size of each of `dead_letters`, by the queue's name, is its count of dead letters."""
 
     watch: Monitoring
     dead_letters: Mapping[str, Sized]
@@ -46,7 +46,7 @@ class MailroomWatch(Block):
     )
 
     def open(self) -> Watching:
-        """Return what is looked at."""
+        """Return the ports of the watch."""
         letters = {name: wiring.dead_letters(self._client(url), url=url) for name, url in self.queues.items()}
         return Watching(wiring.Store(self.database.open()).watch, letters)
 

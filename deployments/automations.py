@@ -1,8 +1,8 @@
-"""The alarms, as automations of the Prefect server: made and mended at every start by `deployments.ensure`.
+"""The alarms, as automations of the Prefect server: created and updated at every start by `deployments.ensure`.
 
-Each reacts to an event: one of Mailroom's own (`flows/support/events.py`), or of Prefect about our runs. What an alarm does
-works without any configuration: it runs `raise-alarm`, which shows what it means and what to do, and some mend what they
-can. Where a notification block named `mailroom-alarms` exists (Slack, mail, webhook: Prefect has many), it is used too.
+Each reacts to an event of Mailroom (`flows/support/events.py`) or of Prefect about our runs. An alarm needs no
+configuration: it runs `raise-alarm`, which shows what it means and what to do; some repair the fault first.
+A notification block named `mailroom-alarms` (Slack, mail, webhook: Prefect has many), where one exists, is used too.
 docs/operations.md says what to do about each.
 """
 
@@ -21,7 +21,7 @@ from flows.support.events import EventName
 
 RAISE_ALARM = "raise-alarm/raise-alarm"
 
-#: The name of a notification block that an operator may make.
+#: The name of a notification block that an operator may create.
 NOTIFICATION = "mailroom-alarms"
 
 _PREFIX = "mailroom: "
@@ -31,9 +31,9 @@ _TAG = "mailroom"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """What is reacted to. `flows` are the flows whose runs it is about; `times` within `within` raise it once.
+    """An event to react to. `flows` are the flows whose runs it concerns; `times` within `within` raise it once.
 
-    `absent` turns it round: it is raised when the event does not come. `mends` is done before anybody is told.
+    `absent` inverts it: the alarm is raised when the event does not come. `mends` runs before any notification.
     """
 
     name: str
@@ -136,9 +136,9 @@ ALARMS = (
 
 
 async def ensure_automations(client: PrefectClient, alarms: Sequence[Alarm] = ALARMS) -> list[str]:
-    """Make or mend every alarm, take those away that are no longer ours, and return the names of what was changed.
+    """Create or update every alarm, delete those no longer listed, and return the names of the changed ones.
 
-    One that an operator switched off stays off.
+    One that an operator disabled stays disabled.
     """
     raising = (await client.read_deployment_by_name(RAISE_ALARM)).id
     notifications = await _notification_blocks(client)
@@ -169,7 +169,7 @@ def automation(alarm: Alarm, raising: UUID, notifications: Sequence[UUID]) -> Au
         threshold=alarm.times,
         within=alarm.within,
     )
-    # Of what did not happen there is no event, and Prefect starts no run with what it cannot fill in.
+    # An absent event has no resource, and Prefect starts no run with a parameter that it cannot fill in.
     resource = "" if alarm.absent else "{{ event.resource.id }}"
     parameters = {"alarm": alarm.name, "about": alarm.about, "resource": resource}
     report: list[ActionTypes] = [
@@ -194,7 +194,7 @@ def _runs_of(flows: Sequence[str]) -> dict[str, str | list[str]]:
 
 
 def _values(one: AutomationCore) -> Any:
-    """Return what makes the automation what it is, but for being switched off. Sets come in any order from each process."""
+    """Return the automation's values but for `enabled`. The order of sets differs between processes."""
     core = AutomationCore.model_validate(one.model_dump(mode="json"))
     values = core.model_dump(mode="json", exclude={"enabled", "owner_resource"})
     trigger = {name: sorted(value) if name in _SETS else value for name, value in values["trigger"].items()}

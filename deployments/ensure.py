@@ -1,4 +1,4 @@
-"""Makes what must exist on the Prefect server: work pool, blocks, deployments, automations. Safe to run at every start and by anyone.
+"""Creates what must exist on the Prefect server: work pool, blocks, deployments, automations. Safe to run at every start.
 
 `python -m deployments.ensure`. The deployments themselves are listed in `prefect.yaml` and registered by Prefect's own
 `prefect deploy --all`, which costs a new interpreter; it is skipped while the file is the one registered last.
@@ -35,10 +35,10 @@ Saved = TypeVar("Saved", bound=Block)
 
 _REGISTERED = "mailroom_deployments"
 
-#: Where Prefect keeps results of runs, above all the exceptions of failed ones; PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names it.
+#: The block in which Prefect stores results, such as exceptions of failed runs (PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK).
 _RESULTS = "mailroom-results"
 
-#: Fields of blocks that no setting has: what an operator wrote there stays.
+#: Fields of blocks that have no setting: an operator's values stay.
 _OPERATORS: dict[type[Block], tuple[str, ...]] = {
     OutboundMail: ("provider", "second", "per_second"),
     InboundMail: (
@@ -55,7 +55,7 @@ _OPERATORS: dict[type[Block], tuple[str, ...]] = {
 
 
 async def ensure(settings: Settings) -> None:
-    """Make or mend everything; what is right already is left alone."""
+    """Create or update everything that differs from the settings."""
     async with get_client() as client:
         await _ensure_pool(client)
         await _ensure_blocks(settings)
@@ -147,10 +147,10 @@ def _queues(settings: Settings) -> dict[str, str]:
 
 
 async def _ensure_block(block: Saved, name: str, *, keep: bool = False) -> Saved:
-    """Save `block` under `name`, unless it is there as it should be; what only an operator sets is kept.
+    """Save `block` under `name` unless the server has it with the same values; fields that only an operator sets are kept.
 
-    Returns the block that the server has: one that is saved within another is a reference then, and what an operator
-    changes in it later counts there too. A copy would not change any more.
+    Returns the server's block, so that saving it within another stores a reference and later changes by an operator
+    count there too; a copy would not follow them.
     """
     known: Any
     try:
@@ -169,7 +169,7 @@ async def _ensure_block(block: Saved, name: str, *, keep: bool = False) -> Saved
 
 
 def _values(block: Block) -> Any:
-    """Return what a person would see of a block: its fields, without what the server adds."""
+    """Return the fields of a block, without those that the server adds."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):

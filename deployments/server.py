@@ -1,8 +1,7 @@
-"""The embedded stack's Prefect server: Prefect's own, which answers no other site's pages. `python -m deployments.server`.
+"""The embedded stack's Prefect server, which refuses requests from other sites' pages. `python -m deployments.server`.
 
-It asks for no password, so any page in a browser on this machine could post to it without reading the answer, and open
-its WebSockets and read those. What `prefect server start` does in the foreground is this without the door, and a greeting
-(`prefect/cli/_server_utils.py`, 3.9.1).
+It has no password, so any page in a browser on this machine could otherwise post to it, and open and read its
+WebSockets. Otherwise this does what `prefect server start` does in the foreground (`prefect/cli/_server_utils.py`, 3.9.1).
 """
 
 import gc
@@ -19,23 +18,23 @@ from mailroom.domain.operations.loopback import is_own
 _REFUSED = "Refused: this Prefect server accepts programs and its own pages only, at 127.0.0.1 or localhost.\n"
 
 
-#: New objects before the youngest are looked through. A run makes some tens of thousands here; with Python's 700, a twelfth of
-#: the server's CPU goes into looking.
+#: New objects before the youngest generation is collected. A run makes tens of thousands here; with Python's 700, a
+#: twelfth of the server's CPU goes into collecting.
 _COLLECT_AFTER = 20_000
 
 
 class OwnPages:
-    """Lets programs and the server's own pages through; requests and WebSockets of any other page get 403."""
+    """ASGI middleware: programs and the server's own pages pass; requests and WebSockets of other pages get 403."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have the server answer, or refuse."""
+        """Pass the request to the server, or refuse it."""
         if scope["type"] == "lifespan" or _is_own(Headers(scope=scope)):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # Closed before it is accepted, uvicorn answers 403. A response in its place would be an ERROR in the log each time.
+            # uvicorn answers 403 to a WebSocket closed before it is accepted. Sending a response instead logs an ERROR each time.
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
         else:
             await PlainTextResponse(_REFUSED, 403)(scope, receive, send)
@@ -46,7 +45,7 @@ def _is_own(headers: Headers) -> bool:
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, where and how Prefect's settings say."""
+    """Serve until SIGTERM or SIGINT, as configured in Prefect's settings."""
     server = get_current_settings().server
     app = OwnPages(create_app(final=True))
     gc.freeze()

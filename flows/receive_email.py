@@ -34,7 +34,7 @@ from tasks.receive_email import (
 from tasks.support.steps import blocking
 
 
-# Prefect would build a pydantic model for each run to check three strings; ObjectRef checks them.
+# Prefect would build a pydantic model for each run to validate three strings; ObjectRef validates them.
 @flow(name="receive-email", persist_result=False, validate_parameters=False)
 async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
     """Fetch, decrypt, archive, parse and file one received e-mail.
@@ -64,14 +64,14 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
 
 
 async def begin(ref: ObjectRef, inbound: Inbound) -> Entry:
-    """Take the e-mail in hand, so that no other worker does; its attempt number is what filing and closing ask for."""
+    """Lease the e-mail, so that no other worker processes it; filing and closing require its attempt number."""
     now = datetime.now(UTC)
     run_id = flow_run.get_id()
     return await blocking(inbound.ledger.begin, ref, now=now, run_id=run_id, claim=lease_at(now))
 
 
 async def receive(mail: Progress, inbound: Inbound) -> RunState:
-    """Take one e-mail as far as it goes, note in the ledger how it ended, and report."""
+    """Process one e-mail, record in the ledger how it ended, and report."""
     try:
         await file_email(mail, inbound)
     except TakenOver:
@@ -94,9 +94,9 @@ async def receive(mail: Progress, inbound: Inbound) -> RunState:
 
 
 async def open_email(mail: Progress, inbound: Inbound) -> bytes:
-    """Return the raw e-mail, with the envelope known as far as it can be; one that cannot be opened leaves its envelope."""
+    """Return the raw e-mail, with its envelope if one is known; of one that cannot be decrypted the envelope is archived."""
     try:
-        # The sealed object is held by nobody else: it can be as large as the mail.
+        # No other reference to the sealed object is held: it can be as large as the mail.
         raw = await decrypt(mail.entry, await fetch(mail.entry, inbound), inbound)
     except Quarantined as stop:
         mail.entry = await envelope_known(mail.entry, None, inbound)
@@ -107,16 +107,16 @@ async def open_email(mail: Progress, inbound: Inbound) -> bytes:
 
 
 async def envelope_known(entry: Entry, raw: bytes | None, inbound: Inbound) -> Entry:
-    """Return the line with its envelope; only one that has none asks the archive."""
+    """Return the ledger line with its envelope; only a line without one asks the archive."""
     return entry if entry.envelope else await recall_envelope(entry, raw, inbound)
 
 
 async def file_email(mail: Progress, inbound: Inbound) -> None:
-    """Take one e-mail along its way, and note in `mail` how far it came."""
+    """Route, archive, parse and file one e-mail, and record in `mail` how far it came."""
     raw = await open_email(mail, inbound)
     mail.routing = await route(mail.entry, raw, inbound)
-    # The raw e-mail first: a fault of the parser may then cost a display, never a document. With it what makes its loss
-    # from the ledger harmless.
+    # The raw e-mail first: a fault of the parser may then cost a display, never a document. The manifest archived with it
+    # makes its loss from the ledger harmless.
     mail.kept = await archive(mail.entry, mail.routing, [raw], inbound, raw=raw)
     if mail.routing.stop:
         raise Quarantined(mail.routing.stop)

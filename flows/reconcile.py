@@ -1,4 +1,4 @@
-"""The reconciliation: every hour, what is left over is settled, and it is proved that nothing is lost."""
+"""The reconciliation: every hour, settles what is left over, and proves that nothing is lost."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,7 @@ from tasks.reconcile import compare, match_parked, note, prove
 from tasks.send_batch import settle
 from tasks.sweep_inbound import announce_all, waiting
 
-#: The key of the archive's bucket after which the next reconciliation goes on comparing.
+#: The key of the archive's bucket after which the next reconciliation continues to compare.
 _COMPARED_TO = "mailroom_archive_compared_to"
 
 
@@ -58,7 +58,7 @@ async def reconcile(hours: int = 26, stuck_after_minutes: int = 60, archive_vers
 
 
 async def compare_archive(report: Report, patience: Patience, most: int, work: Reconciling) -> None:
-    """Add what is wrong in the archive from where the last run stopped, and remember where this one did."""
+    """Add differences in the archive from where the last run stopped, and store where this one did."""
     if work.compare is None:
         return
     found, until = await compare(work.compare, patience, str(await Variable.aget(_COMPARED_TO, default="")), most)
@@ -67,7 +67,7 @@ async def compare_archive(report: Report, patience: Patience, most: int, work: R
 
 
 async def announce_unknown(report: Report, work: Reconciling) -> int:
-    """Announce objects that no line of the ledger knows, as the sweep does; not while many messages wait."""
+    """Queue objects without a ledger line, as the sweep does; not while many messages wait."""
     inbound = work.inbound
     unknown = [one.subject for one in report.violations if one.kind in (UNKNOWN_OBJECT, FORGOTTEN)]
     keys = [key for key in unknown if can_be_announced(key)]
@@ -78,7 +78,7 @@ async def announce_unknown(report: Report, work: Reconciling) -> int:
 
 
 async def conclude(report: Report, begun: datetime, work: Reconciling) -> Reconciliation:
-    """Keep what was found for the metrics, and tell of differences."""
+    """Store the result for the metrics, and emit an event for differences."""
     proof = Reconciliation(
         begun_at=begun,
         ended_at=datetime.now(UTC),
@@ -92,7 +92,7 @@ async def conclude(report: Report, begun: datetime, work: Reconciling) -> Reconc
 
 
 def sentence(proof: Reconciliation) -> str:
-    """Return what a proof came to, as the message of the run's last state."""
+    """Return the result of a proof as the message of the run's last state."""
     wrong = sum(proof.differences.values())
     if wrong:
         return ", ".join(f"{count} {side}" for side, count in proof.differences.items()) + " differences"

@@ -23,7 +23,7 @@ from tasks.send_batch import dispatch, plan, settle
 from tasks.support.steps import blocking
 
 
-# Prefect would build a pydantic model for each run to check two strings; the outbox knows its batches.
+# Prefect would build a pydantic model for each run to validate two strings; the outbox knows its batches.
 @flow(name="send-batch", persist_result=False, validate_parameters=False)
 async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     """Send what is due of one batch.
@@ -51,9 +51,9 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
 
 
 async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> Broken | None:
-    """Hand over until nothing is due, or the rest was put off; return the breaker that stopped it before, if one did.
+    """Send until nothing is due, or the rest is deferred; return the breaker that stopped it, if one did.
 
-    `work` is told how far it came.
+    `work` receives the progress.
     """
     sender = Sender(batch.id, batch.lane, outbound, run_id=flow_run.get_id())
     planned = await plan(batch.id, outbound)
@@ -71,10 +71,10 @@ async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> Broke
 
 
 async def wait_closed(broken: Broken, outbound: Outbound) -> None:
-    """Suspend this run until somebody closes the breaker; it then begins anew and goes on with what is due.
+    """Suspend this run until the breaker is closed; it then starts again and sends what is due.
 
-    A run is suspended once for each breaker. One that a person resumed while it was still open comes through here, and
-    that is this person's decision to close it: the others that wait for it are resumed too.
+    A run is suspended once for each breaker. A person who resumes a run while the breaker is open decides to close it:
+    the other runs that wait for it are resumed too.
     """
     run_id = str(flow_run.get_id())
     emit_breaker_opened(broken)
@@ -87,13 +87,13 @@ async def wait_closed(broken: Broken, outbound: Outbound) -> None:
 
 
 async def resume(run_id: str) -> None:
-    """Resume a run that waits; one that somebody resumed or cancelled before is left alone."""
+    """Resume a suspended run; one that was already resumed or cancelled is left alone."""
     with suppress(FlowPauseTimeout, NotPausedError, ObjectNotFound, RuntimeError):
         await aresume_flow_run(UUID(run_id))
 
 
 def emit_breaker_opened(broken: Broken) -> None:
-    """Tell that a breaker opened, as one event however many batches it stops."""
+    """Emit that a breaker opened, as one event however many batches it stops."""
     subject = f"batch.{broken.batch_id}" if broken.batch_id else f"tenant.{broken.tenant}"
     tally = broken.tally
     counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
@@ -102,7 +102,7 @@ def emit_breaker_opened(broken: Broken) -> None:
 
 
 def _soon(planned: Planned) -> bool:
-    """Say whether what waits is worth waiting for: it was to be tried again, or the run came a moment early."""
+    """Return whether the next message is due soon enough to wait: a retry, or the run started slightly early."""
     return planned.next_at is not None and planned.next_at - datetime.now(UTC) <= 2 * PATIENCE
 
 

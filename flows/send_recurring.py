@@ -1,4 +1,4 @@
-"""A recurring send, as an example: a schedule hands over the batch that a file asks for, once for each of its times."""
+"""An example of a recurring send: a schedule submits the batch in a file, once for each scheduled time."""
 
 import hashlib
 from asyncio import to_thread
@@ -73,6 +73,6 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
 
 
 def _may_be_forgotten(way_in: SubmissionPorts, tenant: str, key: SubmissionKey, *, due_at: datetime) -> bool:
-    """Say whether a batch with this key may have been submitted to the database that was there before a restore."""
+    """Return whether a batch with this key may have been submitted before a restore of the database."""
     restored_at = way_in.outbox.restored_at()
     return restored_at is not None and due_at < restored_at and way_in.outbox.answered(tenant, key) is None

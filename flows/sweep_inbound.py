@@ -1,4 +1,4 @@
-"""The sweep of inbound mail: every few minutes, e-mails that the queue forgot are announced anew."""
+"""The sweep of inbound mail: every few minutes, e-mails that the queue lost are queued again."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,9 +14,9 @@ from mailroom.inbound.sweeping import BACKLOG, Found
 from mailroom.ports.inbound import Inbound
 from tasks.sweep_inbound import announce_all, find_lost, find_recalled, find_silent, waiting
 
-#: The key of the inbound bucket after which the next sweep goes on looking.
+#: The key of the inbound bucket after which the next sweep continues.
 _SWEPT_TO = "mailroom_swept_to"
-#: How far lines of a restored database were compared with the archive.
+#: Progress of comparing a restored database's lines with the archive.
 _RECALLED_TO = "mailroom_recalled_to"
 _SHOWN = 50
 
@@ -46,14 +46,14 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
 
 
 async def continue_comparison(before: datetime, inbound: Inbound) -> Found:
-    """Look through the bucket from where the last sweep stopped, and remember where this one did."""
+    """Compare the bucket with the ledger from where the last sweep stopped, and store where this one did."""
     found = await find_lost(str(await Variable.aget(_SWEPT_TO, default="")), before, inbound)
     await Variable.aset(_SWEPT_TO, found.until, overwrite=True)
     return found
 
 
 async def recall(inbound: Inbound) -> list[ObjectRef]:
-    """Announce closed lines of a restored database of which the archive knows more, and remember how far it was compared."""
+    """Queue closed lines of a restored database that the archive knows more about, and store how far it was compared."""
     after = str(await Variable.aget(_RECALLED_TO, default=""))
     found = await find_recalled(after, inbound)
     if found.lost:
@@ -64,7 +64,7 @@ async def recall(inbound: Inbound) -> list[ObjectRef]:
 
 
 async def report(silent: list[ObjectRef], lost: list[ObjectRef]) -> None:
-    """Attach which e-mails were announced, by their ids."""
+    """Attach the ids of the e-mails that were queued again."""
     lines = [f"- stopped `{ref.message_id}`" for ref in silent] + [f"- unknown `{ref.message_id}`" for ref in lost]
     shown = lines[:_SHOWN] + ([f"- and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])
     await acreate_markdown_artifact("\n".join(shown), description="E-mails queued again")

@@ -1,4 +1,4 @@
-"""The sweep of outbound mail: every few minutes, batches that the queue forgot are ordered anew."""
+"""The sweep of outbound mail: every few minutes, batches that the queue lost are queued again."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -37,7 +37,7 @@ async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
 
 
 async def report_orders(obeyed: AppliedOutcomes, ordered: list[str]) -> None:
-    """Attach what was decided of which batch, by their ids."""
+    """Attach the decision for each batch, by id."""
     lines = [f"- cancelled in Prefect `{batch_id}`" for batch_id in obeyed.cancelled]
     lines += [f"- held, its run was deleted `{batch_id}`" for batch_id in obeyed.held]
     lines += [f"- batch `{batch_id}`" for batch_id in ordered]

@@ -1,4 +1,4 @@
-"""The watch: every five minutes it looks for what should not be, and tells it as events."""
+"""The watch: every five minutes it checks for faults, and emits them as events."""
 
 import json
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ from mailroom.domain.times import bounded
 from mailroom.operations.monitoring import due_findings
 from tasks.watch import count_dead, count_held, leased_runs, oldest, stepped_over
 
-#: What was told and when; while it lasts, it is told again each hour.
+#: The emitted findings with their times; one that lasts is emitted again each hour.
 _EMITTED = "mailroom_told"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that should not be. `subject` is what the event is about; `run_id` the run that it concerns."""
+    """One fault. `subject` is what the event is about; `run_id` the run that it concerns."""
 
     fact: EventName
     subject: str
@@ -61,7 +61,7 @@ async def dead_letters(watching: Watching) -> list[Finding]:
 
 
 async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Finding]:
-    """Return the sides where something has waited for too long."""
+    """Return the sides (inbound, outbound) whose oldest entry has waited for longer than `limit`."""
     since = await oldest(watching.watch, now)
     ages = {side: now - at for side, at in since.items() if now - at > limit}
     return [
@@ -71,7 +71,7 @@ async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Find
 
 
 async def skipped(watching: Watching) -> list[Finding]:
-    """Return the loops that step over rows which they cannot use; the first rows are named, by what they are and their ids."""
+    """Return the loops that skip rows which they cannot use; the first rows are named by kind and id."""
     return [
         Finding(
             EventName.ROW_SKIPPED,
@@ -83,7 +83,7 @@ async def skipped(watching: Watching) -> list[Finding]:
 
 
 async def held(watching: Watching) -> list[Finding]:
-    """Return the reasons for which batches are held: nothing of them is sent until a person decides."""
+    """Return the reasons for which batches are held; a held batch is not sent until a person decides."""
     counts = await count_held(watching.watch)
     return [
         Finding(EventName.BATCHES_HELD, f"held.{reason}", {"batches": count.batches, "messages": count.messages})
@@ -92,14 +92,14 @@ async def held(watching: Watching) -> list[Finding]:
 
 
 async def zombies(watching: Watching, now: datetime, limit: timedelta, longer: timedelta) -> list[Finding]:
-    """Return runs that are Running and that nobody works on: neither their e-mail nor their steps give a sign of life."""
+    """Return runs that are Running without a worker: neither their e-mail nor their steps show a heartbeat."""
     silent = await find_silent_runs(now, limit, longer, but=str(flow_run.get_id()))
     alive = await leased_runs(watching.watch, silent, now - limit) if silent else set()
     return [Finding(EventName.ZOMBIE, f"run.{run}", run_id=run) for run in silent if run not in alive]
 
 
 async def emit_due(findings: Mapping[str, Finding], now: datetime) -> int:
-    """Tell what is new or was told an hour ago, and return how many that is."""
+    """Emit the findings that are new or were last emitted an hour ago, and return their number."""
     before = _emitted_before(str(await Variable.aget(_EMITTED, default="{}")))
     due, after = due_findings(findings.keys(), before, now=now)
     for name in sorted(due):
@@ -112,7 +112,7 @@ async def emit_due(findings: Mapping[str, Finding], now: datetime) -> int:
 
 
 def _emitted_before(noted: str) -> dict[str, datetime]:
-    """Return what was told and when; a variable that somebody wrote into is as good as none, and all is told again."""
+    """Return the emitted findings with their times; an unreadable variable counts as empty, and all are emitted again."""
     try:
         return {name: bounded(datetime.fromisoformat(at)) for name, at in json.loads(noted).items()}
     except (ValueError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""The steps of an inbound e-mail, in their order. Each may be killed anywhere and run again."""
+"""The steps of an inbound e-mail, in order. Each may be killed at any point and run again."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,13 +21,13 @@ from tasks.support.steps import blocking, step
 
 @step("fetch")
 async def fetch(entry: Entry, inbound: Inbound) -> StoredObject:
-    """Read the raw object as SES stored it, if it lies where received mail may; nothing else is asked for."""
+    """Read the raw object as SES stored it, if its key is where received mail may be; no other object is read."""
     return await blocking(fetch_within, entry, mails=inbound.mails, scope=inbound.scope)
 
 
 @step("decrypt")
 async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes:
-    """Open the envelope, once it is known to be this message's own."""
+    """Decrypt the object, after checking that it belongs to this message."""
     binding = Binding(inbound.account_id, entry.ref.message_id, inbound.rules, key=entry.ref.key)
     ours = sealed.sse_kms_key is not None and sealed.sse_kms_key == inbound.kms_key_arn
     body, metadata = sealed.body, sealed.metadata
@@ -38,7 +38,7 @@ async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes
 
 @step("recall envelope")
 async def recall_envelope(entry: Entry, raw: bytes | None, inbound: Inbound) -> Entry:
-    """Find the envelope of a mail whose notification is not known in the archive's manifests, and have the ledger know it."""
+    """Find the envelope of a mail without a notification in the archive's manifests, and record it in the ledger."""
 
     def recalled() -> Entry:
         sha256 = mail_manifests.digest_of(raw) if raw is not None else None
@@ -50,7 +50,7 @@ async def recall_envelope(entry: Entry, raw: bytes | None, inbound: Inbound) -> 
 
 @step("reopen")
 async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
-    """Open a filed line again where the archive remembers an envelope that the ledger does not."""
+    """Open a filed line again where the archive has an envelope that the ledger lacks."""
     return await blocking(
         mail_manifests.reopen_filed, entry, manifests=inbound.manifests, ledger=inbound.ledger, now=_now()
     )
@@ -58,7 +58,7 @@ async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
 
 @step("keep envelope")
 async def keep_envelope(entry: Entry, reason: str, inbound: Inbound) -> None:
-    """Keep the envelope of a mail that cannot be opened; its message will be acknowledged."""
+    """Archive the envelope of a mail that cannot be decrypted; its message will be acknowledged."""
     is_first = entry.attempts == 1
     await blocking(mail_manifests.keep_unopened, entry, reason, manifests=inbound.manifests, is_first=is_first)
 
@@ -74,9 +74,9 @@ async def route(entry: Entry, raw: bytes, inbound: Inbound) -> RoutingDecision:
 async def archive(
     entry: Entry, routing: RoutingDecision, contents: Sequence[bytes], inbound: Inbound, *, raw: bytes | None = None
 ) -> DepositReceipts:
-    """Deposit each content for each tenant; the same content again gives the same receipt.
+    """Deposit each content for each tenant; the same content again gives the same deposit receipt.
 
-    With `raw`, the e-mail itself, each tenant's manifest of it is kept too.
+    With `raw`, the e-mail itself, each tenant's manifest of it is stored too.
     """
 
     def deposited() -> DepositReceipts:
@@ -98,19 +98,19 @@ async def archive(
 
 @step("parse")
 async def parse(raw: bytes, inbound: Inbound) -> ParsedEmail:
-    """Read the e-mail, within the limits. A mail that breaks the parser all the same is quarantined, and only that one."""
+    """Parse the e-mail within the limits. A mail that breaks the parser is quarantined; others are not affected."""
     return await blocking(inbound.parser.parse, raw)
 
 
 @step("create inbox item")
 async def create_inbox_item(entry: Entry, items: Sequence[Item], inbound: Inbound) -> list[str]:
-    """File one item for each recipient, all or none; items that are there already stay."""
+    """File one item for each recipient, all or none; existing items stay."""
     return await blocking(inbound.inbox.file, entry.id, items, now=_now(), attempt=entry.attempts)
 
 
 @step("recall")
 async def recall_filed(entry: Entry, failed: Sequence[str], inbound: Inbound) -> list[FiledMail]:
-    """Have a filed mail before processors again, as they had it, where they failed."""
+    """Return the filed mail for each failed processor, as it was the first time."""
 
     def recalled() -> list[FiledMail]:
         ledger, archive, parser = inbound.ledger, inbound.archive, inbound.parser
@@ -120,7 +120,7 @@ async def recall_filed(entry: Entry, failed: Sequence[str], inbound: Inbound) ->
 
 
 def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[Any, Any, Mapping[str, Any]]]:
-    """Return the task that does one step of a processor; the facts that it returns are noted."""
+    """Return the task for one step of a processor; the facts that it returns are recorded."""
 
     @step(name)
     async def process(mail: FiledMail, action: Action, inbound: Inbound) -> Mapping[str, Any]:
@@ -131,7 +131,7 @@ def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[An
 
 @step("acknowledge")
 async def acknowledge(entry: Entry, inbound: Inbound) -> State:
-    """Close the ledger's line. From here on the queue's message may go; the listener deletes it when the run has ended."""
+    """Close the ledger's line. From here on the queue's message may be deleted; the listener does so after the run."""
     return await blocking(inbound.ledger.close, entry.id, State.FILED, now=_now(), attempt=entry.attempts)
 
 

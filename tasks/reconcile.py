@@ -1,4 +1,4 @@
-"""The steps of a reconciliation. Each may be killed anywhere and run again."""
+"""The steps of a reconciliation. Each may be killed at any point and run again."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,19 +9,19 @@ from mailroom.ports.events import Events
 from mailroom.ports.reconciliations import Reconciliation, Reconciliations
 from tasks.support.steps import blocking, step
 
-#: Parked events looked at in one transaction, and how many of those in one run; the rest is for the next hour's.
+#: Parked events in one transaction, and transactions in one run; the rest is left to the next hour's run.
 _PAGE, _PAGES = 500, 40
 
 
 @step("match parked events")
 async def match_parked(events: Events) -> int:
-    """Return how many parked events found their message now."""
+    """Match parked events to their messages, and return how many matched."""
     return await blocking(_match_all, events)
 
 
 @step("prove conservation")
 async def prove(check: Callable[[Patience], Report], patience: Patience) -> Report:
-    """Return what is where, and what is nowhere."""
+    """Return the report of where each mail is, and which are lost."""
     return await blocking(check, patience)
 
 
@@ -29,13 +29,13 @@ async def prove(check: Callable[[Patience], Report], patience: Patience) -> Repo
 async def compare(
     look: Callable[[Patience, str, int], tuple[Report, str]], patience: Patience, after: str, most: int
 ) -> tuple[Report, str]:
-    """Return what is wrong in a part of the archive, and where the next run goes on."""
+    """Return the differences in a part of the archive, and the key to continue from."""
     return await blocking(look, patience, after, most)
 
 
 @step("note")
 async def note(proof: Reconciliation, reconciliations: Reconciliations) -> None:
-    """Keep the result for the metrics."""
+    """Store the result for the metrics."""
     await blocking(reconciliations.note, proof)
 
 

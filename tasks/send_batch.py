@@ -1,4 +1,4 @@
-"""The steps of a batch on its way out. Each may be killed anywhere and run again."""
+"""The steps of sending a batch. Each may be killed at any point and run again."""
 
 from asyncio import CancelledError
 from datetime import UTC, datetime
@@ -11,22 +11,22 @@ from tasks.support.steps import blocking, step
 
 @step("settle")
 async def settle(outbound: Outbound) -> tuple[int, int]:
-    """Find out about messages, of any batch, whose outcome is unknown; return how many became so, and how many were settled."""
+    """Settle unknown outcomes, of any batch; return how many messages became unknown, and how many were settled."""
     return await blocking(settle_unknown, outbound, now=datetime.now(UTC))
 
 
 @step("plan")
 async def plan(batch_id: str, outbound: Outbound) -> Planned:
-    """Withhold what is expired or suppressed, and count what is left."""
+    """Withhold expired and suppressed messages, and count the rest."""
     return await blocking(outbound.dispatch.plan, batch_id, now=datetime.now(UTC))
 
 
 @step("dispatch")
 async def dispatch(sender: Sender, due: int) -> DispatchResult:
-    """Hand over for some seconds. Tried again, it goes on: what was handed over is not due any more."""
+    """Send for some seconds. A retry continues: messages already sent are not due any more."""
     try:
         return await blocking(sender.send_some, due)
     except CancelledError:
-        # The thread goes on without us: what it has in hand is settled, and nothing more is taken.
+        # The thread goes on after the cancel: its sends under way are recorded, and no new message is leased.
         sender.stop()
         raise

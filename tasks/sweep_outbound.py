@@ -11,7 +11,7 @@ from tasks.support.steps import blocking, step
 
 @step("find overdue")
 async def find_overdue(before: datetime, runs: OrderRuns) -> list[OrderRun]:
-    """Return the batches that are overdue and that nobody works on, each with the run that carries it."""
+    """Return the overdue batches without an active run, each with its run."""
     return await blocking(runs.overdue, before=before, limit=MOST)
 
 
@@ -19,11 +19,11 @@ async def find_overdue(before: datetime, runs: OrderRuns) -> list[OrderRun]:
 async def apply_run_outcomes(
     carried: Sequence[OrderRun], fates: Mapping[str, RunOutcome], outbox: Outbox
 ) -> AppliedOutcomes:
-    """Cancel the batches whose run a person cancelled, and hold those whose run is gone."""
+    """Cancel the batches whose run a person cancelled, and hold those whose run was deleted."""
     return await blocking(apply_outcomes, carried, fates, outbox=outbox, now=datetime.now(UTC))
 
 
 @step("remind")
 async def remind(before: datetime, batch_ids: Sequence[str], outbox: Outbox) -> list[str]:
-    """Order these overdue batches again and return their ids; one that is under way after all is sent by two runs, each mail once."""
+    """Order these overdue batches again and return their ids; one still under way gets two runs, and each mail is sent once."""
     return await blocking(outbox.remind, before=before, limit=MOST, now=datetime.now(UTC), only=batch_ids)

@@ -1,4 +1,4 @@
-"""The looks of the watch."""
+"""The checks of the watch."""
 
 from collections.abc import Mapping, Sequence, Sized
 from datetime import datetime
@@ -10,14 +10,14 @@ from tasks.support.steps import blocking, step
 
 @step("count dead letters")
 async def count_dead(queues: Mapping[str, Sized]) -> dict[str, int]:
-    """Return how many dead letters wait, by queue; those that have none are left out."""
+    """Return the number of dead letters by queue, without queues that have none."""
     counts = {name: await blocking(len, letters) for name, letters in queues.items()}
     return {name: count for name, count in counts.items() if count}
 
 
 @step("find the oldest")
 async def oldest(watch: Monitoring, now: datetime) -> Mapping[str, datetime]:
-    """Return since when the oldest waits, by side."""
+    """Return the time since which the oldest entry waits, by side."""
     return await blocking(watch.waiting_since, now=now)
 
 
@@ -29,11 +29,11 @@ async def count_held(watch: Monitoring) -> Mapping[HoldReason, HeldCount]:
 
 @step("ask the ledger")
 async def leased_runs(watch: Monitoring, runs: Mapping[str, str], since: datetime) -> set[str]:
-    """Return those of these runs whose e-mail has had a sign of life since then."""
+    """Return those of these runs whose e-mail has had a heartbeat since `since`."""
     return await blocking(watch.leased, runs, since=since)
 
 
 @step("find rows stepped over")
 async def stepped_over(watch: Monitoring) -> Sequence[Skipped]:
-    """Return what loops step over at present."""
+    """Return the rows that loops skip at present."""
     return await blocking(watch.skipped)

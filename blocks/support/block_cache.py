@@ -1,4 +1,4 @@
-"""Opened blocks that a warm worker keeps, and how soon it uses what an operator changed in the UI."""
+"""Cache of opened blocks in a warm worker; an operator's change in the UI takes effect after `FRESH_S`."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import httpx
 
-#: What an operator changes in the UI is used after this many seconds. To look costs the server a request or three.
+#: Seconds until an operator's change in the UI takes effect. Each check costs the server one to three requests.
 FRESH_S = 10.0
 
 Loaded = TypeVar("Loaded")
@@ -23,9 +23,9 @@ class _Known(Generic[Loaded, Opened]):
 
 
 class BlockCache(Generic[Loaded, Opened]):
-    """Blocks by name: each is loaded again when it was not for `FRESH_S`, and opened again when it was changed meanwhile.
+    """Blocks by name: each is loaded again after `FRESH_S`, and opened again if it changed.
 
-    `load` returns all of it that an operator can change, also what it names only; `opening` opens that.
+    `load` returns everything that an operator can change, also blocks that it only names; `opening` opens that.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class BlockCache(Generic[Loaded, Opened]):
         self._known: dict[str, _Known[Loaded, Opened]] = {}
 
     async def open(self, name: str) -> Opened:
-        """Return the opened block `name`; while the Prefect server does not answer, as it was.
+        """Return the opened block `name`; while the Prefect server does not answer, the cached one.
 
         Raises:
-            ConfigurationError: it leads outside, as it is now.
+            ConfigurationError: it names something outside the allowed regions.
             ValueError: there is no such block.
         """
         known = self._known.get(name)
@@ -46,7 +46,7 @@ class BlockCache(Generic[Loaded, Opened]):
             return await self._open(name, await self._load(name))
         if time.monotonic() - known.looked_at < FRESH_S:
             return known.opened
-        # Runs beside this one go on with what is known meanwhile.
+        # Concurrent runs use the cached block meanwhile.
         known.looked_at = time.monotonic()
         try:
             loaded = await self._load(name)
@@ -58,16 +58,16 @@ class BlockCache(Generic[Loaded, Opened]):
             raise
 
     def suspect(self, name: str) -> None:
-        """Have the block looked at again at its next use."""
+        """Load the block again at its next use."""
         if known := self._known.get(name):
             known.looked_at = -inf
 
     def forget(self, name: str) -> None:
-        """Have the block opened again at its next use."""
+        """Open the block again at its next use."""
         self._known.pop(name, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all blocks."""
         self._known.clear()
 
     async def _open(self, name: str, loaded: Loaded) -> Opened:

@@ -1,4 +1,4 @@
-"""What proving and watching need: the inbound ports, and the check that shares no code with them."""
+"""What reconciliation works with: the inbound ports, and the check that shares no code with them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from mailroom.wiring import Store
 
 @dataclass(frozen=True, slots=True)
 class Reconciling:
-    """Everything that a reconciliation works with; `prove` is the independent check, `compare` the archive's part of it.
+    """The ports of a reconciliation; `prove` is the independent check, `compare` the archive's part of it.
 
-    `compare` takes the key of the archive after which to begin and how many versions to look at, and says where to go on.
+    `compare` takes the archive key to start after and how many versions to compare, and returns the key to continue from.
     """
 
     inbound: Inbound
@@ -35,7 +35,7 @@ class Reconciling:
 
 
 async def open_reconciling(name: str = "inbound") -> Reconciling:
-    """Return what the block `name` of inbound mail leads to."""
+    """Return the ports of a reconciliation for the block `name` of inbound mail."""
     block = cast(InboundMail, await InboundMail.aload(name))
     store, s3 = Store(block.database.open()), block.client()
     archive_s3 = block.archive.client()
@@ -52,7 +52,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
 
 
 def prove(places: Places, s3: Any, archive_s3: Any, patience: Patience) -> Report:
-    """Return what the check finds in these places."""
+    """Return the report of the check for these places."""
     report = Report(tell=lambda _: None, progress=lambda _: None)
     conserve(places, s3=s3, archive_s3=archive_s3, report=report, patience=patience)
     return report
@@ -61,9 +61,9 @@ def prove(places: Places, s3: Any, archive_s3: Any, patience: Patience) -> Repor
 def compare(
     places: Places, s3: Any, findings: ArchiveFindings, patience: Patience, after: str, most: int
 ) -> tuple[Report, str]:
-    """Return what the archive's listing and its receipts differ in, and where to go on; what was found is kept.
+    """Return how the archive's listing differs from its receipts, and the key to continue from; findings are stored.
 
-    What was found before is looked at again each time, so that a difference lasts until it is settled or acknowledged.
+    Earlier findings are checked again each time, so a difference lasts until it is resolved or acknowledged.
     """
     report = Report(tell=lambda _: None, progress=lambda _: None)
     again, now = findings.open_keys(), datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What blocks hold, checked where they are opened: names and endpoints only, so that it costs no call."""
+"""Checks the regions of a block when it is opened: from names and endpoints only, without a network call."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,12 +15,12 @@ def refuse_block_outside(
     providers: Iterable[str] = (),
     database_url: str = "",
 ) -> None:
-    """Return if all that the block leads to may hold data; an empty name or endpoint leads nowhere.
+    """Return if data may be stored in everything that the block names; empty names and endpoints pass.
 
     `clients` are boto3 clients, `named` URLs of queues and ARNs, `providers` URLs or host names.
 
     Raises:
-        ConfigurationError: something may not, or does not say where it is; the message names it.
+        ConfigurationError: one is outside the allowed regions, or does not name its region; the message names it.
     """
     allowed, of = allowed_regions(), f"of block {block},"
     found: list[Resource] = []

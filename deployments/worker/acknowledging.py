@@ -7,24 +7,24 @@ from mailroom.ports.queue import Queue
 
 logger = logging.getLogger("mailroom.listener")
 
-#: Ends that come within this time are deleted together.
+#: Messages finished within this time are deleted in one call.
 _GATHER_S = 0.05
 _BATCH = 10
 
 
 class Acknowledger:
-    """Collects receipts for a moment and deletes them together; a message that fails to go is received again and acknowledged then."""
+    """Collects receipt handles briefly and deletes them in one call; a message that was not deleted is received again."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
 
     def delete(self, receipt: str) -> None:
-        """Have this message deleted soon."""
+        """Delete this message soon, by its receipt handle."""
         self._waiting.put_nowait(receipt)
 
     async def run(self) -> None:
-        """Delete until `stop`, then what is still waiting."""
+        """Delete messages until `stop`, then those still waiting."""
         while (first := await self._waiting.get()) is not None:
             if self._waiting.qsize() < _BATCH - 1:
                 await asyncio.sleep(_GATHER_S)
@@ -38,7 +38,7 @@ class Acknowledger:
             await self._delete(receipts)
 
     async def stop(self) -> None:
-        """End `run` after what is waiting now."""
+        """End `run` once the waiting messages are deleted."""
         self._waiting.put_nowait(None)
 
     async def _delete(self, receipts: list[str]) -> None:

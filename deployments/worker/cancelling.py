@@ -1,6 +1,6 @@
-"""Ends runs that a person cancels in Prefect while they are under way: Prefect leaves them Cancelling until a worker does.
+"""Ends running flow runs that a person cancels in Prefect, which leaves them Cancelling until a worker ends them.
 
-Polled, one question for all runs of the pool: their events may be missed, and a worker that was killed cancels nothing.
+Polled, one request for all runs of the pool: events may be missed, and a worker that was killed cancels nothing.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from tasks.support.run_outcomes import is_by_a_person
 logger = logging.getLogger("mailroom.worker")
 
 _EVERY_S = 3.0
-#: What is in a provider's hands is settled meanwhile, and nothing more is taken.
+#: Time for sends under way to end; no new message is taken meanwhile.
 _PATIENCE_S = 8.0
-#: The worker that runs it ends it well before; a run that is Cancelling for longer has no worker.
+#: A living worker ends its run well before this; a run that is Cancelling for longer has no worker.
 _ABANDONED = timedelta(seconds=30)
 _MOST = 50
 
 
 class Cancelling:
-    """Looks for runs that are being cancelled, and ends those that this worker has, or that no worker has."""
+    """Ends Cancelling runs that this worker has, or that no worker has."""
 
     def __init__(
         self, client: PrefectClient, lanes: Lanes, decisions: Decisions, *, pool: str, every_s: float = _EVERY_S
@@ -38,16 +38,16 @@ class Cancelling:
         self._seen: set[UUID] = set()
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
+        """Poll until cancelled."""
         try:
             await every(self._every_s, self.look, failed=_not_found)
         finally:
             await asyncio.gather(*self._ending.values(), return_exceptions=True)
 
     async def look(self) -> None:
-        """Begin to end what is being cancelled."""
+        """Begin to end Cancelling runs."""
         mine = self._lanes.under_way()
-        # Only runs that were there at the last look are asked about: a mail is filed sooner, and costs no request.
+        # Only runs known at the last poll are checked: a mail is filed sooner, and costs no request.
         long = [run_id for run_id in mine if run_id in self._seen and run_id not in self._ending]
         self._seen = set(mine)
         pages = [long[start : start + _MOST] for start in range(0, len(long), _MOST)]
@@ -65,7 +65,7 @@ class Cancelling:
         """Write the cancel to the ledger, then end the run in Prefect."""
         try:
             if "batch_id" in run.parameters:
-                # First: from then on nothing more of the batch can be taken, and the run ends by itself.
+                # First the ledger: no further message of the batch can be leased then, and the run ends by itself.
                 said = await self._decisions.note_cancelled(run)
                 await self._lanes.cancel(run.id, patience_s=_PATIENCE_S)
             else:
@@ -79,7 +79,7 @@ class Cancelling:
             del self._ending[run.id]
 
     async def _note_gone(self, gone: list[FlowRun]) -> None:
-        """Hold what waits of the batches of these runs: they then end by themselves."""
+        """Hold the waiting messages of these runs' batches; the runs then end by themselves."""
         for run in gone:
             if isinstance(batch_id := run.parameters.get("batch_id"), str):
                 await self._decisions.gone(batch_id, str(run.id))
@@ -95,5 +95,5 @@ class Cancelling:
 
 
 def _not_found(error: Exception) -> None:
-    """Log that a look failed: an outage of the server, over by the next one."""
+    """Log that a poll failed: an outage of the server; the next poll tries again."""
     logger.debug("runs that are being cancelled cannot be found: %s", type(error).__name__)

@@ -1,7 +1,7 @@
-"""What an operator did to runs in Prefect, written to the ledger first and then ended in Prefect.
+"""An operator's decisions about runs in Prefect: recorded in the ledger first, then completed in Prefect.
 
-*Cancel* of a run of `send-batch` cancels its batch, and of `receive-email` closes its e-mail as `failed: Cancelled`. A run
-that is gone decides nothing: its batch is held until a person resumes or cancels it.
+*Cancel* of a `send-batch` run cancels its batch; of a `receive-email` run it closes the e-mail as `failed: Cancelled`.
+A deleted run is no decision: its batch is held until a person resumes or cancels it.
 """
 
 import asyncio
@@ -23,54 +23,54 @@ from tasks.support.run_outcomes import is_by_a_person, outcomes_of
 
 logger = logging.getLogger("mailroom.worker")
 
-#: Batches looked at in one pass; the next pass goes on from there.
+#: Batches checked in one pass; the next pass continues from there.
 _AT_ONCE = 200
 
 _HELD = "batch %s is held: its run %s was deleted from Prefect; send it with `mailroom batch resume %s`, or cancel it"
 
 
 class Decisions:
-    """Writes an operator's decisions to the ledger."""
+    """Records an operator's decisions in the ledger."""
 
     def __init__(self, client: PrefectClient, *, outbox: Outbox, runs: OrderRuns, ledger: Ledger) -> None:
         self._client, self._outbox, self._runs, self._ledger = client, outbox, runs, ledger
         self._looked_to = 0
 
-    async def run_of(self, word: BatchOrder) -> str | None:
-        """Return the run that carries this order, None where none was made of it."""
-        return await asyncio.to_thread(self._runs.run_of, word.batch_id, word.due_at)
+    async def run_of(self, order: BatchOrder) -> str | None:
+        """Return the run of this order, None where none was created."""
+        return await asyncio.to_thread(self._runs.run_of, order.batch_id, order.due_at)
 
-    async def ordered_since(self, word: BatchOrder, run: FlowRun) -> datetime | None:
-        """Return when this was ordered, where that was after a person cancelled the run; None: the cancel is the last word.
+    async def ordered_since(self, order: BatchOrder, run: FlowRun) -> datetime | None:
+        """Return when the order was made, if that was after a person cancelled its run; None: the cancel stands.
 
-        A batch that is moved back to a time from which it was moved away before has that time's run, and who tidied up may
-        have cancelled it meanwhile.
+        A batch that is rescheduled back to an earlier chosen time has that time's run, which a person may have cancelled
+        meanwhile.
         """
         if run.state is None or not run.state.is_cancelled():
             return None
-        written_at = await asyncio.to_thread(self._runs.written_at, word.batch_id, word.due_at)
+        written_at = await asyncio.to_thread(self._runs.written_at, order.batch_id, order.due_at)
         return written_at if written_at is not None and written_at > run.state.timestamp else None
 
-    async def record_run(self, word: BatchOrder, run: FlowRun) -> None:
-        """Note the run that carries this order."""
-        await asyncio.to_thread(self._runs.record_run, word.batch_id, word.due_at, run_id=str(run.id))
+    async def record_run(self, order: BatchOrder, run: FlowRun) -> None:
+        """Record the run of this order."""
+        await asyncio.to_thread(self._runs.record_run, order.batch_id, order.due_at, run_id=str(run.id))
 
     async def gone(self, batch_id: str, run_id: str) -> None:
-        """Hold what waits of a batch whose run is gone; where nothing does, it was done before."""
+        """Hold the waiting messages of a batch whose run was deleted; a second call holds nothing more."""
         hold = self._outbox.hold
         held = await asyncio.to_thread(hold, [batch_id], reason=HoldReason.RUN_GONE, now=datetime.now(UTC))
         if held:
             logger.error(_HELD, batch_id, run_id, batch_id)
 
     async def cancelled(self, run: FlowRun) -> None:
-        """Write a person's cancel to the ledger, then have the run be Cancelled, where it is not yet."""
+        """Record a person's cancel in the ledger, then set the run to Cancelled, if it is not yet."""
         if run.state is None or not is_by_a_person(run.state.message):
             return
         said = await self.note_cancelled(run)
         await self.end(run, said)
 
     async def note_cancelled(self, run: FlowRun) -> str:
-        """Write the cancel of a run to the ledger, and return what that came to."""
+        """Record the cancel of a run in the ledger, and return the outcome as a sentence."""
         parameters = run.parameters
         if isinstance(batch_id := parameters.get("batch_id"), str):
             said = await asyncio.to_thread(cancel, batch_id, str(run.id), outbox=self._outbox, now=datetime.now(UTC))
@@ -83,7 +83,7 @@ class Decisions:
         return "cancelled by an operator"
 
     async def end(self, run: FlowRun, said: str) -> None:
-        """Have a run be Cancelled, where it is not yet; one that is gone meanwhile needs no end."""
+        """Set a run to Cancelled, if it is not yet; a run that was deleted meanwhile is skipped."""
         if run.state is not None and run.state.is_cancelled():
             return
         try:
@@ -92,7 +92,7 @@ class Decisions:
             logger.warning("run %s was deleted while it was being cancelled", run.id)
 
     async def look(self) -> None:
-        """Look what became of the runs of batches that wait for theirs, some at a time."""
+        """Check the runs of waiting batches, some in each pass."""
         page = await asyncio.to_thread(self._runs.scheduled, after=self._looked_to, limit=_AT_ONCE)
         self._looked_to = page[-1].order_id if len(page) == _AT_ONCE else 0
         if not page:

@@ -1,4 +1,4 @@
-"""How anything here ends what it has under way."""
+"""Graceful end of running tasks."""
 
 import asyncio
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def drain(tasks: Collection[asyncio.Task[Any]], *, patience_s: float) -> None:
-    """Let tasks end, for `patience_s` seconds; then cancel what is there by then, and wait for it to have ended."""
+    """Wait `patience_s` seconds for tasks to end; then cancel the rest and wait for them."""
     if tasks:
         await asyncio.wait(set(tasks), timeout=patience_s)
     late = [task for task in tasks if not task.done()]

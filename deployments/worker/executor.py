@@ -1,4 +1,4 @@
-"""Runs flow runs inside this process: no new interpreter, one client, a bound on how many at once."""
+"""Executes flow runs inside this process: no new interpreter, one client, a limit on concurrent runs."""
 
 import asyncio
 import gc
@@ -25,10 +25,10 @@ from mailroom.crash_points import crash_point
 
 logger = logging.getLogger("mailroom.worker")
 
-#: New objects before the youngest are looked through; a run makes some ten thousand.
+#: New objects before the youngest generation is collected; a run makes some ten thousand.
 _COLLECT_AFTER = 20_000
 
-#: A changed entrypoint of a deployment is used after this many seconds.
+#: Seconds until a changed entrypoint of a deployment takes effect.
 _ENTRYPOINT_FRESH_S = 60
 
 
@@ -40,8 +40,8 @@ class WarmExecutor:
 
     def __init__(self, client: RunClient, *, limit: int, gates: Gates | None = None) -> None:
         self._client, self._gates = client, gates
-        # Each deployment and work queue its own: batches that take hours must not keep received e-mail waiting, and
-        # those of the queue `bulk` none that is not in it.
+        # One per deployment and work queue: batches that take hours must not delay received e-mail, nor those of the
+        # queue `bulk` any run of another queue.
         self._slots: dict[tuple[UUID | None, str | None], asyncio.Semaphore]
         self._slots = defaultdict(lambda: asyncio.Semaphore(limit))
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
@@ -49,9 +49,9 @@ class WarmExecutor:
         self._under_way = UnderWay("run")
 
     async def execute(self, run: FlowRun) -> State | None:
-        """Run `run` to its end and return its last state; None when the server did not let it run. A run that suspends itself ends Paused.
+        """Run `run` and return its last state; None if the server refused to start it. A run that suspends itself ends Paused.
 
-        A run that is under way here already is joined, not started twice: a Retry may meet the message that comes back.
+        A run already under way here is joined, not started twice: a Retry and a redelivered message may name the same run.
         Cancelling the caller that started it cancels the run, which is then Crashed.
         """
         under_way = self._under_way.task_of(run.id)
@@ -62,13 +62,13 @@ class WarmExecutor:
         return state
 
     def under_way(self) -> dict[UUID, FlowRun]:
-        """Return the runs that are under way here, by id."""
+        """Return the runs under way here, by id."""
         return self._under_way.runs()
 
     async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
         """End a run that a person cancelled; return once it has ended. It has `patience_s` seconds to end by itself.
 
-        Its last state is the caller's to set: what the engine ends it as is not reported.
+        The caller sets its last state; the engine's is not reported.
         """
         task = self._under_way.task_of(run_id)
         if task is None:
@@ -78,9 +78,9 @@ class WarmExecutor:
         await drain([task], patience_s=patience_s)
 
     async def preload(self, deployment_id: UUID) -> None:
-        """Import the deployment's flow now, so that its first run does not wait for it.
+        """Import the deployment's flow now, so that its first run need not.
 
-        What is loaded by then stays for ever: the collector need not walk through it again and again.
+        Objects loaded by then are never freed, so the garbage collector skips them from now on.
         """
         await self._flow_at(await self._entrypoint(deployment_id))
         gc.collect()

@@ -1,4 +1,4 @@
-"""Forks warm workers in a tenth of a second, for drills that kill hundreds of them; production starts each its own way.
+"""Forks warm workers in a tenth of a second, for drills that kill hundreds of them; not used in production.
 
 A new interpreter spends five seconds importing Prefect. This process has imported everything, runs no thread, and forks
 a worker for each line on its standard input, a JSON object: `crash` (a crash point or ""), `nth`, `blow`, `limit`, `ready_file`
@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Fork a worker for each line of standard input."""
-    # Nobody waits for the workers; the kernel collects them.
+    # The kernel reaps the workers: no code waits for them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     print("ready", flush=True)
@@ -38,8 +38,8 @@ def main() -> None:
         print(pid, flush=True)
 
 
-def _become(wish: dict[str, Any]) -> None:
-    """Be a warm worker, or the HTTP service, in a session of its own, and never return."""
+def _become(request: dict[str, Any]) -> None:
+    """Become a warm worker or the HTTP service, in a new session; never return."""
     code = 1
     try:
         os.setsid()
@@ -48,21 +48,21 @@ def _become(wish: dict[str, Any]) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
-        crash.arm(wish["crash"], nth=wish["nth"], blow=signal.Signals(wish["blow"]))
-        if "port" in wish:
-            code = serve.main(["--port", str(wish["port"])])
+        crash.arm(request["crash"], nth=request["nth"], blow=signal.Signals(request["blow"]))
+        if "port" in request:
+            code = serve.main(["--port", str(request["port"])])
         else:
-            _work(wish)
+            _work(request)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     finally:
         os._exit(code)
 
 
-def _work(wish: dict[str, Any]) -> None:
-    os.environ |= {"MAILROOM_WORKER_LIMIT": str(wish["limit"]), "MAILROOM_READY_FILE": wish["ready_file"]}
-    os.environ |= {ISOLATION_VARIABLE: "off", "MAILROOM_BEAT_S": str(wish["timing"]["beat_s"])}
-    worker.main(Timing(**wish["timing"]))
+def _work(request: dict[str, Any]) -> None:
+    os.environ |= {"MAILROOM_WORKER_LIMIT": str(request["limit"]), "MAILROOM_READY_FILE": request["ready_file"]}
+    os.environ |= {ISOLATION_VARIABLE: "off", "MAILROOM_BEAT_S": str(request["timing"]["beat_s"])}
+    worker.main(Timing(**request["timing"]))
 
 
 if __name__ == "__main__":

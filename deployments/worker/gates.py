@@ -1,11 +1,11 @@
-"""What an operator holds back in Prefect: a deployment, the work pool or a work queue, paused or bounded by a limit.
+"""Pauses and concurrency limits that an operator sets in Prefect on a deployment, the work pool or a work queue.
 
-The server checks no pause and no limit for a run that is created Running, so the listeners ask here, and the pool worker for
-what the server does not hold by itself: scheduled runs of a paused deployment. The server is polled, at most every 2.5 s
-however many mails come: three of these gestures emit no event. While it does not answer, its last answer stands.
+The server checks neither for a run that is created Running, so the listeners check here; the pool worker does for
+scheduled runs of a paused deployment, which the server does not hold. The server is polled, at most every 2.5 s,
+however many mails come: three of these changes emit no event. While it does not answer, its last answer stands.
 
-Limits count what this process has under way. Several workers divide a limit among them, the longest there first, by the roster
-of who lives; so together they hold to it without a call for each run. The runs that the pool gives out are counted by the server as well.
+Limits count the runs under way in this process. The workers in the roster divide a limit, the longest-lived first, so
+that together they keep it without a request for each run. The server counts the pool's own runs as well.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from mailroom.domain.errors import MailroomError
 logger = logging.getLogger("mailroom.worker")
 
 _FRESH_S = 2.5
-#: An answer that takes longer counts as none: mail must not wait for it.
+#: Timeout of a poll, so that mail does not wait for it.
 _ANSWER_WITHIN_S = 2.5
 _LOOK_AGAIN_S = 0.5
 
@@ -37,19 +37,19 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class LimitShare:
-    """Which of the living workers this one is, counted from 0, and how many there are."""
+    """This worker's index among the living workers, from 0, and their number."""
 
     number: int = 0
     workers: int = 1
 
     def of(self, limit: int) -> int:
-        """Return this worker's part of a limit; the parts of all workers are the limit together."""
+        """Return this worker's share of a limit; the shares of all workers add up to the limit."""
         return limit // self.workers + (self.number < limit % self.workers)
 
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """What the server says of a deployment, the pool or a queue."""
+    """Pause and limit of a deployment, the pool or a queue."""
 
     paused: bool
     limit: int | None
@@ -69,18 +69,18 @@ class Gates:
         """Make the gates.
 
         Args:
-            share: Says which of the living workers this is; asked in a thread, and only while there is a limit.
+            share: Returns this worker's share; called in a thread, and only while there is a limit.
         """
         self._client, self._pool, self._fresh_s, self._ask_share = client, pool, fresh_s, share
         self._share = LimitShare()
         self._bounds: Mapping[Key, _Bound] = {}
         self._names: dict[UUID, str] = {}
         self._queues: dict[str, str] = {}
-        # What was let in, and what of it has begun: the rest waits for a slot of the executor.
+        # Runs admitted, and those of them that have begun; the rest waits for a slot of the executor.
         self._under_way: Counter[Key] = Counter()
         self._begun: Counter[Key] = Counter()
         self._asked_at: float | None = None
-        self._asking = asyncio.Lock()
+        self._polling = asyncio.Lock()
         self._doors: dict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._freed = asyncio.Event()
 
@@ -89,8 +89,8 @@ class Gates:
         return Gate(self, deployment.partition("/")[2])
 
     async def look(self) -> None:
-        """Ask the server, unless it was asked just now."""
-        async with self._asking:
+        """Poll the server, unless the last poll is recent."""
+        async with self._polling:
             if self._asked_at is not None and time.monotonic() - self._asked_at < self._fresh_s:
                 return
             try:
@@ -100,31 +100,31 @@ class Gates:
             self._asked_at = time.monotonic()
 
     def held(self) -> str | None:
-        """Return what an operator holds back, in one sentence; None: nothing."""
+        """Return what an operator has paused, in one sentence; None: nothing."""
         return "; ".join(sentence for key in self._bounds if (sentence := self._sentence(key))) or None
 
     def name_of(self, deployment_id: UUID | None) -> str | None:
-        """Return the name of a deployment that has a gate, None for any other."""
+        """Return the name of a deployment that has a gate; None for others."""
         return self._names.get(deployment_id) if deployment_id else None
 
     def room(self, deployment: str, queue: str | None = None) -> int | None:
-        """Return how many more runs may begin now; None: as many as there are."""
+        """Return how many more runs may begin now; None: no limit."""
         return self._room(self._keys(deployment, queue), self._under_way)
 
     def reason(self, deployment: str, queue: str | None = None) -> str | None:
-        """Return why no run of this deployment begins, however few are under way; None: they may."""
+        """Return why no run of this deployment may begin (paused, or a limit of 0); None: they may."""
         keys = self._keys(deployment, queue)
         return next((why for of in (self._sentence, self._others_have) for key in keys if (why := of(key))), None)
 
     def most(self, deployment: str) -> int | None:
-        """Return this worker's part of the lowest of the limits that bound this deployment."""
+        """Return this worker's share of the lowest limit that applies to this deployment."""
         bounds = [self._bounds[key] for key in self._keys(deployment, None) if key in self._bounds]
         limits = [bound.limit for bound in bounds if bound.limit is not None]
         return self._share.of(min(limits)) if limits else None
 
     @contextmanager
     def counted(self, deployment: str, queue: str | None = None) -> Iterator[None]:
-        """Count a run that somebody else let in: it takes a place from the next ones."""
+        """Count a run that was admitted elsewhere: it uses one slot."""
         keys = self._keys(deployment, queue)
         self._under_way.update(keys)
         try:
@@ -149,7 +149,7 @@ class Gates:
 
     @asynccontextmanager
     async def begun(self, deployment_id: UUID | None, queue: str | None = None) -> AsyncIterator[None]:
-        """Wait until a run that was let in may begin: while it waited for a slot, an operator may have paused it."""
+        """Wait until an admitted run may begin: an operator may have paused it while it waited for a slot."""
         await self.look()
         name = self.name_of(deployment_id)
         keys = self._keys(name, queue) if name is not None else []
@@ -232,7 +232,7 @@ class Gates:
             return self._share
 
     def _note(self, found: Mapping[Key, _Bound]) -> None:
-        """Take the answer, and log what begins and ends with it."""
+        """Store the answer, and log pauses and limits that begin or end with it."""
         before = {key: self._sentence(key) for key in self._bounds}
         limits = {key: bound.limit for key, bound in self._bounds.items()}
         self._bounds = found
@@ -257,13 +257,13 @@ class Gate:
         self._gates, self._deployment = gates, deployment
 
     async def held(self) -> str | None:
-        """Return why nothing of this deployment begins now; None: it may."""
+        """Return why no run of this deployment may begin now; None: it may."""
         await self._gates.look()
         return self._gates.reason(self._deployment)
 
     @property
     def all_held(self) -> str | None:
-        """What an operator holds back of this installation, as last looked at."""
+        """What an operator has paused in this installation, as of the last poll."""
         return self._gates.held()
 
     def most(self, limit: int) -> int:
@@ -284,7 +284,7 @@ class OpenGate:
     all_held: str | None = None
 
     async def held(self) -> str | None:
-        """Return None: nothing is held."""
+        """Return None: nothing is paused."""
         return None
 
     def most(self, limit: int) -> int:
@@ -293,9 +293,9 @@ class OpenGate:
 
     @asynccontextmanager
     async def slot(self, queue: str | None = None) -> AsyncIterator[None]:
-        """Let it begin at once."""
+        """Enter at once."""
         yield
 
 
-def _bound_of(told: Mapping[str, Any]) -> _Bound:
-    return _Bound(bool(told["is_paused"]), told.get("concurrency_limit"))
+def _bound_of(fields: Mapping[str, Any]) -> _Bound:
+    return _Bound(bool(fields["is_paused"]), fields.get("concurrency_limit"))

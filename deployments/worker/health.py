@@ -1,4 +1,4 @@
-"""Whether what a mail needs is there. While it is not, nothing is received: an outage must not burn receive counts."""
+"""Health of the services that a mail needs. During an outage nothing is received, so receive counts do not rise."""
 
 import asyncio
 import logging
@@ -9,14 +9,14 @@ from mailroom.domain.errors import MailroomError, NotPermitted
 
 logger = logging.getLogger("mailroom.listener")
 
-#: How often an outage is looked at again.
+#: Seconds between probes during an outage.
 _LOOK_AGAIN_S = 2.0
-#: How long an async probe may take; the others limit themselves.
+#: Timeout of an async probe, in seconds; blocking probes have their own timeouts.
 _PROBE_WITHIN_S = 15.0
 
 
 class Health:
-    """Probes by name, async ones or such that block; they are asked only after something went wrong."""
+    """Probes by name, async or blocking; they run only after a failure."""
 
     def __init__(self, probes: Mapping[str, Callable[[], object]]) -> None:
         self._probes = probes
@@ -26,13 +26,13 @@ class Health:
         self.paused_by: str | None = None
 
     def suspect(self) -> None:
-        """Note that something went wrong which may be an outage."""
+        """Note a failure that may be an outage."""
         self._suspected = True
 
     async def ready(self, stopping: asyncio.Event) -> bool:
         """Return True once every probe passes; False when stopped before that.
 
-        `outlasted` counts the outages that are over, so that whoever failed may know whether one came in between.
+        `outlasted` counts past outages, so that a caller that failed can see whether one happened in between.
         """
         async with self._looking:
             await self._look(stopping)
@@ -57,10 +57,10 @@ class Health:
             try:
                 await _ask(probe)
             except NotPermitted as error:
-                # An operator mends it, and must read which; the label of a metric has no place for more.
+                # An operator must fix it, so the log names it; a metric's label has no room for more.
                 return f"{name} ({error.permission} is not granted)", str(error)
             except Exception as error:  # noqa: BLE001 - a probe may fail in any way, and each is an answer
-                # The text of other errors may name values of a row, or a password.
+                # The text of other errors may contain a row's values or a password.
                 return name, str(error) if isinstance(error, MailroomError) else type(error).__name__
         return None, ""
 

@@ -1,7 +1,7 @@
 """One flow run alone in this process, limited in memory and time: `python -m deployments.worker.isolated RUN_ID PARENT_PID`.
 
-The worker starts it for an e-mail that a process has died of (see `deployments/worker/lanes.py`). What it dies of is told by
-its exit code: a signal (the CPU limit sends SIGXCPU), or `OUT_OF_MEMORY`. Any other code says nothing about the mail.
+The worker starts it for an e-mail that killed a process (see `deployments/worker/lanes.py`). The exit code is the cause of
+death: a signal (the CPU limit sends SIGXCPU), or `OUT_OF_MEMORY`. Any other code says nothing about the mail.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from mailroom import wiring
 from mailroom.domain.errors import MailroomError
 from mailroom.operations.logs import log_to_stderr
 
-#: A mail of 40 MB needs a quarter of this and 10 s of CPU at most; the address space of Prefect's threads the rest.
+#: A mail of 40 MB needs at most a quarter of this and 10 s of CPU; the address space of Prefect's threads needs the rest.
 MEMORY_BYTES = 2 * 1024**3
 CPU_S = 60
 WALL_S = 180.0
@@ -34,13 +34,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def limit(parent: int, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_S) -> None:
-    """Limit this process, and have it end with its parent."""
+    """Limit this process, and end it with its parent."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL.value, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the worker that started this process has exited")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # From now on; importing Prefect took seconds already. At the soft limit comes SIGXCPU, which tells why it died; the
-    # hard one stays, for the parser's own process sets a limit of its own and may not raise what it inherits.
+    # Added to the CPU time used so far: importing Prefect took seconds. The soft limit sends SIGXCPU, which names the
+    # cause; the hard limit stays, for the parser's process sets its own limit and cannot raise an inherited one.
     last_s = math.ceil(time.process_time()) + cpu_s
     resource.setrlimit(resource.RLIMIT_CPU, (last_s, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
@@ -54,7 +54,7 @@ async def execute(run_id: UUID) -> RunState | None:
 
 
 async def _ran_out_of_memory(state: RunState | None) -> bool:
-    """Return whether the run failed by the limit: `tasks.support.steps.blocking` tells an unforeseen fault by its kind."""
+    """Return whether the run failed by the memory limit: `tasks.support.steps.blocking` names the type of unforeseen errors."""
     error = await state.aresult(raise_on_failure=False) if state is not None and state.is_failed() else None
     return isinstance(error, MailroomError) and error.facts.get("kind") == MemoryError.__name__
 
@@ -67,7 +67,7 @@ async def _main(run_id: UUID) -> int:
 
 
 def main() -> None:
-    """Run the flow run that the command line names, and end at once."""
+    """Run the flow run named on the command line, and exit at once."""
     log_to_stderr()
     wiring.keep_to(wiring.CHILD)
     limit(int(sys.argv[2]))

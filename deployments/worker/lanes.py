@@ -1,7 +1,7 @@
-"""Where a run works: warm with all others or, once its e-mail has killed a process, alone in a child of its own.
+"""Chooses where a run executes: in the warm process or, once its e-mail has killed a process, alone in a child process.
 
-The child is limited in memory and time (see `deployments/worker/isolated.py`), runs the same flow run, and holds the e-mail in
-the name of this worker. One runs at a time, so that its neighbours keep the machine.
+The child is limited in memory and time (see `deployments/worker/isolated.py`), runs the same flow run, and leases the
+e-mail in this worker's name. One runs at a time, so that warm runs keep most of the machine.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ from mailroom.ports.manifests import Manifests
 
 logger = logging.getLogger("mailroom.worker")
 
-#: "off" in a drill: it kills workers whose mails are innocent, hundreds of times.
+#: "off" in a drill: it kills workers hundreds of times, through no fault of their mails.
 ISOLATION_VARIABLE = "MAILROOM_ISOLATION"
 
-#: How far a child stands behind its neighbours, from its first import on: importing Prefect is most of its CPU.
+#: Niceness of the child, from its first import on: importing Prefect is most of its CPU time.
 _NICENESS = 10
 
 
@@ -50,9 +50,9 @@ class Lanes:
         self._isolated = UnderWay("isolated")
 
     async def execute(self, run: FlowRun, entry: Entry) -> RunState | None:
-        """Run `run` of `entry`, which this worker holds, to its end; None when it was not allowed or not able to.
+        """Run `run` of `entry`, which this worker leases, to its end; None if it was not allowed to start or could not.
 
-        What has killed too many processes is not run by itself any more; a person's replay runs it once more.
+        An e-mail that has killed too many processes is not run automatically any more; a person's replay runs it once.
         """
         if entry.deaths == 0 or not self._isolates:
             return await self._executor.execute(run)
@@ -64,10 +64,10 @@ class Lanes:
         return await self._isolated.begin(run, self._execute_alone(run, entry))
 
     async def execute_any(self, run: FlowRun) -> RunState | None:
-        """Run what somebody else scheduled: a Retry, a Quick run, a replay, or a run of another deployment.
+        """Run what was scheduled elsewhere: a Retry, a Quick run, a replay, or a run of another deployment.
 
-        Looking the e-mail up counts the death of the worker that had it, and tells which lane it needs. Where another
-        living worker has it, the flow itself gives way.
+        Looking the e-mail up counts the death of the worker that had it, and decides which lane it needs. Where another
+        living worker has the lease, the flow itself gives up.
         """
         ref = _object_of(run)
         entry = None
@@ -77,7 +77,7 @@ class Lanes:
         return await (self.execute(run, entry) if entry else self._executor.execute(run))
 
     def under_way(self) -> dict[UUID, FlowRun]:
-        """Return the runs that are under way in this worker, by id."""
+        """Return the runs under way in this worker, by id."""
         return self._executor.under_way() | self._isolated.runs()
 
     async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
@@ -133,7 +133,7 @@ class Lanes:
 
 
 async def _in_child(run_id: UUID, worker: str) -> str | None:
-    """Run `run_id` in a child process; return what it died of, None if it ended by itself."""
+    """Run `run_id` in a child process; return its cause of death, None if it ended normally."""
     command = [sys.executable, "-m", "deployments.worker.isolated", str(run_id), str(os.getpid())]
     environment = os.environ | {WORKER_VARIABLE: worker}
     child = await asyncio.create_subprocess_exec(*command, env=environment, stdin=asyncio.subprocess.DEVNULL)
@@ -157,10 +157,10 @@ async def _in_child(run_id: UUID, worker: str) -> str | None:
 
 
 def _object_of(run: FlowRun) -> ObjectRef | None:
-    """Return the object that a run of `receive-email` is for; None for runs of other flows."""
+    """Return the object of a `receive-email` run; None for runs of other flows."""
     if set(run.parameters) - {"version"} != {"bucket", "key"}:
         return None
     try:
         return ObjectRef(**run.parameters)
     except ConfigurationError:
-        return None  # The flow says what is wrong with its parameters.
+        return None  # The flow reports its invalid parameters.

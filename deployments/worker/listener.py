@@ -1,11 +1,11 @@
-"""From the inbound queue to flow runs: each e-mail one run, acknowledged last.
+"""Listener of the inbound queue: one flow run for each e-mail, acknowledged last.
 
     receive ─> join the notices of one e-mail ─> ledger ─> run, got or created ─> executed here ─> delete
                                                                   │
                                    failed, left alone or stopped ─┴─> the messages go back to the queue
 
-S3 tells of the object and SES tells of the delivery; both together are one e-mail. A notice from S3 alone waits a moment
-for SES's, which has the recipients, and goes on without it when it does not come.
+S3 notifies of the object and SES of the delivery; the two notices are one e-mail. A notice from S3 waits briefly for
+that of SES, which has the recipients, and is processed without it if none comes.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ logger = logging.getLogger("mailroom.listener")
 
 @dataclass(slots=True)
 class Notice:
-    """One message of the queue, and how many of the e-mails that it tells of are not done yet."""
+    """One message of the queue, and how many of its e-mails are not done yet."""
 
     message: Received
     open: int
@@ -44,7 +44,7 @@ class Notice:
 
 @dataclass(slots=True)
 class Job:
-    """One e-mail in hand: what is known of it, and the notices that told of it."""
+    """One e-mail in process: what is known of it, and its notices."""
 
     arrival: Arrival
     notices: list[Notice]
@@ -54,10 +54,10 @@ class Job:
 
 
 class Listener(QueueListener):
-    """Receives, runs and acknowledges.
+    """Receives, runs and acknowledges e-mails.
 
-    It receives while it has fewer than `limit` and ten e-mails in hand: two messages tell of one e-mail, and each needs its
-    run before it can start, so that only with some waiting in the executor a free slot never waits for the queue.
+    It receives while it has fewer than `limit` + 10 e-mails in process: one e-mail has two messages and needs a run before
+    it can start, so some must wait in the executor for a free slot never to wait for the queue.
     """
 
     def __init__(
@@ -96,17 +96,17 @@ class Listener(QueueListener):
         await _survive(self._roster.leave, self._worker)
 
     def _room(self) -> int:
-        # What waits for the isolated lane must not keep its neighbours from being received.
+        # E-mails that wait for the isolated lane must not keep others from being received.
         waiting = sum(job.entry is None or job.entry.deaths == 0 for job in self._jobs.values())
         return 0 if waiting >= self._gate.most(self._limit) + BATCH else BATCH
 
     async def _take(self, received: Sequence[Received]) -> None:
-        # SES's notification first: where both came together, nobody has to wait for it.
+        # SES's notification first: where both came together, S3's need not wait for it.
         for message in sorted(received, key=lambda one: "notificationType" not in one.body):
             self._accept(message)
 
     async def _held(self) -> str | None:
-        """Return why an operator holds this deployment back; what is held here is in the roster at once."""
+        """Return why an operator has paused this deployment; the roster shows it at once."""
         held = await super()._held()
         if self._gate.all_held != self._signed:
             await self._sign()
@@ -158,17 +158,17 @@ class Listener(QueueListener):
             self._freed.set()
 
     def _acknowledge(self, job: Job) -> None:
-        """Delete the messages that tell of nothing else; one that tells of other e-mails too waits for them."""
+        """Delete the messages of this e-mail; a message with several e-mails is deleted after the last of them."""
         for notice in job.notices:
             notice.open -= 1
             if notice.open == 0:
                 self._acks.delete(notice.message.receipt_handle)
 
     async def _try(self, job: Job) -> NextStep:
-        """Process, and return DONE or LEAVE.
+        """Process the e-mail, and return DONE or LEAVE.
 
         Raises:
-            RunFailedError: it came to no end, whatever kept it from that.
+            RunFailedError: the run did not complete, for any reason.
         """
         try:
             done = await self._process(job)
@@ -180,17 +180,17 @@ class Listener(QueueListener):
         return done
 
     async def _process(self, job: Job) -> NextStep:
-        """Take one e-mail to the end of its run; DONE means that its messages may be deleted."""
+        """Run one e-mail to the end of its flow run; DONE means that its messages may be deleted."""
         if job.arrival.envelope is None:
             await self._wait_for_notice(job)
         while True:
-            known, heard = job.arrival, len(job.notices)
+            known, notices = job.arrival, len(job.notices)
             async with self._gate.slot():
                 done = await self._process_known(job, known)
             # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
             named = known.envelope is None and job.arrival.envelope is not None
-            # Another notice came after nothing was found: it may have come with the object.
-            found = job.gone and len(job.notices) > heard
+            # Another notice came after no object was found: the object may be there now.
+            found = job.gone and len(job.notices) > notices
             if done is not NextStep.DONE or not (named or found):
                 return done
 
@@ -212,15 +212,15 @@ class Listener(QueueListener):
         if step is NextStep.LEAVE:
             await asyncio.to_thread(self._ledger.release, entry.id, worker=self._worker)
             return step
-        # A run that is Completed runs again: the ledger's line is open, and only the ledger says what is done. It was reopened,
-        # or its database is an earlier one than the run's.
+        # A Completed run runs again while its ledger line is open, for the ledger decides: the line was reopened, or the
+        # database was restored to a time before the run.
         await self._lanes.execute(run, entry)
         closed = await asyncio.to_thread(self._ledger.find, entry.id)
         job.gone = closed is not None and closed.reason == Reason.GONE
         return NextStep.DONE if closed is not None and closed.state in FINAL else NextStep.RUN
 
     async def _settle(self, job: Job, entry: Entry) -> None:
-        """End the run as the ledger says, where a message came back: the worker that ran it may have stopped before it could."""
+        """End the run as the ledger says, for a redelivered message: the worker that ran it may have stopped before that."""
         if all(notice.message.receive_count == 1 for notice in job.notices):
             return
         try:
@@ -237,7 +237,7 @@ class Listener(QueueListener):
             )
 
     async def _give_back(self, job: Job, seconds: int) -> None:
-        """Let any worker have this e-mail after `seconds`."""
+        """Return the messages of this e-mail to the queue, visible to any worker after `seconds`."""
         if job.entry is not None:
             await _survive(self._ledger.release, job.entry.id, worker=self._worker)
         await self._hide(job, seconds)
@@ -246,7 +246,7 @@ class Listener(QueueListener):
         await _survive(self._queue.hide, [notice.message.receipt_handle for notice in job.notices], seconds=seconds)
 
     async def _heartbeat(self) -> None:
-        """Keep what is in hand invisible in the queue and claimed in the ledger; one must not fail for the other."""
+        """Extend the visibility timeouts of the messages and the leases in the ledger; a failure of one does not stop the other."""
         while not self._over.is_set():
             jobs = list(self._jobs.values())
             receipts = [notice.message.receipt_handle for job in jobs for notice in job.notices]
@@ -254,7 +254,7 @@ class Listener(QueueListener):
             await _survive(self._queue.hide, receipts, seconds=self._timing.visibility_s)
             await _survive(self._ledger.heartbeat, emails, worker=self._worker, now=_now())
             await self._sign()
-            # Not cancelled in the middle: a sign of life that was on its way would come after the leave.
+            # Not cancelled midway: a heartbeat under way would arrive after the lease was released.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), self._timing.beat_s)
 
@@ -266,14 +266,14 @@ class Listener(QueueListener):
 
 
 def _richer(one: Arrival, other: Arrival) -> Arrival:
-    """Return what both notices say together: SES's envelope, S3's version."""
+    """Return both notices merged: SES's envelope, S3's version."""
     version = one.ref.version or other.ref.version
     ref = one.ref if one.ref.version == version else other.ref
     return Arrival(ref, one.envelope or other.envelope)
 
 
 async def _survive(call: Callable[..., object], *args: object, **kwargs: object) -> None:
-    """Call, in a thread; what fails is told and comes right by itself: by the visibility timeout, or the next beat."""
+    """Call in a thread; a failure is logged and repaired by the visibility timeout or the next heartbeat."""
     try:
         await asyncio.to_thread(call, *args, **kwargs)
     except Exception as error:  # noqa: BLE001 - these calls only make things better sooner

@@ -1,14 +1,14 @@
-"""From the mailbox queue to flow runs: each order of a batch one run, acknowledged last.
+"""Listener of the mailbox queue: one flow run for each order of a batch, acknowledged last.
 
     receive ─┬─> an order ─> its run, got or created ─┬─ due now ──> executed here ─> delete
              │                                        └─ due later ─> Scheduled in the pool ─> delete
              └─> plain mails, all that came together ─> kept as one batch, whose order comes back here ─> delete
 
-An order may come twice, and to two workers: its run is the same, and messages are claimed one by one. What cannot be
-read stays, for the dead-letter queue.
+An order may come twice, and to two workers: its run is the same, and messages are leased one by one. Unreadable
+messages stay, for the dead-letter queue.
 
-Bulk never keeps anything else waiting: its runs have slots of their own, and once as many of its orders are in hand as may
-be, the next ones go behind all others of the queue, as new messages, so that waiting counts no receives.
+Bulk never delays other batches: its runs have separate slots, and orders over its limit go to the end of the queue as
+new messages, so that waiting does not raise receive counts.
 """
 
 import asyncio
@@ -41,18 +41,18 @@ from mailroom.wiring import Installation
 
 logger = logging.getLogger("mailroom.mailbox")
 
-#: How often messages with unknown outcome are looked after, whether or not a batch runs.
+#: Seconds between attempts to settle unknown outcomes, whether or not a batch runs.
 _LOOK_AFTER_S = 60.0
-#: How often it is looked what became of the runs of batches that wait for theirs.
+#: Seconds between checks of the runs of waiting batches.
 _OBEY_S = 10.0
 
 Together = Sequence[tuple[Received, PlainMail]]
-#: Does what some messages ask for, and returns those that are done; None is all of them. It may be called again.
+#: Handles some messages, and returns those that are done; None is all of them. It may be called again.
 Work = Callable[[], Coroutine[Any, Any, Sequence[Received] | None]]
 
 
 class MailboxListener(QueueListener):
-    """Receives orders and plain mails, runs and acknowledges; up to `limit` of bulk and as many others are in hand."""
+    """Receives orders and plain mails, runs and acknowledges; at most `limit` of bulk and as many others at once."""
 
     logger = logger
     unread = "the mailbox queue cannot be read: %s"
@@ -72,14 +72,14 @@ class MailboxListener(QueueListener):
         gate: Gate | OpenGate | None = None,
         decisions: Decisions | None = None,
     ) -> None:
-        """Take what it works with.
+        """Take the ports that it works with.
 
         Args:
-            keep: Keeps plain mails as a batch.
-            waits: Notes that these batches have their order and wait, so that no sweep orders them anew.
+            keep: Stores plain mails as a batch.
+            waits: Records that these batches have their order and wait, so that no sweep orders them again.
             look_after: Settles unknown outcomes; called each minute.
-            gate: What an operator holds back in Prefect.
-            decisions: What an operator did to runs, as the ledger is to have it.
+            gate: The operator's pauses and limits in Prefect.
+            decisions: Records an operator's decisions about runs in the ledger.
         """
         super().__init__(queue, health, limit=limit, timing=timing, gate=gate)
         self._decisions, self._runs, self._executor = decisions, runs, executor
@@ -107,7 +107,7 @@ class MailboxListener(QueueListener):
             await self._survive(self._put_behind(behind))
 
     def _accept(self, received: Sequence[Received]) -> list[tuple[Received, BatchOrder]]:
-        """Begin what there is a place for, and return the orders of bulk that have none."""
+        """Begin the messages that have a slot, and return the orders of bulk that have none."""
         plain: list[tuple[Received, PlainMail]] = []
         behind: list[tuple[Received, BatchOrder]] = []
         for message in received:
@@ -130,18 +130,18 @@ class MailboxListener(QueueListener):
         return behind
 
     async def _put_behind(self, orders: Sequence[tuple[Received, BatchOrder]]) -> None:
-        """Put orders back as new messages. Killed in between, they are there twice, which is no harm."""
+        """Put orders back as new messages. After a kill in between an order is there twice, which is harmless."""
         bodies = [message.body for message, _ in orders]
         await asyncio.to_thread(self._queue.post, bodies, delay_s=self._timing.retry_after_s)
         await asyncio.to_thread(self._queue.delete, [message.receipt_handle for message, _ in orders])
-        await self._waits([word.batch_id for _, word in orders])
+        await self._waits([order.batch_id for _, order in orders])
 
     def _begin_work(self, work: Work, messages: Sequence[Received]) -> None:
         self._in_hand |= {message.receipt_handle: message for message in messages}
         self._spawn(self._work(work, messages))
 
     async def _work(self, work: Work, messages: Sequence[Received]) -> None:
-        """Acknowledge what `work` returns; None is all of it, and what it raises gives all of it back."""
+        """Acknowledge the messages that `work` returns; None is all of them. If it raises, all go back to the queue."""
         try:
             done = await self._outlast(work)
             await asyncio.to_thread(
@@ -159,44 +159,44 @@ class MailboxListener(QueueListener):
                 self._bulk.discard(message.receipt_handle)
             self._freed.set()
 
-    async def _send(self, word: BatchOrder) -> None:
-        if is_later(word):
-            await self._carry_out(word)
+    async def _send(self, order: BatchOrder) -> None:
+        if is_later(order):
+            await self._carry_out(order)
         else:
-            async with self._gate.slot(queue_of(word)):
-                await self._carry_out(word)
+            async with self._gate.slot(queue_of(order)):
+                await self._carry_out(order)
 
-    async def _carry_out(self, word: BatchOrder) -> None:
-        run = await self._run_of(word)
+    async def _carry_out(self, order: BatchOrder) -> None:
+        run = await self._run_of(order)
         step = next_step(run.state) if run is not None else NextStep.DONE
         if run is not None and step is NextStep.DROP and self._decisions is not None:
             await self._decisions.cancelled(run)
-        # Scheduled: the pool has it. Completed, cancelled or gone: this order was carried out, or waits for a person.
+        # Scheduled: the pool has it. Completed, cancelled or gone: the order was carried out, or waits for a person.
         if run is None or step is not NextStep.RUN:
             return
         state = await self._executor.execute(run)
-        # Paused: a breaker opened, and whoever resumes the run has the pool go on with it.
+        # Paused: a breaker opened; once the run is resumed, the pool continues it.
         if state is None or not (state.is_completed() or state.is_paused() or state.is_cancelled()):
             raise RunFailedError
 
-    async def _run_of(self, word: BatchOrder) -> FlowRun | None:
-        """Return the run of an order, noted in the ledger before anything else; None: it was there, and is gone."""
+    async def _run_of(self, order: BatchOrder) -> FlowRun | None:
+        """Return the run of an order, after recording it in the ledger; None: the run existed and was deleted."""
         if self._decisions is None:
-            return await self._runs.get_or_create(word)
-        known = await self._decisions.run_of(word)
+            return await self._runs.get_or_create(order)
+        known = await self._decisions.run_of(order)
         if known is None:
-            made = await self._runs.get_or_create(word)
-            if (since := await self._decisions.ordered_since(word, made)) is not None:
-                made = await self._runs.get_or_create(word, since=since)
-            await self._decisions.record_run(word, made)
+            made = await self._runs.get_or_create(order)
+            if (since := await self._decisions.ordered_since(order, made)) is not None:
+                made = await self._runs.get_or_create(order, since=since)
+            await self._decisions.record_run(order, made)
             return made
         run = await self._runs.find(known)
         if run is None:
-            await self._decisions.gone(word.batch_id, known)
+            await self._decisions.gone(order.batch_id, known)
         return run
 
     async def _keep(self, plain: Together) -> list[Received]:
-        """Keep plain mails, and return the messages of those that are kept; the others are left."""
+        """Store plain mails, and return the messages of those stored; the others stay in the queue."""
         taken = await self._keep_plain(plain)
         for message_id, faults in taken.refused.items():
             _not_understood(message_id, Unacceptable("the mail cannot be sent", faults=faults))
@@ -208,11 +208,11 @@ class MailboxListener(QueueListener):
         )
 
     async def _heartbeat(self) -> None:
-        """Keep what is in hand invisible, for batches that take hours."""
+        """Extend the visibility timeouts of messages in process, for batches that take hours."""
         await self._hide(list(self._in_hand.values()), self._timing.visibility_s)
 
     async def _survive(self, call: Coroutine[Any, Any, object]) -> None:
-        """Await what only makes things better sooner: it comes right by itself, or the next time."""
+        """Await `call`; a failure is logged, and repaired by a timeout or the next call."""
         try:
             await call
         except Exception as error:  # noqa: BLE001 - logged, and done again

@@ -1,4 +1,4 @@
-"""The worker of work pools of type `mailroom`: takes what anyone scheduled, and runs it in its own process."""
+"""The worker of work pools of type `mailroom`: runs scheduled flow runs in its own process."""
 
 import os
 import socket
@@ -20,16 +20,16 @@ from deployments.worker.runs import BULK
 from mailroom import wiring
 
 _OWN_LIMIT = 8
-#: What part of the places batches of bulk have at most: newsletters of nine o'clock leave the others to all else.
+#: Bulk batches use at most one in this many slots, so that newsletters leave slots for other batches.
 _BULK_PART = 2
 
 
 class MailroomResult(BaseWorkerResult):
-    """The end of a run; its state was reported by the engine itself."""
+    """The result of a run; the engine has reported its state."""
 
 
 class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
-    """Polls its pool, so that Retry and Quick run in the UI, schedules and replays all land in the warm process."""
+    """Polls its pool, so that Retry and Quick run in the UI, schedules and replays all run in the warm process."""
 
     type = "mailroom"
     job_configuration = BaseJobConfiguration
@@ -38,7 +38,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
 
     @classmethod
     def get_default_base_job_template(cls) -> dict[str, Any]:
-        """Return a template without variables: a run has the worker's own environment, so the server checks nothing."""
+        """Return a template without variables: a run uses the worker's environment, so the server has nothing to validate."""
         return {"job_configuration": {"env": {}}, "variables": {"type": "object", "properties": {}}}
 
     lanes: Lanes | None = None
@@ -60,7 +60,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         self._let_in: dict[UUID, str] = {}
 
     async def setup(self) -> None:
-        """Make an executor of its own for a worker that got no lanes."""
+        """Create an executor, if the worker was given no lanes."""
         if self.lanes is None:
             wiring.keep_to(wiring.WORKER)
             context = await self._exit_stack.enter_async_context(run_client_context())
@@ -68,13 +68,13 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         await super().setup()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Take what is due, unless the worker is stopping."""
+        """Submit the due runs, unless the worker is stopping."""
         return [] if self.is_stopping() else await super().get_and_submit_flow_runs()
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """Return what is due, without the runs of bulk that must wait until others of bulk have ended.
+        """Return the due runs, without bulk runs that must wait until other bulk runs have ended.
 
-        The server puts runs of the queue `bulk` behind all others, so they do not hide any.
+        The server puts runs of the queue `bulk` after all others, so they do not hide any.
         """
         due = await self._let_through(await super()._get_scheduled_flow_runs())
         if self._limiter is None:
@@ -87,7 +87,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         return [one for one in due if one.flow_run.id in taken or one.flow_run.id not in bulk]
 
     async def _let_through(self, due: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
-        """Return what is due without what an operator holds back; it stays Scheduled, and the next poll finds it."""
+        """Return the due runs that are not paused; a paused one stays Scheduled, and the next poll finds it."""
         if self.gates is None:
             return due
         await self.gates.look()

@@ -1,6 +1,6 @@
-"""What is asked after something went wrong: by the clients and with the credentials that the work itself uses.
+"""Probes that run after a failure, with the clients and credentials of the work itself.
 
-A probe asks for no more than the work may do, and leaves nothing behind.
+A probe needs no permission beyond those of the work, and changes nothing.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from mailroom.adapters.prefect.http import RECEIVE_EMAIL, SEND_BATCH
 
 Probe = Callable[[], object]
 
-#: Shown as `paused_by` while the schema does not fit this code.
+#: The value of `paused_by` while the schema does not fit this code.
 SCHEMA = "the schema"
 
 
 def inbound_probes(client: PrefectClient, engine: Engine) -> dict[str, Probe]:
-    """Return what the listener needs: `client` creates the runs, `engine` is its own; all else is the block's."""
+    """Return the inbound listener's probes: `client` creates the runs, `engine` is its database; the block has the rest."""
     return {
         **_own(client, engine, RECEIVE_EMAIL),
         "the database of the block inbound": partial(check_inbound, "database"),
@@ -32,7 +32,7 @@ def inbound_probes(client: PrefectClient, engine: Engine) -> dict[str, Probe]:
 
 
 def outbound_probes(client: PrefectClient, engine: Engine) -> dict[str, Probe]:
-    """Return what the mailbox listener needs, likewise."""
+    """Return the mailbox listener's probes, likewise."""
     return {
         **_own(client, engine, SEND_BATCH),
         "the database of the block outbound": partial(check_outbound, "database"),
@@ -40,7 +40,7 @@ def outbound_probes(client: PrefectClient, engine: Engine) -> dict[str, Probe]:
 
 
 def _own(client: PrefectClient, engine: Engine, deployment: str) -> dict[str, Probe]:
-    # Not /health, which answers without a password too: the deployment is what each run is made of.
+    # Not /health, which answers without a password: each run is created from this deployment.
     return {
         "Prefect": partial(client.read_deployment_by_name, deployment),
         "PostgreSQL": partial(reach, engine),

@@ -60,13 +60,13 @@ POOL = "mailroom"
 
 _STOP_PATIENCE_S = 5.0
 
-#: Orchestrators kill after ten seconds. What is in hand then comes back by itself, as after any other end.
+#: Orchestrators kill after ten seconds. Unfinished mails then come back by their visibility timeout, as after any end.
 _STOPPED_WITHIN_S = 8.5
 _POLL_AGAIN_S = 5.0
 
 
 class WarmWorker:
-    """Listener and pool worker around one executor, started and stopped together."""
+    """Listeners and pool worker around one executor, started and stopped together."""
 
     def __init__(self, settings: Settings, *, limit: int, timing: Timing | None = None) -> None:
         self._settings = settings
@@ -78,7 +78,7 @@ class WarmWorker:
         self.failed = False
 
     def run(self) -> None:
-        """Work until `stop`; blocks. `failed` says whether it ended otherwise."""
+        """Work until `stop`; blocks. `failed` is true if it ended otherwise."""
         try:
             asyncio.run(self._run())
         except ConfigurationError as error:
@@ -92,18 +92,18 @@ class WarmWorker:
         """Stop gracefully; may be called from any thread."""
         self._asked_at = self._asked_at or time.monotonic()
         if self._loop is None:
-            self._stop.set()  # Nobody waits for it yet.
+            self._stop.set()  # The loop has not started.
         else:
             self._loop.call_soon_threadsafe(self._stop.set)
 
     def is_late(self) -> bool:
-        """Tell whether it was told to stop too long ago."""
+        """Return whether a stop was requested too long ago."""
         return self._asked_at is not None and time.monotonic() - self._asked_at > _STOPPED_WITHIN_S
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(5 * self._limit + 8, thread_name_prefix="mailroom"))
-        # Prefect's heartbeats would cost a thread and an event for each run; the ledger's beats say who is alive.
+        # Prefect's heartbeats would cost a thread and an event for each run; the ledger's heartbeats show which workers live.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             await self._work()
 
@@ -116,7 +116,7 @@ class WarmWorker:
             gates = Gates(client, pool=POOL, share=partial(share_of, store.roster, name))
             executor = WarmExecutor(client, limit=self._limit, gates=gates)
             runs = InboundRuns(client)
-            # Before anything is received: what waits in a restored database is held first.
+            # Before anything is received: waiting messages of a restored database are held first.
             await asyncio.to_thread(installation.restores.start)
             lanes = Lanes(executor, store.ledger, manifests, client, worker=name)
             health = Health(inbound_probes(client, engine))
@@ -159,9 +159,9 @@ class WarmWorker:
             await asyncio.gather(*always, return_exceptions=True)
 
     async def _poll(self, lanes: Lanes, schema: SchemaWatch, name: str, gates: Gates) -> None:
-        """Poll the work pool, but not while no run could work: what is due waits there.
+        """Poll the work pool, except while the schema does not fit: due runs wait there.
 
-        Prefect's loop gives up after a long outage of the server; this one begins again.
+        Prefect's loop gives up after a long outage of the server; this one starts it again.
         """
         while True:
             worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
@@ -182,7 +182,7 @@ class WarmWorker:
 
 
 def share_of(roster: SqlRoster, worker: str) -> LimitShare:
-    """Return which of the living workers this one is."""
+    """Return this worker's share of limits, by the roster of living workers."""
     return LimitShare(*roster.number(worker, since=lease_at(datetime.now(UTC)).stale_before))
 
 
@@ -200,7 +200,7 @@ def _signal_ready() -> None:
 def main(timing: Timing | None = None) -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
     log_to_stderr()
-    # That a task has ended is in its state; said again in the log it is eight rows for each mail.
+    # The end of a task is in its state already; logging it adds eight rows for each mail.
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)
     try:
         use_stack_environment()

@@ -1,9 +1,9 @@
-"""What listens to a queue: receives while there is room, works on what came, acknowledges last.
+"""The base of queue listeners: receives while there is room, processes messages, acknowledges last.
 
     held by an operator? ─> room? ─> healthy? ─> receive ─> tasks, each leaves its messages deleted or given back
 
-While something that the work needs is not there, nothing is received, so that an outage burns no receive counts. What a
-queue's messages mean, and when they may be deleted, is said by the two listeners that build on this.
+During an outage of a service that the work needs, nothing is received, so that receive counts do not rise. The two
+subclasses define what a queue's messages mean and when they may be deleted.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from deployments.worker.health import Health
 from mailroom.domain.errors import MailroomError
 from mailroom.ports.queue import Queue, Received
 
-#: What one receive brings at most.
+#: The most messages in one receive.
 BATCH = 10
-#: How often a gate that is held is looked at.
+#: Seconds between checks of a paused gate.
 _HELD_S = 0.5
-#: The pause after a queue that could not be read.
+#: Seconds to wait after a failed receive.
 _UNREAD_S = 1.0
 
 Result = TypeVar("Result")
@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A listener's clock, in seconds. `of` derives all of it from the worker's beat."""
+    """A listener's intervals, in seconds. `of` derives all of them from the worker's heartbeat."""
 
     long_poll_s: int = 3
     visibility_s: int = 60
@@ -45,7 +45,7 @@ class Timing:
 
     @classmethod
     def of(cls, beat_s: float) -> "Timing":
-        """Return the clock of a worker that beats every `beat_s` seconds; 15 gives the defaults."""
+        """Return the intervals of a worker with a heartbeat every `beat_s` seconds; 15 gives the defaults."""
         visibility_s, retry_s = max(1, round(4 * beat_s)), max(1, round(2 * beat_s))
         return cls(
             visibility_s=visibility_s,
@@ -58,14 +58,14 @@ class Timing:
 
 
 class RunFailedError(Exception):
-    """The run of what a message asks for did not complete; the message comes back."""
+    """The run of a message did not complete; the message is redelivered."""
 
 
 class QueueListener(ABC):
-    """Receives from one queue, works on what came, and waits out what the work needs."""
+    """Receives from one queue, processes its messages, and waits during outages."""
 
     logger = logging.getLogger("mailroom.listener")
-    #: Logged when the queue cannot be read; its one `%s` is the error.
+    #: Log message for a failed receive; its one `%s` is the error.
     unread = "the queue cannot be read: %s"
 
     def __init__(
@@ -79,7 +79,7 @@ class QueueListener(ABC):
 
     @property
     def health(self) -> Health:
-        """Whether what it needs is there."""
+        """The health of the services that it needs."""
         return self._health
 
     async def run(self) -> None:
@@ -89,33 +89,33 @@ class QueueListener(ABC):
             while not self._stopping.is_set():
                 await self._listen_once()
         finally:
-            # What is cancelled gives its messages back.
+            # Cancelled tasks return their messages to the queue.
             await drain(self._tasks, patience_s=self._timing.stop_patience_s)
             await self._end()
 
     def stop(self) -> None:
-        """Receive no more; give what is not finished soon back to the queue."""
+        """Receive no more; messages that are not finished soon go back to the queue."""
         self._stopping.set()
         self._freed.set()
 
     @abstractmethod
     async def _begin(self) -> None:
-        """Start what runs beside the listening."""
+        """Start the background tasks."""
 
     @abstractmethod
     async def _end(self) -> None:
-        """End it, once nothing is under way any more."""
+        """End the background tasks, once nothing is under way any more."""
 
     @abstractmethod
     def _room(self) -> int:
-        """Return how many more messages may be received now; none: a task that ends sets `_freed`."""
+        """Return how many more messages may be received now; at 0, a task that ends sets `_freed`."""
 
     @abstractmethod
     async def _take(self, received: Sequence[Received]) -> None:
-        """Begin to work on what was received."""
+        """Begin to process the received messages."""
 
     async def _held(self) -> str | None:
-        """Return why an operator holds this deployment back; None: nobody does."""
+        """Return why an operator has paused this deployment; None: not paused."""
         return await self._gate.held()
 
     async def _listen_once(self) -> None:
@@ -140,13 +140,13 @@ class QueueListener(ABC):
         await self._take(received)
 
     def _spawn(self, work: Coroutine[Any, Any, None], *, name: str | None = None) -> None:
-        """Have `work` done in a task that a stop waits for, and cancels in the end."""
+        """Run `work` in a task that a stop waits for, and cancels in the end."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _outlast(self, work: Callable[[], Awaitable[Result]]) -> Result:
-        """Await `work`, and again after an outage: what an outage stopped keeps its place and its receive count."""
+        """Await `work`, and again after an outage: the message keeps its slot and its receive count."""
         while True:
             outlasted = self._health.outlasted
             try:

@@ -1,4 +1,4 @@
-"""The flow run of one e-mail or batch, got or created, and whether this worker should run it now."""
+"""The flow run of one e-mail or batch: found or created, and whether this worker should run it now."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -22,13 +22,13 @@ from mailroom.outbound.mailbox import BatchOrder
 
 logger = logging.getLogger("mailroom.listener")
 
-#: The work queue that runs of bulk batches are in, whoever starts them: so they have places of their own everywhere.
-#: The server makes it with the first of them; all other runs are in the queue of their deployment.
+#: The work queue of bulk batches' runs, however they are started, so that they have separate slots everywhere.
+#: The server creates it with the first of them; all other runs are in the queue of their deployment.
 BULK = "bulk"
 
 
 class NextStep(Enum):
-    """What to do with an e-mail whose run is in some state."""
+    """What to do with an e-mail, by the state of its run."""
 
     RUN = "run"
     DONE = "done"
@@ -37,11 +37,11 @@ class NextStep(Enum):
 
 
 def next_step(state: State | None) -> NextStep:
-    """Return what to do with the run of an e-mail that this worker has claimed.
+    """Return what to do with the run of an e-mail that this worker has leased.
 
-    The claim says that no living worker has it, so Pending and Running are left over from a dead one. Scheduled is left
-    to the pool's worker, which will find it. A cancelled run is a person's decision: it is noted, and the queue need
-    not bring the mail back; `mailroom replay` does.
+    With the lease no other living worker has it, so Pending and Running are left over from a dead one. Scheduled is left
+    to the pool's worker, which will find it. A cancelled run is a person's decision: it is recorded, and the queue need
+    not redeliver the mail; `mailroom replay` runs it again.
     """
     if state is None or state.type in (StateType.PENDING, StateType.RUNNING, StateType.FAILED, StateType.CRASHED):
         return NextStep.RUN
@@ -65,7 +65,7 @@ class _Runs:
         return self._deployment_id
 
     async def _create(self, **how: Any) -> FlowRun:
-        """Create a run; where the deployment is not the one of before (registered again, or Prefect restored), of the new one."""
+        """Create a run; after the deployment was replaced (registered again, or Prefect restored), of the new one."""
         try:
             return await self._client.create_flow_run_from_deployment(await self.deployment_id(), **how)
         except PrefectHTTPStatusError as error:
@@ -76,18 +76,18 @@ class _Runs:
 
 
 class InboundRuns(_Runs):
-    """The runs of `receive-email`, one for each object whatever is asked for how often."""
+    """The runs of `receive-email`: one for each object, however often it is requested."""
 
     def __init__(self, client: RunClient, *, deployment: str = RECEIVE_EMAIL) -> None:
         super().__init__(client, deployment=deployment)
         self._engines = client
 
     async def get_or_create(self, entry: Entry) -> FlowRun:
-        """Return the e-mail's run. A new one is Running from its start: it is run here and now, and no poller takes it as well.
+        """Return the e-mail's run. A new one is created Running: it is run here and now, and no poller takes it as well.
 
-        A run that the ledger names is the e-mail's own, also where its object's version became known only later.
+        A run that the ledger names is the e-mail's, also where its object's version became known only later.
 
-        It gets its tags at its end: a tag at the start is one more row for each of its twenty events.
+        The run gets its tags at its end: a tag at the start adds one row for each of its twenty events.
         """
         ref = entry.ref
         if entry.run_id is not None:
@@ -108,10 +108,10 @@ class InboundRuns(_Runs):
         return await self._ended(run)
 
     async def settle(self, entry: Entry, *, stale_s: float) -> None:
-        """End the run of a closed e-mail as the ledger says, where its worker stopped or died before it could say so itself.
+        """End the run of a closed e-mail as the ledger says, where its worker stopped or died before it could.
 
         Args:
-            stale_s: A run that has been Running for longer, of an e-mail that is closed, has no worker.
+            stale_s: A closed e-mail's run that has been Running for longer than this has no worker.
         """
         try:
             run = await self._client.read_flow_run(UUID(str(entry.run_id)))
@@ -124,58 +124,58 @@ class InboundRuns(_Runs):
             logger.info("run %s is %s, as its e-mail is %s", run.id, end.__name__, entry.state)
 
     async def _ended(self, run: FlowRun) -> FlowRun:
-        """End a run that is being cancelled: its e-mail is in this worker's hands, so no other will."""
+        """End a Cancelling run: this worker has the e-mail's lease, so no other worker ends it."""
         if run.state is not None and run.state.type is StateType.CANCELLING:
             await self._client.set_flow_run_state(run.id, Cancelled(), force=True)
         return run
 
 
 def _is_left(state: State, stale_s: float) -> bool:
-    """Say whether a run of a closed e-mail ended without a word, by its state."""
+    """Return whether the worker of a closed e-mail's run is gone, by the run's state."""
     age = datetime.now(UTC) - state.timestamp
     return state.is_crashed() or (state.is_running() and age > timedelta(seconds=stale_s))
 
 
-#: What is due this soon is run here and now; the run itself waits for the moment.
+#: An order due this soon is run here and now; the run waits until it is due.
 _SOON = timedelta(seconds=5)
 
 
-def is_later(word: BatchOrder) -> bool:
-    """Say whether an order is due so much later that its run waits in the pool."""
-    return word.due_at - datetime.now(UTC) > _SOON
+def is_later(order: BatchOrder) -> bool:
+    """Return whether an order is due so late that its run waits in the pool."""
+    return order.due_at - datetime.now(UTC) > _SOON
 
 
-def queue_of(word: BatchOrder) -> str | None:
-    """Return the work queue of an order's run; None: its deployment's own."""
-    return BULK if word.lane is Lane.BULK else None
+def queue_of(order: BatchOrder) -> str | None:
+    """Return the work queue of an order's run; None: its deployment's."""
+    return BULK if order.lane is Lane.BULK else None
 
 
 class BatchRuns(_Runs):
-    """The runs of `send-batch`: one for each batch and time at which it was to go, however often that is ordered."""
+    """The runs of `send-batch`: one for each batch and scheduled time, however often it is ordered."""
 
     def __init__(self, client: PrefectClient, *, deployment: str = SEND_BATCH) -> None:
         super().__init__(client, deployment=deployment)
 
-    async def get_or_create(self, word: BatchOrder, *, since: datetime | None = None) -> FlowRun:
+    async def get_or_create(self, order: BatchOrder, *, since: datetime | None = None) -> FlowRun:
         """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later.
 
-        With `since` it is another than that of an order for the same time before then.
+        With `since` it differs from the run of an earlier order for the same time.
         """
-        due_at = word.due_at.isoformat()
-        key = f"{word.batch_id}@{due_at}" + (f" since {since.isoformat()}" if since else "")
+        due_at = order.due_at.isoformat()
+        key = f"{order.batch_id}@{due_at}" + (f" since {since.isoformat()}" if since else "")
         crash_point("before", "create run")
         run = await self._create(
-            name=word.batch_id,
-            parameters={"batch_id": word.batch_id, "due_at": due_at},
-            state=Scheduled(scheduled_time=word.due_at) if is_later(word) else Pending(),
+            name=order.batch_id,
+            parameters={"batch_id": order.batch_id, "due_at": due_at},
+            state=Scheduled(scheduled_time=order.due_at) if is_later(order) else Pending(),
             idempotency_key=key,
-            work_queue_name=queue_of(word),
+            work_queue_name=queue_of(order),
         )
         crash_point("after", "create run")
         return run
 
     async def find(self, run_id: str) -> FlowRun | None:
-        """Return the run, None where the server has it no more."""
+        """Return the run, None if the server no longer has it."""
         try:
             return await self._client.read_flow_run(UUID(run_id))
         except ObjectNotFound:

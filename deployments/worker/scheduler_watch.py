@@ -1,6 +1,6 @@
-"""Watches what starts the watch: each worker looks every minute whether Prefect's scheduler still works.
+"""Watches Prefect's scheduler: each worker checks every minute whether it still works.
 
-The flow `watch` cannot say that schedules do not fire, for it is one of them.
+The flow `watch` cannot report that schedules do not fire, for it is itself scheduled.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _LOOKS = 3
 
 
 class SchedulerWatch:
-    """Emits `mailroom.schedules.silent` once the scheduler was silent three times in a row, and each hour while it lasts."""
+    """Emits `mailroom.schedules.silent` after three silent checks in a row, then each hour while it lasts."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class SchedulerWatch:
         self._emitted_at: datetime | None = None
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         await every(self._every_s, self.look, failed=_failed)
 
     async def look(self) -> None:
-        """Look once."""
+        """Check once."""
         scheduling, now = await asyncio.to_thread(self._scheduler.look), self._clock()
         if not scheduling.is_silent(now):
             if self._emitted_at is not None:
@@ -63,6 +63,6 @@ class SchedulerWatch:
 
 
 def _failed(error: Exception) -> None:
-    # Where Prefect does not answer the listener pauses, and says so.
+    # While Prefect does not answer, the listener pauses and logs it.
     if not isinstance(error, MailroomError):
         logger.error("Prefect's scheduler cannot be checked; trying again", exc_info=error)

@@ -1,4 +1,4 @@
-"""Looks at the schema with every beat, also while nothing is received, so that an idle worker pauses as well."""
+"""Checks the schema with every heartbeat, also while nothing is received, so that an idle worker pauses as well."""
 
 import asyncio
 import logging
@@ -15,14 +15,14 @@ logger = logging.getLogger("mailroom.worker")
 
 
 class SchemaWatch:
-    """Has the listeners ask their probes when the database stops fitting; `fits` holds what the pool would start."""
+    """Makes the listeners run their probes when the schema stops fitting; `fits` holds back the pool's runs."""
 
     def __init__(self, engine: Engine, healths: Sequence[Health], *, every_s: float) -> None:
         self._engine, self._healths, self._every_s = engine, healths, every_s
         self.fits = True
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         await every(self._every_s, self._look, failed=self._failed)
 
     async def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""Tracking inside the worker: what providers told is handled by a thread of its own, never by a flow run for each event."""
+"""Tracking inside the worker: one thread handles provider events, without a flow run for each."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from mailroom.wiring import Installation
 
 
 class TrackingThread:
-    """Tracks from `start` until `stop`; what is in hand then is finished, or told again to another worker."""
+    """Tracks from `start` until `stop`; events in process are finished then, or handled again by another worker."""
 
     def __init__(self, installation: Installation) -> None:
         engine, store = installation.engine, installation.store
@@ -27,10 +27,10 @@ class TrackingThread:
         self._thread = threading.Thread(target=self._tracking.run, args=[self._stop], name="tracking", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     async def stop(self, *, patience_s: float) -> None:
-        """End after the batch in hand."""
+        """Stop after the current batch of events."""
         self._stop.set()
         await asyncio.to_thread(self._thread.join, patience_s)

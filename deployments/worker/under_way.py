@@ -1,4 +1,4 @@
-"""Runs that are under way in this process, each once."""
+"""The runs under way in this process, each once."""
 
 import asyncio
 from collections.abc import Collection, Coroutine
@@ -9,17 +9,17 @@ from prefect.client.schemas.objects import FlowRun, State
 
 
 class UnderWay:
-    """The tasks of runs, by the run's id; a run that is under way is joined, not started twice."""
+    """The tasks of runs, by the run's id; a run under way is joined, not started twice."""
 
     def __init__(self, name: str) -> None:
-        """Take the name of its tasks, to which the run's id is added."""
+        """Take the prefix of its tasks' names, to which the run's id is added."""
         self._name = name
         self._tasks: dict[UUID, asyncio.Task[State | None]] = {}
         self._runs: dict[UUID, FlowRun] = {}
         self._cancelled: set[UUID] = set()
 
     def task_of(self, run_id: UUID) -> asyncio.Task[State | None] | None:
-        """Return the task of a run, None where it is not under way."""
+        """Return the task of a run, None if it is not under way."""
         return self._tasks.get(run_id)
 
     def begin(self, run: FlowRun, work: Coroutine[Any, Any, State | None]) -> asyncio.Task[State | None]:
@@ -42,7 +42,7 @@ class UnderWay:
         self._cancelled.add(run_id)
 
     def was_cancelled(self, run_id: UUID) -> bool:
-        """Return whether a person cancelled the run; said once."""
+        """Return whether a person cancelled the run; True only once."""
         if run_id not in self._cancelled:
             return False
         self._cancelled.discard(run_id)

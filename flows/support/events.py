@@ -1,6 +1,6 @@
-"""Facts that Mailroom tells Prefect, as events `mailroom.*`: whoever learns a fact tells it. Ids and counts only.
+"""Mailroom's events in Prefect, `mailroom.*`: emitted where the fact is found. Ids and counts only.
 
-Automations (`deployments/automations.py`) and whoever else listens react to them; docs/operations.md has the list.
+Automations (`deployments/automations.py`) and other subscribers react to them; docs/operations.md has the list.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from prefect.events import emit_event
 
 
 class EventName(StrEnum):
-    """Events of Mailroom. Stable words: automations of operators name them."""
+    """Names of Mailroom's events. Stable: operators' automations use them."""
 
     DEAD_LETTERS = "mailroom.dead-letters.waiting"
     QUEUE_AGED = "mailroom.queue.aged"
@@ -33,9 +33,9 @@ def emit(
     run_id: str | None = None,
     once: str | None = None,
 ) -> None:
-    """Tell a fact about `subject`, such as `queue.inbound`; the resource is `mailroom.<subject>`.
+    """Emit an event about `subject`, such as `queue.inbound`; the resource is `mailroom.<subject>`.
 
-    `run_id` is a run that it concerns. `once` is a UUID that is the same whoever tells the fact: it is then one event.
+    `run_id` is a run that it concerns. `once` is the event's UUID: several emitters of one fact use the same, for one event.
     """
     run = {"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}
     emit_event(

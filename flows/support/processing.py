@@ -1,4 +1,4 @@
-"""What processors do with a filed mail, each step a task of the mail's run."""
+"""Runs processors on a filed mail, each step as a task of the mail's run."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +18,9 @@ from tasks.support.steps import blocking
 
 
 async def process_filed(mail: FiledMail, inbound: Inbound) -> bool:
-    """Do the steps of one processor, once, and return whether they ended well.
+    """Run the steps of one processor, once, and return whether they succeeded.
 
-    What fails for good is noted, and the mail stays filed.
+    A permanent failure is recorded, and the mail stays filed.
     """
     if inbound.processings is None or await blocking(inbound.processings.is_done, mail.email_id, mail.key):
         return True
@@ -39,7 +39,7 @@ async def process_filed(mail: FiledMail, inbound: Inbound) -> bool:
 
 
 async def process_again(entry: Entry, inbound: Inbound) -> RunState:
-    """Do what processors failed at, of a mail that is filed: what a Retry or a replay of its run is for."""
+    """Run failed processors again on a filed mail: what a Retry or a replay of its run does."""
     failed = await blocking(inbound.processings.failed, entry.id) if inbound.processings else []
     if not failed:
         return Completed(message="filed already")

@@ -1,4 +1,4 @@
-"""What a reconciliation shows in the Prefect UI: the balances, and what is wrong by its id. No address, no word of a mail."""
+"""The report of a reconciliation in the Prefect UI: balances, and differences by id. No address, no word of a mail."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _SHOWN = 200
 
 
 def as_markdown(report: Report, proof: Reconciliation, *, settled: int, matched: int, announced: int) -> str:
-    """Return the artifact."""
+    """Return the artifact's text."""
     lines = [
         f"**{sum(proof.differences.values())} differences** in "
         f"{(proof.ended_at - proof.begun_at).total_seconds():.1f} s",
@@ -57,7 +57,7 @@ def _cell(name: str, account: Account, counts: Counter[str]) -> str:
 
 
 def _flat(text: str) -> str:
-    """Return a text that stays in its cell: a stranger chose the key of what lies in a bucket."""
+    """Return `text` escaped for a table cell: keys in a bucket may be chosen by strangers."""
     return "".join(char if char.isprintable() else "?" for char in text).replace("|", "&#124;").replace("`", "'")
 
 

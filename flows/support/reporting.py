@@ -1,4 +1,4 @@
-"""What a run of an inbound e-mail shows in the Prefect UI: tags and one short report. Ids, sizes and counts only."""
+"""The report of an inbound e-mail's run in the Prefect UI: tags and a short text. Ids, sizes and counts only."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ from tasks.support.steps import blocking
 
 @dataclass(slots=True)
 class Progress:
-    """How far one e-mail has come in this run; `failed` is what processors failed at, as `<processor>/<tenant>`."""
+    """Progress of one e-mail in this run; `failed` are the processors that failed, as `<processor>/<tenant>`."""
 
     entry: Entry
     routing: RoutingDecision | None = None
@@ -34,7 +34,7 @@ class Progress:
     reason: str | None = None
 
     async def close(self, state: State, inbound: Inbound, *, reason: str, facts: Mapping[str, Any]) -> None:
-        """Note in the ledger that the way ended before the inbox."""
+        """Record in the ledger that the e-mail was not filed."""
         self.reason = reason
         self.outcome = await blocking(
             inbound.ledger.close,
@@ -50,7 +50,7 @@ class Progress:
 async def report(mail: Progress, inbound: Inbound) -> None:
     """Give the run its name and tags, and attach the report."""
     run_id = UUID(str(flow_run.get_id()))
-    # Prefect's own function for it looks for tasks, keys and clients first, at twice the cost.
+    # Prefect's own function looks for tasks, keys and clients first, at twice the cost.
     values = ArtifactCreate(
         type="markdown", data=_markdown(mail, inbound.pages_url), description="One received e-mail", flow_run_id=run_id
     )
@@ -66,7 +66,7 @@ async def report(mail: Progress, inbound: Inbound) -> None:
 
 
 async def done_now(keys: Collection[str]) -> None:
-    """Take the tags of what a processor failed at from the run that has done it now."""
+    """Remove the failure tags of processors that have now succeeded."""
     run_id, over = UUID(str(flow_run.get_id())), {_failed_tag(key) for key in keys}
     async with get_client() as client:
         known = (await client.read_flow_run(run_id)).tags

@@ -1,10 +1,10 @@
-"""How results of runs are read back from Prefect's result storage: as plain JSON, whatever a record says of itself.
+"""Reads results of runs from Prefect's result storage: always as plain JSON, whatever serializer a record names.
 
-A record names the serializer that it wants to be read with, so whoever may write to the storage could have whoever reads
-it run code: pickle does (also where a record names none), and so does Prefect's own JSON, which imports what
-`object_decoder` and `__class__` name and calls it: `{"__class__": "subprocess.call", "data": [["id"]]}` (3.8.8).
+A record names its serializer, so a writer to the storage could make a reader run code: pickle does (also where a record
+names none), and so does Prefect's JSON, which imports and calls what `object_decoder` and `__class__` name:
+`{"__class__": "subprocess.call", "data": [["id"]]}` (3.8.8).
 
-Importing this module is what guards the process; `flows` does, and so whatever runs a flow.
+Importing this module guards the process; `flows` imports it, and so does every process that runs a flow.
 """
 
 import json
@@ -16,14 +16,14 @@ from pydantic import ConfigDict, Field
 
 from mailroom.domain.errors import PermanentError
 
-#: What is not here Prefect calls unknown, and does not read.
+#: Serializers by type; Prefect refuses a type that is not listed.
 _serializers: dict[str, Any] = get_registry_for_type(Serializer) or {}
 for _name in ("pickle", "compressed", "compressed/json", "compressed/pickle"):
     _serializers.pop(_name, None)
 
 
 class Pickled(Serializer):
-    """What Prefect writes where no setting says otherwise. It is not read, nor imported what a record names for it."""
+    """Prefect's default serializer: it writes, and refuses to read or to import what a record names."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -43,17 +43,17 @@ class Pickled(Serializer):
 
 
 def _plain(_: Any, blob: bytes) -> Any:
-    """Return what the JSON says; a record's own wishes how to read it are not asked."""
+    """Return the parsed JSON; the record's own decoder settings are ignored."""
     return json.loads(blob, object_hook=_described)
 
 
 def _described(found: dict[str, Any]) -> Any:
-    """Return the error that a dict stands for, told by its kind and message; any other dict stays what it is."""
+    """Return a stored error as a RuntimeError with its type and message; other dicts are unchanged."""
     if "__exc_type__" not in found:
         return found
     return RuntimeError(f"{found['__exc_type__']}: {found.get('message')}")
 
 
-# A record without a serializer is read with this very class, and a subclass of either could take its place again.
+# Prefect reads a record without a serializer with this class, and a subclass of either could replace ours.
 PickleSerializer.loads = Pickled.loads  # type: ignore[method-assign,assignment]
 JSONSerializer.loads = _plain  # type: ignore[method-assign,assignment]

@@ -1,4 +1,4 @@
-"""What a run of a batch shows in the Prefect UI: progress, tags, and a table of what failed. Ids and codes, no addresses."""
+"""The report of a batch's run in the Prefect UI: progress, tags, and a table of failures. Ids and codes, no addresses."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,12 +13,12 @@ from mailroom.outbound.dispatching import DispatchResult, Failure
 from mailroom.ports.breakers import Broken
 from mailroom.ports.dispatch import Planned
 
-#: Rows of the table; the rest is in `GET /v1/messages?batch=`.
+#: The most rows of the table; the rest is in `GET /v1/messages?batch=`.
 _MOST_FAILURES = 200
 
 
 class Dispatching:
-    """How far a batch has come in this run."""
+    """Progress of a batch in this run."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -31,7 +31,7 @@ class Dispatching:
         self._broken: Broken | None = None
 
     async def begin(self, planned: Planned) -> None:
-        """Show what there is to do."""
+        """Show the number of due messages."""
         self._planned = planned
         if planned.due:
             words = f"Messages of batch {self._batch.id} sent, of {planned.due} due"
@@ -39,14 +39,14 @@ class Dispatching:
             self._artifact = made if isinstance(made, UUID) else None
 
     async def add(self, tally: DispatchResult) -> None:
-        """Show what came of some turns."""
+        """Show the result of some sends."""
         self._dispatched += tally.dispatched
         self._failures += tally.failures
         self._resume_at, self._reason, self._broken = tally.resume_at, tally.reason, tally.broken
         await self._move()
 
     async def close(self) -> None:
-        """Give the run its tags, and attach what failed."""
+        """Set the run's tags, and attach the failures."""
         run_id = UUID(str(flow_run.get_id()))
         async with get_client() as client:
             await client.update_flow_run(run_id, tags=sorted(self._tags()))
@@ -68,7 +68,7 @@ class Dispatching:
             )
 
     def sentence(self) -> str:
-        """Return what the run came to, as the message of its last state."""
+        """Return the result of the run as the message of its last state."""
         words = [f"{self._dispatched} dispatched"]
         if self._failures:
             words.append(f"{len(self._failures)} failed or unknown")

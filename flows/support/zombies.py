@@ -1,4 +1,4 @@
-"""Runs that Prefect believes to be Running, and whose steps are silent. Whether one lives all the same, the ledger knows."""
+"""Runs that are Running in Prefect while their steps are silent. The ledger's heartbeats show which of them still live."""
 
 from datetime import datetime, timedelta
 
@@ -16,15 +16,15 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 
-#: The work pool whose runs are ours; others may share the Prefect server.
+#: The work pool of our runs; others may share the Prefect server.
 POOL = "mailroom"
 
-#: Looked at in one watch, oldest first; more zombies than this are told of by the next.
+#: The most runs checked in one watch, oldest first; further zombies are reported by the next.
 _MOST = 200
 
 
 async def find_silent_runs(now: datetime, limit: timedelta, longer: timedelta, *, but: str) -> dict[str, str]:
-    """Return the running runs whose steps have been silent for `limit`, or for `longer` where no e-mail is received.
+    """Return the Running runs whose steps have been silent for `limit`, or for `longer` in flows other than receive-email.
 
     By id, each with the key of the object that it receives; "" for other runs.
     """
@@ -46,12 +46,12 @@ async def find_silent_runs(now: datetime, limit: timedelta, longer: timedelta, *
 
 
 def _receives(run: FlowRun) -> bool:
-    """Say whether the run is one of `receive-email`, for which the ledger has the signs of life."""
+    """Return whether the run is one of `receive-email`, which has heartbeats in the ledger."""
     return {"bucket", "key"} <= run.parameters.keys()
 
 
 async def _last_sign(client: PrefectClient, run: FlowRun) -> datetime:
-    """Return when the run was last seen to do something: its own state, or the start or end of its latest step."""
+    """Return the run's latest activity: its own state, or the start or end of its latest step."""
     mine = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
     steps = await client.read_task_runs(flow_run_filter=mine, sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=1)
     signs = [run.state.timestamp if run.state else None, run.start_time]

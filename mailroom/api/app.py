@@ -1,4 +1,4 @@
-"""The application, put together from its routes."""
+"""The application: its routers and middleware."""
 
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
@@ -20,7 +20,7 @@ from mailroom.api.v1 import breakers, endpoints, inbound, outbound, suppressions
 
 __all__ = ["Services", "create_app"]
 
-#: Which face each router is on; one that is not here is nowhere.
+#: The face of each router; a router that is not listed is not served.
 _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.BOTH, operations.liveness),
     (Face.PRIVATE, operations.router),
@@ -41,7 +41,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
 
 
 def create_app(services: Services, face: Face = Face.BOTH, *, pace: BodyPace = DEFAULT_PACE) -> FastAPI:
-    """Return the HTTP service on top of `services`: all of it, or one face; bodies of requests have to come at `pace`."""
+    """Return the HTTP service on top of `services`: all of it, or one face; request bodies must arrive at `pace`."""
     app = FastAPI(
         title="Mailroom",
         version="1",

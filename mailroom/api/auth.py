@@ -1,7 +1,7 @@
-"""Who may ask: API keys for programs, and for the pages a key or, on a laptop, the loopback host's name.
+"""Authentication: API keys for programs; for the pages a key or, on a laptop, the loopback host's name.
 
-Keys are looked up by their SHA-256, which takes the same time for a wrong key whatever it begins with. They are random,
-so they need no slow hash.
+Keys are looked up by their SHA-256, so the time for a wrong key does not depend on its prefix. They are random, so they
+need no slow hash.
 """
 
 import base64
@@ -23,7 +23,7 @@ _bearer = HTTPBearer(auto_error=False, description="An API key")
 def api_holder(
     request: Request, services: AppServices, _sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Holder:
-    """Return who holds the Bearer key of this request, as it was found before the body was read (`mailroom.api.bodies`).
+    """Return the holder of this request's Bearer key, as found before the body was read (`mailroom.api.bodies`).
 
     Raises:
         HTTPException: 401.
@@ -33,7 +33,7 @@ def api_holder(
 
 
 def holder_of(services: Services, authorization: str) -> Holder:
-    """Return who holds the Bearer key of this header.
+    """Return the holder of the Bearer key in this header.
 
     Raises:
         HTTPException: 401.
@@ -48,10 +48,10 @@ def holder_of(services: Services, authorization: str) -> Holder:
 
 
 def page_holder(request: Request, services: AppServices) -> Holder:
-    """Return for whom a page is shown: with open pages an administrator, else who holds the key that was sent.
+    """Return the user of a page: with open pages an administrator, else the holder of the key in the request.
 
-    Open pages answer only under a loopback name: a foreign site whose name was made to point at 127.0.0.1 (DNS
-    rebinding) sends its own name.
+    Open pages answer only under a loopback name: a foreign site whose name resolves to 127.0.0.1 (DNS rebinding) sends
+    its own name.
 
     Raises:
         HTTPException: 421 for another host's name, 401 without a valid key.
@@ -71,9 +71,9 @@ def page_holder(request: Request, services: AppServices) -> Holder:
 
 
 def from_this_site(request: Request) -> None:
-    """Return if a button of our own pages was pressed: browsers send a key wherever a form comes from, and say where from.
+    """Refuse forms from other sites: browsers send the key with any site's form, and name that site in a header.
 
-    They say it over https and on loopback only; elsewhere nothing is changed by a page.
+    They send the header over https and on loopback only; elsewhere every form is refused.
 
     Raises:
         HTTPException: 403.
@@ -90,21 +90,21 @@ ApiHolder = Annotated[Holder, Depends(api_holder)]
 PageHolder = Annotated[Holder, Depends(page_holder)]
 
 
-def tenant_for(holder: Holder, asked: str | None) -> str | None:
-    """Return the tenant to read for: an administrator may narrow to one, a tenant's key has but its own.
+def tenant_for(holder: Holder, requested: str | None) -> str | None:
+    """Return the tenant to read for: an administrator may choose one, a tenant's key has only its own.
 
     Raises:
-        HTTPException: 404 for another tenant, as for anything that is not there.
+        HTTPException: 404 for another tenant, as for anything that does not exist.
     """
     if holder.tenant is None:
-        return asked
-    if asked not in (None, holder.tenant):
+        return requested
+    if requested not in (None, holder.tenant):
         raise HTTPException(404, "Tenant not found.")
     return holder.tenant
 
 
 def key_digest(key: str) -> str:
-    """Return what is stored of an API key."""
+    """Return the digest of an API key that is stored."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -1,9 +1,9 @@
-"""Bodies of requests: one table of how long each may be, the key before the first byte, and how fast they have to come.
+"""Request bodies: a table of size limits, authentication before the first byte is read, and a minimum rate.
 
     key (401) ──> declared length (413) ──> the route, which reads a body that is counted (413) and timed (408)
 
-A route that is not in the table takes 64 kB at most, under any method, whether it reads a body or not. What a route leaves
-unread is not read for it: the connection is closed after the answer (`mailroom.api.connections`).
+A route that is not in the table accepts at most 64 kB, under any method, whether or not it reads a body. A body that the
+route does not read stays unread: the connection is closed after the response (`mailroom.api.connections`).
 """
 
 import asyncio
@@ -31,17 +31,17 @@ from mailroom.domain.outbound.message import LIMITS
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many bytes a body may have, and what a caller with more can do."""
+    """The largest body in bytes, and what a caller with a larger one can do."""
 
     most: int
     remedy: str = ""
 
     def too_large(self) -> HTTPException:
-        """Return what is answered to a longer body."""
+        """Return the error for a larger body."""
         return HTTPException(413, f"The request body is too large: the limit is {self.most} bytes{self.remedy}.")
 
 
-#: Everything that is not named below.
+#: The limit of routes not listed below.
 DEFAULT = Limit(64 << 10)
 #: By method and path.
 BODY_LIMITS: Mapping[tuple[str, str], Limit] = MappingProxyType(
@@ -51,19 +51,19 @@ BODY_LIMITS: Mapping[tuple[str, str], Limit] = MappingProxyType(
         ("POST", "/v1/suppressions"): Limit(512 << 10, "; split it into several requests"),
     }
 )
-#: By how the path begins, for every method.
+#: By prefix of the path, for every method.
 BODY_LIMITS_BELOW: Mapping[str, Limit] = MappingProxyType({"/hooks/": Limit(MOST_BODY_BYTES)})
-#: Where no byte of a body is read without a key.
+#: Paths where no byte of a body is read without a key.
 KEY_FIRST = "/v1/"
 
-#: A longer body of unknown length is read by its route, piece by piece; a shorter one before the route is called.
+#: A larger body of unknown length is read by its route, in chunks; a smaller one before the route is called.
 _READ_AHEAD = 1 << 20
-#: A connection is kept if no more than this is left of a body that nobody wants.
+#: A connection is kept if no more than this is left of an unread body.
 _LEFT = 64 << 10
 
 
 def body_limit(method: str, path: str) -> Limit:
-    """Return how long the body of a request may be."""
+    """Return the size limit of a request's body."""
     if (limit := BODY_LIMITS.get((method, path))) is not None:
         return limit
     return next((limit for start, limit in BODY_LIMITS_BELOW.items() if path.startswith(start)), DEFAULT)
@@ -71,7 +71,7 @@ def body_limit(method: str, path: str) -> Limit:
 
 @dataclass(frozen=True, slots=True)
 class BodyPace:
-    """How fast a body has to come: never `silence_s` without a byte, and `bytes_per_s` on average after as long."""
+    """The minimum rate of a body: never `silence_s` without a byte and, after that time, `bytes_per_s` on average."""
 
     silence_s: float = 20.0
     bytes_per_s: float = 50_000.0
@@ -81,13 +81,13 @@ DEFAULT_PACE = BodyPace()
 
 
 class Bodies:
-    """ASGI middleware: what comes in is bounded before any route sees it."""
+    """ASGI middleware that limits request bodies before any route sees them."""
 
     def __init__(self, app: ASGIApp, *, pace: BodyPace) -> None:
         self._app, self._pace = app, pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, 413 or 408, or let the application answer."""
+        """Respond 401, 413 or 408, or call the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -106,14 +106,14 @@ class Bodies:
         try:
             await self._app(scope, body.receive, send_closing)
         except ClientDisconnect:
-            # There is nobody to answer, and nothing for a person to look at.
+            # The client is gone: there is nothing to respond to, and nothing to log.
             return
 
 
 async def _refusal(request: Request, body: "_Body") -> Response | None:
-    """Return why the application is not called; without a key before anything of the body is read."""
+    """Return the reason to refuse the request, if any; the key is checked before any of the body is read."""
     try:
-        # Not `request.url`: what a Host header makes of that is for the client to choose.
+        # Not `request.url`: the client chooses it by its Host header.
         if request.scope["path"].startswith(KEY_FIRST) and request.app.state.face is not Face.PUBLIC:
             authorization = request.headers.get("authorization", "")
             request.state.holder = await run_in_threadpool(holder_of, services_of(request), authorization)
@@ -129,13 +129,13 @@ async def _refusal(request: Request, body: "_Body") -> Response | None:
 
 
 def _declared(request: Request) -> int | None:
-    """Return the length that was declared; None: it is known when the body has ended."""
+    """Return the declared length; None: it is known at the end of the body."""
     declared = request.headers.get("content-length", "")
     return int(declared) if declared.isascii() and declared.isdecimal() else None
 
 
 class _Body:
-    """A body as it is received: counted and timed."""
+    """A body while it is received: counted and timed."""
 
     def __init__(self, receive: Receive, limit: Limit, declared: int | None, pace: BodyPace) -> None:
         self._receive, self._pace = receive, pace
@@ -147,13 +147,13 @@ class _Body:
         self._ahead: deque[Message] = deque()
 
     def is_left(self) -> bool:
-        """Return whether more of it is to come than is worth waiting for."""
+        """Return whether too much of it is still to come for the connection to be kept."""
         if self._has_ended or self._is_refused:
             return self._is_refused
         return self.declared is None or self.declared - self._received > _LEFT
 
     async def read_ahead(self) -> None:
-        """Read it whole, for whoever receives it later.
+        """Read the whole body in advance; `receive` returns it later.
 
         Raises:
             HTTPException: 413, 408.

@@ -1,15 +1,15 @@
-"""Connections of the HTTP service: how many there may be, how long one may take to ask, and how one ends.
+"""Connections of the HTTP service: their number, the time for a request to arrive, and how they close.
 
-uvicorn waits for ever for a request's headers, takes any number of them, and closes with the body of a refused request
-still on the wire, which resets the connection and may cost the client the answer. So its protocol is extended:
+uvicorn waits without limit for a request's headers, accepts any number of them, and closes with the body of a refused
+request still unread, which resets the connection and may cost the client the response. So its protocol is extended:
 
-- headers are there within `headers_s` (408, or closed where nothing came) and have `MOST_HEADER_BYTES` at most (431);
-- over `most` connections, the one that has waited longest with an unfinished request goes: who is slow makes room, where
-  uvicorn's `limit_concurrency` would answer 503 to everybody else;
-- a client that reads nothing of its answer for `unread_s` is let go;
-- what is left of a body after its answer is thrown away for `linger_s`, so that the answer is read.
+- headers must arrive within `headers_s` (else 408, or closed if nothing came) and in `MOST_HEADER_BYTES` (else 431);
+- over `most` connections, the one that has waited longest with an unfinished request is closed: a slow client makes
+  room, where uvicorn's `limit_concurrency` would respond 503 to all others;
+- a client that reads nothing of its response for `unread_s` is disconnected;
+- the rest of a body is discarded for `linger_s` after the response, so that the client can read the response.
 
-How fast a body has to come is in `mailroom.api.bodies`.
+The minimum rate of a body is in `mailroom.api.bodies`.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_HEADER_BYTES = 64 << 10
 _LINGER_BYTES = 64 << 20
-#: Open files that the process needs besides connections: the database's, S3's, its own.
+#: Open files that the process needs besides these connections: for the database, S3 and itself.
 _OTHER_FILES = 200
 
 
 def most_connections() -> int:
-    """Return how many connections this process may hold: 1,000, or what its limit of open files allows."""
+    """Return the most connections of this process: 1,000, or fewer by its limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1_000 if files == resource.RLIM_INFINITY else max(min(1_000, files - _OTHER_FILES), 100)
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose client has no more than its share of time and memory."""
+    """A connection with limits on its client's time and memory."""
 
     headers_s = 10.0
     linger_s = 5.0
@@ -40,37 +40,37 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        #: Ends the wait for headers, or the time in which the rest of a body is thrown away.
+        #: Timer for headers, or for discarding the rest of a body.
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._is_in_headers = self._is_in_message = self.is_lingering = False
-        #: Bytes since the parser last made something of them.
+        #: Bytes received since the parser's last event.
         self._unparsed = self._discarded = 0
         self._since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start waiting for a request."""
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]
         self._wait()
         if len(self.connections) > self.most:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop all timers."""
         self._stop_waiting()
         self._has_read()
         self._is_in_message = False
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless it is what is left of a body that nobody wants."""
+        """Parse the bytes, or discard them if they are the rest of an unread body."""
         if self.is_lingering:
             self._discarded += len(data)
             if self._discarded > _LINGER_BYTES:
                 self.transport.abort()
             return
         if self._timer is None and not self._is_answering():
-            # Any byte ends uvicorn's own timer of idle connections, a line break between two requests as well.
+            # Any byte stops uvicorn's own timer for idle connections, even a line break between two requests.
             self._wait()
         self._unparsed += len(data)
         super().data_received(data)
@@ -78,29 +78,29 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, "The request headers are too long.")
 
     def on_message_begin(self) -> None:
-        """Note that a request comes."""
+        """Note that a request has begun."""
         self._is_in_headers = self._is_in_message = True
         self._since = self.loop.time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Wait no more: the headers are there."""
+        """Stop the timer: the headers are complete."""
         self._unparsed, self._is_in_headers = 0, False
         self._stop_waiting()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Process a part of the body."""
         self._unparsed = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that nothing is left of this request."""
+        """Note that the request is complete."""
         self._unparsed, self._is_in_message = 0, False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Note since when it is idle, or waits for the rest of the next request."""
+        """Note since when the connection is idle, or waits for the rest of the next request."""
         self._since = self.loop.time()
         super().on_response_complete()
         if self._is_in_headers and not self.transport.is_closing():
@@ -108,18 +108,18 @@ class Connection(HttpToolsProtocol):
             self._wait()
 
     def pause_writing(self) -> None:
-        """Wait for a client that does not read."""
+        """Start the timer for a client that does not read."""
         super().pause_writing()
         self._has_read()
         self._unread = self.loop.call_later(self.unread_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client has read."""
+        """Stop the timer: the client has read."""
         self._has_read()
         super().resume_writing()
 
     def linger(self) -> bool:
-        """Return whether a part of the request is still to come, and begin to throw that away."""
+        """Return whether a part of the request is still to come, and begin to discard it."""
         if not self._is_in_message or self.is_lingering or not self.transport.can_write_eof():
             return False
         self._stop_waiting()
@@ -137,7 +137,7 @@ class Connection(HttpToolsProtocol):
         if self._is_in_headers:
             self._refuse(408, "The request headers arrive too slowly.")
         else:
-            # Nothing came, or the rest of a body that was answered: a client would take a 408 for its next answer.
+            # Nothing came, or the rest of a body after its response: a client would take a 408 for its next response.
             self.transport.close()
 
     def _stop_waiting(self) -> None:
@@ -161,17 +161,17 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _make_room(self) -> None:
-        """Close the connection that has waited longest without a whole request; without any, this one."""
+        """Close the connection that has waited longest without a whole request; if there is none, this one."""
         others = [one for one in self.connections if isinstance(one, Connection) and one.may_go()]
         min(others, key=lambda one: one._since, default=self).transport.abort()
 
     def may_go(self) -> bool:
-        """Return whether there is no whole request that is being answered."""
+        """Return whether no response is under way, so that the connection may be closed."""
         return self._is_in_message or not self._is_answering()
 
 
 class _Lingering:
-    """A transport that closes as its connection wants."""
+    """A transport whose close first discards the rest of the request."""
 
     def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
         self._transport, self._connection = transport, connection

@@ -1,4 +1,4 @@
-"""Attachments as downloads: always a file to save, never something that a browser opens by itself."""
+"""Attachments as downloads: always saved as a file, never opened by the browser."""
 
 import unicodedata
 from urllib.parse import quote
@@ -14,10 +14,10 @@ _RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("
 
 
 def download(services: Services, tenant: str | None, item_id: str, number: int, request: Request) -> Response:
-    """Return attachment `number` of an item as a download; 304 where the asker has these bytes already.
+    """Return attachment `number` of an item as a download; 304 if the client already has these bytes.
 
     Raises:
-        HTTPException: 404 for no such attachment, 410 when the archive's store no longer has its bytes.
+        HTTPException: 404 for no such attachment, 410 if the archive no longer has its bytes.
     """
     attachment = services.reader.attachment(tenant, item_id, number)
     if attachment is None:
@@ -41,17 +41,17 @@ def download(services: Services, tenant: str | None, item_id: str, number: int, 
 
 
 def content_disposition(filename: str) -> str:
-    """Return the header's value, RFC 6266: a plain name for old clients, the full one as RFC 8187 (ex 5987) has it."""
+    """Return the header's value (RFC 6266): a plain name for old clients, and the full one as in RFC 8187 (ex 5987)."""
     name = safe_filename(filename)
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().replace("%", "_")
     return f"attachment; filename=\"{plain or 'attachment'}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def safe_filename(filename: str) -> str:
-    """Return a name that is one plain file on every system and looks like what it is.
+    """Return a file name that is valid on every system and shows its real type.
 
-    Invisible and direction-changing characters go first, then separators, then what is special at the ends: a check
-    made before the cleaning would pass `<zero width space>.htaccess`.
+    Invisible and direction-changing characters are removed first, then separators, then special characters at the ends: a
+    check made before the cleaning would pass `<zero width space>.htaccess`.
     """
     visible = "".join(c for c in unicodedata.normalize("NFC", filename) if unicodedata.category(c)[0] != "C")
     name = " ".join(visible.translate(_SEPARATORS).split()).strip(". ")

@@ -1,11 +1,11 @@
-"""The two faces of the service: what the internet may reach, and what only operators, users and programs of ours do.
+"""The two faces of the service: public, for the internet; private, for operators, users and programs.
 
     public     /u /c /o /hooks                                   recipients, mail gateways, providers
     private    /v1 /docs /openapi.json /readyz /metrics, pages
     both       /healthz, and /static: the style of the page behind /u
 
-One port shows both faces. With a port of its own the public face is an application of its own, on the same services: a path
-of the other face is not there, so nothing has to be filtered, and no spelling of a path gets past a filter.
+One port can serve both faces. With a separate port the public face is a separate application on the same services: paths
+of the private face do not exist there, so no filter is needed that a spelling of a path could bypass.
 """
 
 from collections.abc import Mapping
@@ -15,22 +15,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Face(StrEnum):
-    """Which side of the service a router is on, or an application shows."""
+    """The face that a router belongs to, or that an application serves."""
 
     PUBLIC = "public"
     PRIVATE = "private"
     BOTH = "both"
 
     def shows(self, other: "Face") -> bool:
-        """Return whether what is on the side `other` is seen from this one."""
+        """Return whether routes of the face `other` are served on this one."""
         return self is other or Face.BOTH in (self, other)
 
 
 class ByPort:
-    """An ASGI application that is another one on each port; the port is the connection's, which no caller can write."""
+    """An ASGI application that selects one by port: the connection's, which no client can forge."""
 
     def __init__(self, applications: Mapping[int, ASGIApp]) -> None:
-        """Take the application of each port; of the first of them are start and end of the process."""
+        """Take the application of each port; the first one gets the lifespan events."""
         self._applications = dict(applications)
         self._first = next(iter(self._applications.values()))
 

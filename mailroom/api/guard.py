@@ -1,6 +1,6 @@
-"""The outermost layer: headers on every answer, and the last resort when something unforeseen is raised.
+"""The outermost middleware: headers on every response, and the response to unforeseen exceptions.
 
-No log line here holds a path, an address or the message of an exception: paths hold addresses, messages may quote a mail.
+No log line here has a path, an address or an exception's message: paths contain addresses, messages may quote a mail.
 """
 
 import logging
@@ -34,7 +34,7 @@ SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
 
 
 class Guard:
-    """ASGI middleware; a route's own header wins over the guard's."""
+    """ASGI middleware; a header set by the route overrides the guard's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

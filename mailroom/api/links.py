@@ -1,4 +1,4 @@
-"""Tokens of links that we put into mails: what is not signed by us gets one and the same answer."""
+"""Signed tokens of links in our mails: an invalid token gets the same response in all cases."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,7 +14,7 @@ def verified(read: Callable[..., Said | None], services: Services, token: str, *
     """Return what `read` finds in a token of at most `longest` characters.
 
     Raises:
-        HTTPException: 404, it was not made here.
+        HTTPException: 404, the token is invalid.
     """
     key = services.settings.unsubscribe_key
     said = read(token, key=key.get_secret_value().encode()) if key and len(token) <= longest else None

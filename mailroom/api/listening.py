@@ -1,4 +1,4 @@
-"""Where the service listens: sockets of one port for everything, or of one for each face; and where it may in plain http."""
+"""Sockets of the service: one port for everything, or one for each face; and the rule for plain http."""
 
 import errno
 import ipaddress
@@ -21,7 +21,7 @@ _LOOPBACK = ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """An address and port, and the face that is shown there; `option` is what an operator chose the port with."""
+    """A host and port with the face that is served there; `option` is the command's option for the port."""
 
     face: Face
     host: str
@@ -32,10 +32,10 @@ class ListenAddress:
 def listen_addresses(
     settings: Settings, *, host: str, port: int, public_host: str, public_port: int
 ) -> list[ListenAddress]:
-    """Return where to listen; without a `public_port` one place shows both faces.
+    """Return the addresses to listen on; without a `public_port` one address serves both faces.
 
     Raises:
-        ConfigurationError: both faces on one port, or links in mails that would lead to the private one.
+        ConfigurationError: both faces have one port, or links in mails would lead to the private one.
     """
     if not public_port:
         return [ListenAddress(Face.BOTH, host, port)]
@@ -56,10 +56,10 @@ def listen_addresses(
 
 
 def refuse_plain_http(hosts: Sequence[str], *, behind_tls_proxy: bool) -> None:
-    """Return if what is said on these addresses in plain http stays on this machine, or a TLS proxy is in front.
+    """Return if plain http on these addresses stays on this machine, or a TLS proxy is in front.
 
     Raises:
-        ConfigurationError: keys, mails and links could be read on their way.
+        ConfigurationError: keys, mails and links could be read in transit.
     """
     seen = [host for host in hosts if not is_loopback(host)]
     if seen and not behind_tls_proxy:
@@ -71,7 +71,7 @@ def refuse_plain_http(hosts: Sequence[str], *, behind_tls_proxy: bool) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches `host`. Of names only `localhost` is believed: others are a resolver's word."""
+    """Return whether only this machine reaches `host`. `localhost` is the only name accepted: others depend on a resolver."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -80,10 +80,10 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(place: ListenAddress) -> list[socket.socket]:
-    """Return a socket for each address of the place's host, bound to its port and not listening yet.
+    """Return a socket for each IP address of the host, bound to its port and not listening yet.
 
     Raises:
-        ConfigurationError: the port is in use, or the host is none of this machine's.
+        ConfigurationError: the port is in use, or the host is not an address of this machine.
     """
     sockets: list[socket.socket] = []
     absent = None
@@ -91,7 +91,7 @@ def bind(place: ListenAddress) -> list[socket.socket]:
         try:
             sockets.append(_bound(family, kind, protocol, address))
         except OSError as error:
-            # `localhost` has an IPv6 address in files of machines that have no IPv6.
+            # /etc/hosts may give `localhost` an IPv6 address on a machine without IPv6.
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise _refusal(place, error) from None
             absent = error
@@ -101,10 +101,10 @@ def bind(place: ListenAddress) -> list[socket.socket]:
 
 
 def listen(place: ListenAddress, sockets: Sequence[socket.socket]) -> None:
-    """Have the sockets of a place accept connections, which wait until the service takes them.
+    """Make the sockets listen; connections wait until the service accepts them.
 
     Raises:
-        ConfigurationError: another program that started at the same moment was faster.
+        ConfigurationError: another program, started at the same moment, took the port.
     """
     for one in sockets:
         try:
@@ -131,7 +131,7 @@ def _bound(
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # `::` is IPv6 alone, as with asyncio's own servers; with both, 0.0.0.0 beside it could not be bound.
+            # `::` is IPv6 only, as in asyncio's servers; as dual stack, 0.0.0.0 could not be bound beside it.
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
     except OSError:

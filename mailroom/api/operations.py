@@ -1,6 +1,6 @@
-"""What operators and their tools ask: does it live, can it work, how much is where, what can be called.
+"""Routes for operators and their tools: liveness, readiness, metrics and the API's documentation.
 
-These need no key: they tell counts and states, never a mail, an address or a tenant.
+These need no key: they return counts and states, never a mail, an address or a tenant.
 """
 
 import logging
@@ -28,15 +28,15 @@ from mailroom.ports.scheduler import Scheduling
 
 log = logging.getLogger(__name__)
 
-#: Whether the process answers is asked on each face; all else by operators alone.
+#: Liveness is served on each face; the other routes only on the private one.
 liveness = APIRouter(tags=["operations"])
 router = APIRouter(tags=["operations"])
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
 
 _PATIENCE_S = 2.0
-#: What waits here for a Prefect that hangs keeps no request waiting.
-_asking = ThreadPoolExecutor(2, thread_name_prefix="readyz")
+#: Threads for requests to Prefect, so that a Prefect that hangs delays no other request.
+_prefect_threads = ThreadPoolExecutor(2, thread_name_prefix="readyz")
 
 
 @liveness.get("/healthz")
@@ -99,14 +99,14 @@ def _database(services: Services) -> str:
 
 
 def _prefect(services: Services, scheduling: Scheduling | None) -> str:
-    """Return whether Prefect answers, within the patience of a load balancer: one that hangs must not look like us hanging."""
+    """Return whether Prefect answers, within a load balancer's timeout: a Prefect that hangs must not make this route hang."""
     if services.scheduler is not None and scheduling is None:
         return "unreachable"
-    asked = _asking.submit(services.runs.find, _NO_RUN)
+    found = _prefect_threads.submit(services.runs.find, _NO_RUN)
     try:
-        asked.result(timeout=_PATIENCE_S)
+        found.result(timeout=_PATIENCE_S)
     except (MailroomError, TimeoutError):
-        asked.cancel()
+        found.cancel()
         return "unreachable"
     return "ok"
 
@@ -119,7 +119,7 @@ def _looked(services: Services) -> Scheduling | None:
 
 
 def _skipped(services: Services) -> dict[str, int]:
-    """Return how many rows each loop steps over; they keep this process from nothing, so it is ready all the same."""
+    """Return the number of rows that each loop skips; they do not affect readiness."""
     try:
         found = services.watch.skipped() if services.watch is not None else ()
     except MailroomError:
@@ -128,12 +128,12 @@ def _skipped(services: Services) -> dict[str, int]:
 
 
 def _counted(name: str, part: Callable[[], str], missing: list[str]) -> str:
-    """Return one group of metrics; one that cannot be counted is missing, and the others are there."""
+    """Return one group of metrics; one that cannot be counted is left out and added to `missing`."""
     try:
         return part()
     except TransientError:
         raise
-    except Exception as error:  # noqa: BLE001 - whoever is to be woken by the other metrics must be
+    except Exception as error:  # noqa: BLE001 - alarms on the other metrics must work
         log.error(
             "metrics of %s cannot be counted: %s", name, error if isinstance(error, MailroomError) else type(error)
         )
@@ -142,7 +142,7 @@ def _counted(name: str, part: Callable[[], str], missing: list[str]) -> str:
 
 
 def _parts(services: Services) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield the metrics of what is received and sent, of what providers told and tenants are told, and of rows in the way."""
+    """Yield the metrics of inbound and outbound mail, provider events, tenants' webhooks, and skipped rows."""
     now = services.now()
     yield "inbound", lambda: exposition(services.reader.census(), now)
     if (scheduling := _looked(services)) is not None:

@@ -1,4 +1,4 @@
-"""Cursors: a position in a list as an opaque word of a URL."""
+"""Cursors: a position in a list as an opaque token in a URL."""
 
 import base64
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ def decode(cursor: str | None) -> Position | None:
     """Return the position that `encode` was given.
 
     Raises:
-        HTTPException: 422, it is no cursor of ours.
+        HTTPException: 422, the cursor is invalid.
     """
     if cursor is None:
         return None
@@ -45,7 +45,7 @@ def decode_place(cursor: str | None) -> tuple[str, str] | None:
     """Return the place that `encode_place` was given, no tenant as an empty text.
 
     Raises:
-        HTTPException: 422, it is no cursor of ours.
+        HTTPException: 422, the cursor is invalid.
     """
     if cursor is None:
         return None

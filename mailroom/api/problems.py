@@ -1,4 +1,4 @@
-"""Errors as answers: problem details (RFC 9457) for programs, a page for a person who opened a page."""
+"""Error responses: problem details (RFC 9457) for programs, an HTML page for browsers."""
 
 import logging
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 
 log = logging.getLogger(__name__)
 
-#: The answer of every JSON route that fails, for the OpenAPI document.
+#: The error responses of every JSON route, for the OpenAPI document.
 PROBLEM: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Problem details (RFC 9457)",
@@ -42,10 +42,10 @@ PROBLEM: dict[int | str, dict[str, Any]] = {
 def answer_error(
     request: Request, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> Response:
-    """Return the error as a page where a browser asked for a page, else as problem details."""
+    """Return the error as a page if a browser requested one, else as problem details."""
     phrase = HTTPStatus(status).phrase
     if _is_for_a_person(request):
-        # A recipient has no inboxes to go to, and learns nothing of what is on the other face.
+        # The public face's error page has no link to inboxes, and reveals nothing of the private face.
         template = "error_public.html" if request.app.state.face is Face.PUBLIC else "error.html"
         return render(template, status=status, headers=headers, title=phrase, code=status, detail=detail)
     body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, **more}
@@ -53,7 +53,7 @@ def answer_error(
 
 
 def install(app: FastAPI) -> None:
-    """Make the application answer its errors this way."""
+    """Register the error handlers on the application."""
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
@@ -61,7 +61,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def unusable(request: Request, error: RequestValidationError) -> Response:
-        # What was sent is not repeated: it may be an address.
+        # The input is not repeated: it may be an address.
         errors = [
             {"where": [str(part) for part in fault["loc"]], "what": fault["msg"].removeprefix("Value error, ")}
             for fault in error.errors()
@@ -73,7 +73,7 @@ def install(app: FastAPI) -> None:
 
 
 def answer_to(request: Request, error: MailroomError) -> Response:
-    """Return what is answered where something behind the service failed."""
+    """Return the response to a failure behind the service."""
     if isinstance(error, TransientError):
         log.warning("answered 503: %s", error)
         return answer_error(request, 503, f"Try again later: {error.message}.", headers={"Retry-After": "5"})

@@ -1,7 +1,7 @@
-"""A mail's HTML, made fit to be shown.
+"""Sanitises a mail's HTML for display.
 
-An allow-list decides (nh3, a binding to ammonia): no script, style, frame, form, SVG or MathML, nothing that is fetched
-from elsewhere. The page shows the result in a sandboxed frame under its own policy, so this is the first of three walls.
+By an allow-list (nh3, a binding to ammonia): no script, style, frame, form, SVG or MathML, and no external resource. The
+page shows the result in a sandboxed frame with its own policy, so this is the first of three barriers.
 
 The parser behind it follows the HTML standard, whose algorithm is quadratic in nested elements and in the attributes of a
 tag, and multiplies formatting elements (measured: 200 000 open `<div>`, one megabyte, take two minutes). So all but
@@ -21,9 +21,9 @@ import nh3
 
 from mailroom.domain.mail.urls import opaque_url, web_url
 
-#: Characters that are parsed at all, and that are parsed in this process (the worst of them take 50 ms).
+#: The most characters that are parsed at all, and in this process (the worst of these take 50 ms).
 MAX_CHARACTERS, SHORT = 2_000_000, 8_000
-#: What the child may use: seconds on the clock, seconds of the processor, bytes of memory.
+#: Limits of the child process: seconds of wall time, seconds of CPU time, bytes of memory.
 CHILD_SECONDS, CHILD_CPU_SECONDS, CHILD_MEMORY = 10, 2, 1 << 30
 
 _TAGS = frozenset(nh3.ALLOWED_TAGS) - {"area", "map"} | {"center", "font"}
@@ -45,9 +45,9 @@ _ATTRIBUTES = {
     "th": _CELL,
     "tr": _TABLE,
 }
-#: Types of pictures that are shown inside a mail; SVG is not among them, for it is a document.
+#: Types of pictures that are shown inside a mail; not SVG, which is a document.
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-#: Bytes of pictures that are shown inside a mail: each, and all together.
+#: The most bytes of pictures shown inside a mail: of each, and of all together.
 MAX_PICTURE, MAX_PICTURES = 300_000, 2_000_000
 _HOSTLESS = frozenset({"mailto", "tel"})
 _LINKS = {"http", "https", *_HOSTLESS}
@@ -56,7 +56,7 @@ _CHILDREN = BoundedSemaphore(2)
 
 @dataclass(frozen=True, slots=True)
 class SafeHtml:
-    """HTML that was cleaned; where its links lead, in order; how many pictures it wanted from elsewhere."""
+    """Sanitised HTML; its links' targets, in order; the number of blocked external pictures."""
 
     html: str
     links: tuple[str, ...] = ()
@@ -64,12 +64,12 @@ class SafeHtml:
 
 
 def sanitise(html: str) -> SafeHtml | None:
-    """Return `html` for programs: links and `cid:` pictures stay; None if it is too large or costly to be parsed."""
+    """Return `html` for programs: links and `cid:` pictures stay; None if it is too large or costly to parse."""
     return _clean_in_limits(html, None)
 
 
 def sanitise_for_frame(html: str, pictures: Mapping[str, str]) -> SafeHtml | None:
-    """Return `html` for the frame, out of which no link leads: links become their numbers.
+    """Return `html` for the frame, without working links: each is replaced by its number.
 
     `pictures` maps content ids to data URIs.
     """
@@ -77,12 +77,12 @@ def sanitise_for_frame(html: str, pictures: Mapping[str, str]) -> SafeHtml | Non
 
 
 def data_uri(content: bytes, content_type: str) -> str:
-    """Return a picture as a URI of its own."""
+    """Return a picture as a data URI."""
     return f"data:{content_type};base64,{b64encode(content).decode()}"
 
 
 def plain_link(url: str) -> str | None:
-    """Return `url` as a browser asks for it, in ASCII and without a user; None if it is no such link, or one that leads nowhere.
+    """Return `url` as a browser requests it, in ASCII and without user info; None if it is not a usable link.
 
     `https://bank.example@evil.example/` comes out as `https://evil.example/`, a look-alike host as `xn--...`.
     """
@@ -92,7 +92,7 @@ def plain_link(url: str) -> str | None:
 
 @dataclass(slots=True)
 class _Attributes:
-    """Decides on each attribute, and collects on the way. `pictures` is None when the HTML is for programs."""
+    """Decides on each attribute, and collects links. `pictures` is None when the HTML is for programs."""
 
     pictures: Mapping[str, str] | None
     links: list[str] = field(default_factory=list)

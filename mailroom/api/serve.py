@@ -1,4 +1,4 @@
-"""The process: `python -m mailroom.api.serve --port N`. What stands behind the ports `mailroom.wiring` builds."""
+"""The process of the HTTP service: `python -m mailroom.api.serve --port N`. `mailroom.wiring` builds the adapters."""
 
 import argparse
 import sys
@@ -29,25 +29,25 @@ from mailroom.ports.hooks import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
 from mailroom.wiring import Installation
 
-#: How many tenants' endpoints are told at once; one that does not answer takes 15 s of one of these.
+#: Threads that post to tenants' webhooks; an endpoint that does not answer occupies one of them for 15 s.
 _NOTIFYING = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; 2 when the settings do not allow it."""
-    asked = _arguments(arguments)
+    """Serve until a signal; return 2 if the settings do not allow it."""
+    options = _arguments(arguments)
     log_to_stderr()
     try:
         use_stack_environment()
         settings = load_settings()
-        refuse_if_unsafe(settings, host=asked.host)
-        everywhere = _places(asked, settings)
+        refuse_if_unsafe(settings, host=options.host)
+        everywhere = _listen_addresses_of(options, settings)
         installation = Installation(settings)
         installation.refuse_unfit_schema()
         installation.refuse_outside(asking=False)
         wiring.keep_to(wiring.SERVICE)
         services = services_for(installation)
-        return _serve(installation, services, [(place, bind(place)) for place in everywhere])
+        return _serve(installation, services, [(listen_on, bind(listen_on)) for listen_on in everywhere])
     except ConfigurationError as error:
         say_why_not("mailroom api", error)
         return 2
@@ -59,7 +59,7 @@ def _serve(
     """Serve on these sockets until a signal ends it, and return the exit code.
 
     Raises:
-        ConfigurationError: another program listens there since a moment ago.
+        ConfigurationError: another program has just taken the port.
     """
     settings, stop = installation.settings, threading.Event()
     installation.restores.start()
@@ -71,7 +71,7 @@ def _serve(
         for number in range(_NOTIFYING):
             reporting = (services.endpoints, installation.webhooks, stop)
             threading.Thread(target=run_notifier, args=reporting, name=f"notifying-{number}", daemon=True).start()
-    # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
+    # No access log: its lines are URLs, which contain addresses. Proxy headers can be forged by any client.
     config = uvicorn.Config(
         _application(services, bound),
         access_log=False,
@@ -84,8 +84,8 @@ def _serve(
     )
     server, outside = uvicorn.Server(config), threading.Event()
     threading.Thread(target=_end_if_outside, args=[installation, server, outside], name="regions", daemon=True).start()
-    for place, sockets in bound:
-        listen(place, sockets)
+    for listen_on, sockets in bound:
+        listen(listen_on, sockets)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[one for _, sockets in bound for one in sockets])
     stop.set()
@@ -94,25 +94,25 @@ def _serve(
     return 0 if server.started else 3
 
 
-def _places(asked: argparse.Namespace, settings: Settings) -> list[ListenAddress]:
-    public_port = settings.public_port if asked.public_port is None else asked.public_port
+def _listen_addresses_of(options: argparse.Namespace, settings: Settings) -> list[ListenAddress]:
+    public_port = settings.public_port if options.public_port is None else options.public_port
     found = listen_addresses(
-        settings, host=asked.host, port=asked.port, public_host=asked.public_host, public_port=public_port
+        settings, host=options.host, port=options.port, public_host=options.public_host, public_port=public_port
     )
-    behind = asked.behind_tls_proxy or settings.behind_tls_proxy
-    refuse_plain_http([place.host for place in found], behind_tls_proxy=behind)
+    behind = options.behind_tls_proxy or settings.behind_tls_proxy
+    refuse_plain_http([listen_on.host for listen_on in found], behind_tls_proxy=behind)
     return found
 
 
 def _application(services: Services, bound: Sequence[tuple[ListenAddress, Sequence[socket]]]) -> ASGIApp:
     if len(bound) == 1:
         return create_app(services, bound[0][0].face)
-    faces = [(create_app(services, place.face), sockets) for place, sockets in bound]
+    faces = [(create_app(services, listen_on.face), sockets) for listen_on, sockets in bound]
     return ByPort({one.getsockname()[1]: app for app, sockets in faces for one in sockets})
 
 
 def _end_if_outside(installation: Installation, server: uvicorn.Server, outside: threading.Event) -> None:
-    """End the service if AWS says that a bucket is outside; beside the service, which an outage of S3 must not stop."""
+    """Stop the service if AWS reports a bucket outside the regions; in a thread, for an outage of S3 must not delay it."""
     try:
         installation.refuse_outside()
     except ConfigurationError as error:
@@ -122,10 +122,10 @@ def _end_if_outside(installation: Installation, server: uvicorn.Server, outside:
 
 
 def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
-    """Return if these settings may be served on `host`.
+    """Return if the service may run with these settings on `host`.
 
     Raises:
-        ConfigurationError: pages without a key would be open to more than this machine, or Prefect is open to others.
+        ConfigurationError: pages without a key would be reachable from other machines, or Prefect is.
     """
     Installation(settings).refuse_open_orchestrator()
     if settings.pages_open and not is_loopback(host):
@@ -133,7 +133,7 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
 
 
 def services_from(settings: Settings) -> Services:
-    """Return the services of the installation that `settings` name."""
+    """Return the services of the installation in `settings`."""
     return services_for(Installation(settings))
 
 
@@ -180,7 +180,7 @@ def _inbound_hook(installation: Installation) -> InboundHook:
 
 
 def hook_receiver_from(settings: Settings, hooks: Hooks) -> HookReceiver:
-    """Return what providers' calls are checked against, and where they are kept."""
+    """Return the verifiers of providers' calls, with the store of verified calls."""
     subscriptions, certificates = Installation(settings).topics(settings.region)
     topics = credentials(settings.ses_hook_topics)
     return HookReceiver(

@@ -1,4 +1,4 @@
-"""What the routes work with; one value, made by `serve` or by a test."""
+"""The ports that the routes work with: one value, built by `serve` or by a test."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ def _now() -> datetime:
 
 
 class LedgerReader(Protocol):
-    """The part of the port `Ledger` that is needed here; any ledger has it."""
+    """The part of the port `Ledger` that the API needs."""
 
     def find(self, any_id: str) -> Entry | None: ...
 
@@ -45,16 +45,16 @@ class LedgerReader(Protocol):
 
 
 class Subscriptions(Protocol):
-    """Answers a topic's question whether it may post."""
+    """Confirms a topic's subscription."""
 
     def confirm(self, topic_arn: str, token: str) -> None: ...
 
 
 class Deduplicator(Protocol):
-    """Knows which messages were taken."""
+    """Remembers which messages were accepted."""
 
     def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
-        """Do `action` unless this message was taken before, and say whether it was done; what it raises leaves it untaken."""
+        """Do `action` unless the message was accepted before; return whether it was done. If it raises, none is accepted."""
 
 
 class QueueWriter(Protocol):
@@ -65,7 +65,7 @@ class QueueWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InboundHook:
-    """What a post of SNS about received e-mail goes through."""
+    """The ports for SNS notifications of received e-mail."""
 
     verifier: Verifier
     subscriptions: Subscriptions
@@ -75,9 +75,9 @@ class InboundHook:
 
 @dataclass(frozen=True, slots=True)
 class OutboundServices:
-    """What the routes of outbound mail work with. `uploads` None: files are not taken from S3.
+    """The ports of the routes of outbound mail. `uploads` None: files are not taken from S3.
 
-    `submitted` is set where the outbox has something new; whoever relays it clears it.
+    `submitted` is set when the outbox has new entries; the relay clears it.
     """
 
     outbox: Outbox
@@ -93,11 +93,11 @@ class OutboundServices:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
+    """The ports of the HTTP service; `sending` None is an installation that only receives.
 
-    `events` is where what became of mail is recorded, `event_recorder` the same for what may be lost, `hook_receiver` what its providers'
-    calls are checked against, `watch` what counts it all, `endpoints` who is told of it. Batches are prepared in `slots`, small
-    ones in `small_slots`.
+    `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
+    `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
+    `small_slots`.
     """
 
     settings: Settings
@@ -120,7 +120,7 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Return the services that the application was made with."""
+    """Return the services of the application."""
     return cast(Services, request.app.state.services)
 
 
@@ -128,7 +128,7 @@ AppServices = Annotated[Services, Depends(services_of)]
 
 
 def sending_of(services: AppServices) -> OutboundServices:
-    """Return what sends. Routes name it behind the holder: who has no key learns nothing of the installation.
+    """Return the ports of outbound mail. Routes depend on it after the holder, so a client without a key learns nothing.
 
     Raises:
         HTTPException: 404, this installation only receives.

@@ -1,10 +1,10 @@
-"""Slots for requests that keep a processor busy: few run at once, the others wait in order and for a bounded time.
+"""Slots for CPU-bound requests: few run at once, the others wait in order and for a limited time.
 
-Python runs one thread at a time. Forty batches prepared in the forty threads that answer requests would leave none to
-answer anything else, and each thread that calculates delays every other by the switch interval. So batches have threads of
-their own, as many as there are slots. Tenants take turns, and one tenant never holds the last slot: what one submits
-delays another's batch by at most the request that is running. Small requests have slots of their own, so that a password
-mail never waits for the newsletter of its own tenant.
+Python runs one thread at a time. Forty batches prepared in the forty threads that answer requests would leave none for
+other requests, and each busy thread delays every other by the switch interval. So batches are prepared in separate
+threads, one for each slot. Tenants take turns, and one tenant never has the last slot: its requests delay another
+tenant's batch by at most the running request. Small requests have separate slots, so that a password mail never waits for
+a newsletter of the same tenant.
 """
 
 import asyncio
@@ -18,26 +18,26 @@ from fastapi import HTTPException
 
 T = TypeVar("T")
 
-#: A request with a longer body is a large one: some hundred messages.
+#: A request with a larger body is a large one: some hundred messages.
 SMALL_BYTES = 64 << 10
 
 
 class Slots:
-    """Runs work in threads: at most `slots` at once, at most `for_one` of one tenant, after at most `wait_s`."""
+    """Runs work in threads: at most `slots` at once, at most `for_one` of one tenant, after waiting at most `wait_s`."""
 
     def __init__(self, slots: int = 2, *, for_one: int = 1, wait_s: float = 60.0) -> None:
         self._slots, self._for_one, self._wait_s = slots, for_one, wait_s
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="slot")
         self._lock = Lock()
         self._running: Counter[str] = Counter()
-        #: By tenant, the tenant whose turn is next first.
+        #: Waiting requests by tenant; the tenant whose turn is next comes first.
         self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
 
     async def run(self, tenant: str, work: Callable[[], T]) -> T:
-        """Return what `work` returns, once it was its turn.
+        """Wait for a slot, run `work`, and return its result.
 
         Raises:
-            HTTPException: 429 where the tenant's own requests are in the way, 503 where those of others are; with Retry-After.
+            HTTPException: 429 if the tenant's own requests fill the slots, 503 if others' do; with Retry-After.
         """
         future: Future[T] = Future()
         with self._lock:
@@ -50,7 +50,7 @@ class Slots:
         return await outcome
 
     def _start(self) -> None:
-        # Under the lock.
+        # Called with the lock held.
         while self._running.total() < self._slots:
             tenant = next((one for one in self._waiting if self._running[one] < self._for_one), None)
             if tenant is None:
@@ -79,7 +79,7 @@ class Slots:
     def _withdrawn(self, tenant: str) -> HTTPException:
         retry = {"Retry-After": str(int(self._wait_s))}
         with self._lock:
-            # Their bodies are not kept until it would have been their turn.
+            # Frees their bodies now, not when their turn would have come.
             if queue := [one for one in self._waiting.get(tenant, ()) if not one[0].cancelled()]:
                 self._waiting[tenant] = deque(queue)
             else:

@@ -1,4 +1,4 @@
-"""Mailroom's own HTTP API, as commands use it that anybody may run who has a key."""
+"""Client of Mailroom's HTTP API, for commands that need only an API key."""
 
 import os
 import time
@@ -19,7 +19,7 @@ _LATER = frozenset({429, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What was answered to a batch; `repeated` when the key came before."""
+    """The response to a batch; `repeated` if the idempotency key was used before."""
 
     answer: dict[str, Any]
     repeated: bool
@@ -35,9 +35,9 @@ class ApiClient:
     def submit(
         self, body: bytes, *, key: str, tenant: str | None, dry_run: bool, sent: Callable[[int], object]
     ) -> Submitted:
-        """Hand a batch over, or preview it; tried again under the same key while nothing comes of it.
+        """Submit a batch, or preview it; retried under the same key while the API cannot be reached.
 
-        `sent` is told how many bytes of the body have gone.
+        `sent` is called with the number of bytes of the body sent so far.
 
         Raises:
             Unacceptable: with every fault the API found.
@@ -60,7 +60,7 @@ class ApiClient:
         return Submitted(answer.json(), "Idempotent-Replayed" in answer.headers)
 
     def batch(self, batch_id: str) -> dict[str, Any]:
-        """Return a batch as it stands."""
+        """Return a batch in its current state."""
         found: dict[str, Any] = self._tried(lambda: self._http.get(f"/v1/batches/{batch_id}")).json()
         return found
 
@@ -88,10 +88,10 @@ class ApiClient:
 
 
 def api_client() -> ApiClient:
-    """Return the API that the environment names (`MAILROOM_API_URL`, `MAILROOM_API_KEY`), else the running sandbox's.
+    """Return the API of the environment (`MAILROOM_API_URL`, `MAILROOM_API_KEY`), else that of the running sandbox.
 
     Raises:
-        ConfigurationError: neither is there.
+        ConfigurationError: there is neither.
     """
     url, key = os.environ.get("MAILROOM_API_URL"), os.environ.get("MAILROOM_API_KEY")
     if url and key:
@@ -110,7 +110,7 @@ def api_client() -> ApiClient:
 
 
 def faults_of(errors: Sequence[Mapping[str, Any]]) -> tuple[Fault, ...]:
-    """Return what the API found wrong, each by its place."""
+    """Return the faults that the API found, each with its position."""
     return tuple(
         Fault(tuple(int(part) if part.isdecimal() else part for part in error["where"]), str(error["what"]))
         for error in errors
@@ -118,7 +118,7 @@ def faults_of(errors: Sequence[Mapping[str, Any]]) -> tuple[Fault, ...]:
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:
-    """Return an answer that is one; what the API says of a mistake is said in its own words."""
+    """Return a successful response; raise the API's own message for an error."""
     status = answer.status_code
     if status < httpx.codes.BAD_REQUEST:
         return answer

@@ -24,7 +24,7 @@ _COMMANDS = Path(__file__).parent
 
 
 class _Lazy(TyperGroup):
-    """The commands written here, and those of `mailroom/cli/`, read but not imported until one is wanted."""
+    """The commands of this module, and those in `mailroom/cli/`, which are imported only when one runs."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return [*super().list_commands(ctx), *(name for name in _summaries() if name not in self.commands)]
@@ -51,7 +51,7 @@ class _Lazy(TyperGroup):
 
 
 def _summaries() -> dict[str, str]:
-    """Return what each command module says of itself in its first line."""
+    """Return the first docstring line of each command module."""
     found = {}
     for file in sorted(_COMMANDS.glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(file.read_text())) or ""
@@ -98,7 +98,7 @@ def _mailroom(
 
 
 def say(line: str) -> None:
-    """Print a line at once; a reader that has gone away (`| head`) must not stop a stack half way."""
+    """Print a line and flush it; a closed pipe (`| head`) must not stop a stack half way."""
     with suppress(BrokenPipeError):
         print(line, flush=True)
 
@@ -123,7 +123,7 @@ def up(
         stack.up(progress, names=only)
 
 
-#: What `mailroom status` exits with while the stack comes up, goes down or heals, and where none runs.
+#: Exit codes of `mailroom status` while the stack starts, stops or restarts a part, and where none runs.
 _UNDER_WAY, _NOT_RUNNING = 3, 4
 
 
@@ -184,7 +184,7 @@ def _part_line(part: dict[str, Any]) -> str:
 
 
 def _end_as(found: dict[str, Any]) -> None:
-    """End with the exit code that the stack's state has, and a line that says what is wrong."""
+    """Exit with the code of the stack's state, and print what is wrong."""
     state, why = found["state"], found.get("reason")
     if faults := [one for one in found["regions"]["resources"] if one["fault"]]:
         raise ConfigurationError(
@@ -204,13 +204,13 @@ def _end_as(found: dict[str, Any]) -> None:
 
 
 def _serves(found: dict[str, Any], part: str) -> bool:
-    """Return whether a part serves and it is known where; while the stack starts for the first time it is not."""
+    """Return whether a part serves at a known address; at the stack's first start it does not."""
     is_ready = any(one["name"] == part and one["state"] == "ready" for one in found["parts"])
     return is_ready and {"database_url", "prefect_api_url"} <= set(found)
 
 
 def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return who works and on what; nobody where the database does not serve."""
+    """Return the workers and their work; none if the database does not serve."""
     if not _serves(found, "postgres"):
         return []
     now = datetime.now(UTC)
@@ -237,7 +237,7 @@ def _store(found: dict[str, Any]) -> "Store":
 
 
 def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
-    """Return when Prefect's scheduler last worked; None where Prefect does not serve."""
+    """Return when Prefect's scheduler last worked; None if Prefect does not serve."""
     from mailroom import wiring
 
     if not _serves(found, "prefect"):
@@ -256,7 +256,7 @@ def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what is held and waits for a person, by reason; nothing where the database does not serve."""
+    """Return what is held until a person decides, by reason; empty if the database does not serve."""
     if not _serves(found, "postgres"):
         return []
     try:
@@ -292,7 +292,7 @@ def _to_stderr(line: str) -> None:
 
 
 def main() -> None:
-    """Run the command line; what is wrong with the set-up or a mail becomes one line on stderr and exit code 1."""
+    """Run the command line; a configuration error or an error with a mail is one line on stderr and exit code 1."""
     try:
         app(prog_name="mailroom")
     except (ConfigurationError, MailroomError) as error:

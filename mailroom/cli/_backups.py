@@ -1,4 +1,4 @@
-"""What `backup` and `restore` share: what a backup says of itself, and what is in a database."""
+"""Shared by `backup` and `restore`: a backup's description, and the contents of a database."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,13 +13,13 @@ from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 
-#: What people know of a database, by its table.
+#: Counts that people recognise a database by, each with its table.
 _COUNTED = {"inbound_email": "e-mails", "inbox_item": "items", "batch": "batches", "message": "messages"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """What a backup says of itself: when it was begun, of which schema, and at which counter of which installation."""
+    """A backup's description: when it was begun, its schema's revision, and its installation and counter."""
 
     made_at: datetime
     revision: str
@@ -27,20 +27,20 @@ class Backup:
     installation: str | None
 
     def as_text(self) -> str:
-        """Return it as it stands beside the dump."""
+        """Return the JSON text that is stored beside the dump."""
         return json.dumps(asdict(self) | {"made_at": self.made_at.isoformat()}, indent=1) + "\n"
 
 
 def about_file(file: Path) -> Path:
-    """Return where it is written what `file` is."""
+    """Return the path of the description of `file`."""
     return file.with_name(f"{file.name}.json")
 
 
 def read_backup(file: Path) -> Backup:
-    """Return what is written of a backup.
+    """Return a backup's description.
 
     Raises:
-        ConfigurationError: nothing is, or nothing that `mailroom backup` wrote.
+        ConfigurationError: there is none, or `mailroom backup` did not write it.
     """
     try:
         values: dict[str, Any] = json.loads(about_file(file).read_text())
@@ -52,19 +52,19 @@ def read_backup(file: Path) -> Backup:
 
 
 def restores_of(opened: Opened) -> SqlRestores:
-    """Return what recognises restores of this installation."""
+    """Return the detector of restores of this installation."""
     return opened.restores
 
 
 def revision_of(engine: Engine) -> str:
-    """Return the revision of the schema; empty where there is none."""
+    """Return the revision of the schema; "" if there is none."""
     with transaction(engine, gated=False) as connection:
         there = connection.execute(text("select to_regclass('alembic_version') is not null")).scalar_one()
         return str(connection.execute(text("select version_num from alembic_version")).scalar_one()) if there else ""
 
 
 def contents_of(engine: Engine) -> dict[str, int]:
-    """Return how much of what is in the database; of what it has no table for, nothing."""
+    """Return counts of the database's contents, without those whose table does not exist."""
     found = {}
     with transaction(engine, gated=False) as connection:
         for name, what in _COUNTED.items():
@@ -74,7 +74,7 @@ def contents_of(engine: Engine) -> dict[str, int]:
 
 
 def others_at_work(engine: Engine) -> list[str]:
-    """Return who else is connected to this database, each by its name or address and how many times."""
+    """Return the other clients connected to this database, each by name or address with its number of connections."""
     wanted = """
         select coalesce(nullif(application_name, ''), client_addr::text, 'local') as who, count(*) as sessions
         from pg_stat_activity where datname = current_database() and backend_type = 'client backend'

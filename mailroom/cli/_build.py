@@ -1,6 +1,6 @@
 """The step of a build that writes the commit into the wheel (`[tool.setuptools.cmdclass]` in pyproject.toml).
 
-It imports nothing of Mailroom, whose dependencies are not there in a build.
+It imports nothing of Mailroom, whose dependencies are not installed in a build.
 """
 
 import runpy

@@ -1,4 +1,4 @@
-"""Which version and which commit this code is. Only the standard library: the build reads this file as well."""
+"""Version and commit of this code. Only the standard library: the build reads this file as well."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def version() -> str:
 
 
 def commit() -> str:
-    """Return the commit of this code: of the checkout that it lies in, else of the wheel, else `unknown`."""
+    """Return the commit of this code: that of its checkout, else of the wheel, else `unknown`."""
     return commit_of(Path(__file__).resolve().parents[2]) or _built() or UNKNOWN
 
 
@@ -30,7 +30,7 @@ def commit_of(checkout: Path) -> str | None:
     if not (checkout / ".git").exists():
         return None
     command = ["git", "--no-optional-locks", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+dirty"]
-    # A hook of git runs with variables that name another repository or index.
+    # A git hook runs with variables that name another repository or index.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         found = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=10)

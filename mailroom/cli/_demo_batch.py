@@ -1,7 +1,7 @@
-"""The demo's batch: most of its mails arrive, some bounce, are delayed, opened, clicked or complained of.
+"""The demo's batch: most of its mails are delivered; some bounce, are delayed, opened, clicked or complained about.
 
-What becomes of each is in its address, as `mailroom.sandbox.stand_ins.ses_events` plays it. They are spread so evenly, and so few,
-that no circuit breaker opens: at its hundredth mail a batch has five hard bounces and one complaint.
+Each outcome is in the address, for `mailroom.sandbox.stand_ins.ses_events`. Bounces and complaints are few and spread
+evenly, so no circuit breaker opens: at its hundredth mail a batch has five hard bounces and one complaint.
 """
 
 import json
@@ -23,14 +23,14 @@ from mailroom.domain.errors import PermanentError
 from mailroom.domain.outbound.message import OPEN, Status
 from mailroom.ports.message_reader import MessageLine
 
-#: Shows how many mails have come to what.
+#: Shows the number of mails by status.
 Show = Callable[[Mapping[str, int]], None]
 
 _PATIENCE_S = 90
 _PAUSE_S = 0.2
-#: Columns of a terminal that has room for a bar beside the counts.
+#: Width of a terminal, in columns, that has room for a bar beside the counts.
 _WIDE = 120
-#: Nothing came back yet. `deferred` is the provider's here: their server asks to wait.
+#: Statuses without a delivery event. `deferred` is the provider's here: the recipient's server asks to wait.
 _AWAITED = (OPEN | {Status.DISPATCHED}) - {Status.DEFERRED}
 _WORDS = {
     "subject": "Your order {{ number }}",
@@ -40,16 +40,16 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class MailOutcome:
-    """What becomes of every so manieth mail, from one on; the word in its address asks the sandbox for it."""
+    """The outcome of every nth message, starting at `first`; `word` in the address selects it in the sandbox."""
 
     word: str
     every: int
     first: int
     status: Status
-    told: str
+    shown: str
 
 
-#: No two meet: their last digits differ.
+#: No two match the same mail: their last digits differ.
 _FATES = (
     MailOutcome("open", 10, 5, Status.OPENED, "read"),
     MailOutcome("click", 20, 3, Status.CLICKED, "read, and a link clicked"),
@@ -62,14 +62,14 @@ _ARRIVES = MailOutcome("user", 1, 0, Status.DELIVERED, "in the inbox")
 
 
 def outcomes(mails: int) -> list[MailOutcome]:
-    """Return what becomes of each mail of a batch of so many, in order."""
+    """Return the outcome of each mail of a batch of `mails`, in order."""
     return [next((fate for fate in _FATES if at % fate.every == fate.first), _ARRIVES) for at in range(mails)]
 
 
 def submit(api: ApiClient, mails: int) -> str:
-    """Hand over a new batch of so many mails, and return its id.
+    """Submit a new batch of `mails` messages, and return its id.
 
-    Its tenant is its own: somebody with three such batches a day would rightly be stopped for the complaints.
+    Each batch has a new tenant: a tenant with three such batches a day would be stopped for its complaints.
     """
     people = [
         {"to": f"{fate.word}+{at}@users.test", "data": {"name": f"customer {at}", "number": 1000 + at}}
@@ -82,10 +82,10 @@ def submit(api: ApiClient, mails: int) -> str:
 
 
 def follow(api: ApiClient, batch_id: str, *, mails: int, show: Show, patience_s: float = _PATIENCE_S) -> dict[str, int]:
-    """Show how many of a batch came to what until each has come to its end, and return that.
+    """Show a batch's counts by status until each mail has its expected outcome, and return them.
 
     Raises:
-        PermanentError: some did not in time.
+        PermanentError: some had none in time.
     """
     expected = Counter(fate.status.value for fate in outcomes(mails))
     deadline = time.monotonic() + patience_s
@@ -107,7 +107,7 @@ def follow(api: ApiClient, batch_id: str, *, mails: int, show: Show, patience_s:
 
 @contextmanager
 def showing(mails: int) -> Iterator[Show]:
-    """Yield what shows how a batch stands: one line that moves, or where nobody looks a line for each change."""
+    """Yield a function that shows progress: one updating line on a terminal, else a line for each change."""
     console = Console()
     if not console.is_terminal:
         yield _lines(mails)
@@ -121,23 +121,23 @@ def showing(mails: int) -> Iterator[Show]:
 
 
 def table(lines: Sequence[MessageLine]) -> Iterator[str]:
-    """Yield what these messages have come to and why, a line for each outcome."""
+    """Yield a table of these messages: a line for each outcome with its count."""
     counts = Counter((line.status, line.to.address.partition("+")[0]) for line in lines)
     yield f"  {'outcome':<12} {'mails':>5}  recipients"
     for fate in (_ARRIVES, *_FATES):
         if count := counts[fate.status, fate.word]:
-            yield f"  {fate.status:<12} {count:>5}  {f'{fate.word}+N@users.test':<26} {fate.told}"
+            yield f"  {fate.status:<12} {count:>5}  {f'{fate.word}+N@users.test':<26} {fate.shown}"
 
 
 def _lines(mails: int) -> Show:
-    told = ""
+    last = ""
 
     def show(statuses: Mapping[str, int]) -> None:
-        nonlocal told
+        nonlocal last
         line = f"  {_came_back(statuses):>3} of {mails} done: {_counts(statuses)}"
-        if line != told:
+        if line != last:
             say(line)
-            told = line
+            last = line
 
     return show
 

@@ -1,4 +1,4 @@
-"""Opens what commands work on, from the environment or the running embedded stack."""
+"""Opens the installation of a command, from the environment or the running embedded stack."""
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
@@ -11,10 +11,10 @@ from mailroom.wiring import COMMAND, Installation
 
 
 def tenant_named(name: str) -> str:
-    """Return `name`, if a tenant may be called so.
+    """Return `name`, if it is a valid tenant name.
 
     Raises:
-        ConfigurationError: it may not.
+        ConfigurationError: it is invalid.
     """
     try:
         return tenant_name(name)
@@ -23,37 +23,37 @@ def tenant_named(name: str) -> str:
 
 
 class Opened(Installation):
-    """The installation that a command works on; its database is asked by one thread."""
+    """The installation of a command; one thread uses its database."""
 
     def __init__(self) -> None:
         super().__init__(budget=COMMAND)
 
     @property
     def ledger(self) -> SqlLedger:
-        """The book of received e-mails."""
+        """The ledger of received e-mails."""
         return self.store.ledger
 
     @property
     def processings(self) -> SqlProcessings:
-        """What processors did with received e-mails."""
+        """The results of processors."""
         return self.store.processings
 
     @property
     def message_reader(self) -> SqlMessageReader:
-        """What became of outbound mail."""
+        """The reader of outbound messages and their history."""
         return self.store.message_reader
 
     @property
     def directory(self) -> SqlDirectory:
-        """Who receives at which address."""
+        """The addresses that receive, with their users."""
         return self.store.directory
 
     @property
     def tenants(self) -> SqlTenants:
-        """What each customer has chosen."""
+        """The tenants' policies and webhooks."""
         return self.store.tenants
 
     @property
     def senders(self) -> SqlSenders:
-        """From which addresses each customer sends."""
+        """The tenants' sender addresses."""
         return self.store.senders

@@ -1,4 +1,4 @@
-"""The files of `mailroom send`: who gets a mail (CSV or JSON), and what it says. What is wrong is named by its row."""
+"""The files of `mailroom send`: recipients (CSV or JSON) and template. Faults name the row."""
 
 import csv
 import io
@@ -15,17 +15,17 @@ _HEADERS = {"subject": "subject", "reply-to": "reply_to", "unsubscribe": "unsubs
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recipient as the API takes it, and the row it stands in: as a spreadsheet counts, the header is row 1."""
+    """One recipient in the API's form, and its row number: as in a spreadsheet, the header is row 1."""
 
     number: int
     recipient: dict[str, Any]
 
 
 def recipients(file: Path) -> list[Row]:
-    """Return who gets a mail.
+    """Return the recipients.
 
-    A CSV has a header with `to` and perhaps `reference`; each other column is data for the template. JSON is an array of
-    objects with the same names, or as the API takes them, with `data`.
+    A CSV has a header with `to` and optionally `reference`; each other column is data for the template. JSON is an array of
+    objects with the same names, or in the API's form, with `data`.
 
     Raises:
         ConfigurationError: the file cannot be used; the message names the row.
@@ -38,13 +38,13 @@ def recipients(file: Path) -> list[Row]:
 
 
 def template(file: Path) -> dict[str, Any]:
-    """Return what the mail says, as the API takes it.
+    """Return the template in the API's form.
 
-    The file begins with `Subject: ...`, perhaps `Reply-To:` and `Unsubscribe:`, then an empty line; the rest is the text, or
-    the HTML where the file is called .html. A .json file is the API's template itself.
+    The file begins with `Subject: ...`, optionally `Reply-To:` and `Unsubscribe:`, then an empty line; the rest is the text,
+    or the HTML if the file's name ends in .html. A .json file is the API's template itself.
 
     Raises:
-        ConfigurationError: it has no subject, or is no JSON object.
+        ConfigurationError: it has no subject, or is not a JSON object.
     """
     text, kind = _read(file), file.suffix.lower()
     if kind == ".json":
@@ -137,7 +137,7 @@ def _read(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(f"{file}, line {line}: not UTF-8; save the file as UTF-8") from None
-    # A CSV's quoted cells may hold line ends; which of the spellings does not matter in a mail.
+    # A CSV's quoted cells may contain line ends; their kind does not matter in a mail.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

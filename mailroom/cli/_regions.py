@@ -1,4 +1,4 @@
-"""What `mailroom status` says of where data is."""
+"""The regions of data, for `mailroom status`."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from mailroom.settings import allowed_regions, load_settings, use_stack_environm
 
 
 def regions_of(found: dict[str, Any]) -> dict[str, Any]:
-    """Return where data may be and where it is; nothing is asked where neither a stack nor an installation is known."""
+    """Return the allowed regions and those in use; without a stack or an installation nothing is requested."""
     regions: dict[str, Any] = {"allowed": "", "resources": [], "queues": []}
     emulated = (
         any(part["name"] == "aws" and part["state"] == "ready" for part in found["parts"]) and "inbound_bucket" in found
@@ -36,7 +36,7 @@ def regions_of(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def region_lines(regions: dict[str, Any]) -> Iterator[str]:
-    """Yield what a person reads of them: the regions in use, what is outside, and queues that keep messages too briefly."""
+    """Yield lines for people: the regions in use, what is outside, and queues with too short a retention."""
     used = sorted({one["region"] for one in regions["resources"]} - {"", "unknown"})
     yield f"{'regions':<12} {', '.join(used) or 'none found'}; allowed: {regions['allowed']}"
     for one in regions["resources"]:

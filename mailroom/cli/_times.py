@@ -1,4 +1,4 @@
-"""Times and durations as people type them."""
+"""Times and durations in options."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(word: str) -> timedelta | None:
-    """Return what `90s`, `15m`, `2h` or `3d` means; None when it is nothing of the kind, or too long to be meant."""
+    """Return the duration `90s`, `15m`, `2h` or `3d`; None if it has another form or is implausibly long."""
     if word[:-1].isascii() and word[:-1].isdigit() and word[-1] in _UNITS:
         try:
             return timedelta(**{_UNITS[word[-1]]: int(word[:-1])})
@@ -19,12 +19,12 @@ def duration(word: str) -> timedelta | None:
 
 
 def since(word: str | None) -> datetime | None:
-    """Return the time that `2h`, `3d` or an ISO date and time means."""
+    """Return the time of `2h` or `3d` ago, or of an ISO date and time."""
     return None if word is None else _moment(word, "--since", ahead=False)
 
 
 def at(word: str | None) -> datetime | None:
-    """Return the time that `90m`, `2h`, `3d` from now, or an ISO date and time, means."""
+    """Return the time of `90m`, `2h` or `3d` from now, or of an ISO date and time."""
     return None if word is None else _moment(word, "--at", ahead=True)
 
 

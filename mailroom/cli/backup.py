@@ -52,7 +52,7 @@ def backup(
     with _Progress(file):
         dump(url, file)
     about.write_text(made.as_text())
-    # Whatever is sent from now on is behind a higher counter than the dump has.
+    # Anything sent from now on has a higher counter than the dump.
     restores.start()
     size = file.stat().st_size
     if as_json:
@@ -63,7 +63,7 @@ def backup(
 
 
 class _Progress:
-    """Shows on stderr how large the dump is, while somebody looks; pg_dump says nothing of how far it is."""
+    """Shows the dump's size on stderr, if that is a terminal; pg_dump reports no progress."""
 
     def __init__(self, file: Path) -> None:
         self._part, self._over = file.with_name(f"{file.name}.part"), Event()

@@ -161,7 +161,7 @@ def _then(one: HeldBatch, now: datetime, *, dry_run: bool) -> str:
 
 @contextmanager
 def _bar(total: int) -> Iterator[Any]:
-    """Yield what moves a progress bar on stderr; there is none where nobody looks."""
+    """Yield a function that advances a progress bar on stderr; without a terminal there is none."""
     console = Console(stderr=True)
     columns = TextColumn("resuming"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

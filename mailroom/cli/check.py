@@ -71,7 +71,7 @@ def check(
         inbound_queue_url=settings.inbound_queue_url,
     )
     report = Report(tell=lambda found: None if as_json else say(str(found)), progress=_progress)
-    # What is read of a schema that does not fit says nothing of the mail; schedules and logs are looked at all the same.
+    # Rows of a schema that does not fit prove nothing about mail; schedules and logs are checked all the same.
     if (fault := schema_status(places.database_url).fault) is not None:
         report.violate("schema", "database", str(fault))
     else:
@@ -90,7 +90,7 @@ def check(
         )
     check_schedules(settings.prefect_api_url, report)
     if folder := logs or _stack_logs():
-        # A drill's own first: what it has logged more often than usual is no fault.
+        # A drill's own list first: what it logs more often than usual is no fault.
         check_logs(folder, [*(read_known(known) if known else []), *read_known(KNOWN)], report)
     say(json.dumps(report.as_json(), indent=1)) if as_json else _show(report)
     if not report.is_clean:
@@ -98,7 +98,7 @@ def check(
 
 
 def _stack_logs() -> Path | None:
-    """Return where the logs of the embedded stack are, None where another installation is checked."""
+    """Return the embedded stack's log directory; None if another installation is checked."""
     folder = data_folder() / "logs"
     return folder if running_stack() and "MAILROOM_DATABASE_URL" not in os.environ and folder.is_dir() else None
 

@@ -60,7 +60,7 @@ def demo(
 
 
 def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
-    """Mail the sample, follow it to the inbox, and return where it is."""
+    """Mail the sample, follow it to the inbox, and return its links."""
     opened.directory.add(Address(TO, "demo", "accounting"))
     tell(
         f"\n{TO} receives for user accounting; a scanner sends it a document (SMTP to "
@@ -83,7 +83,7 @@ def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) ->
 def _send_batch(
     opened: Opened, up: dict[str, Any], mails: int, tell: Callable[[str], None], *, quiet: bool
 ) -> dict[str, Any]:
-    """Send a batch, show what comes back of it, and return what became of it."""
+    """Send a batch, show its delivery events, and return its outcome."""
     api, began = ApiClient(up["api_url"], up["api_key"]), time.monotonic()
     batch_id = _demo_batch.submit(api, mails)
     tell(f"\n{mails} mails submitted to the API as batch {batch_id}; SES reports the outcome of each")
@@ -107,14 +107,14 @@ def _nowhere(_: Mapping[str, int]) -> None:
 
 
 def _run_that_sent(opened: Opened, message_id: str) -> str:
-    """Return where the run that sent a message is shown."""
+    """Return the URL of the run that sent a message."""
     run_id = run_of(opened.message_reader.activities(None, message_id) or [])
     run = opened.runs.find(run_id) if run_id else None
     return run.url if run else ""
 
 
 def _running(tell: Callable[[str], None]) -> dict[str, Any]:
-    """Return what the stack says of itself, started now if it does not run."""
+    """Return the state of the running stack, after starting it if it does not run."""
     if stack.status()["state"] != "ready":
         tell("starting the embedded stack (the first start takes about a minute)")
         background.up_detached(tell)
@@ -125,7 +125,7 @@ def _running(tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _send(up: dict[str, Any]) -> str:
-    """Mail the sample with a plain SMTP client; return the message id in the door's answer, as SES gives it."""
+    """Mail the sample with a plain SMTP client; return the message id in the server's response, in SES's form."""
     mail = EmailMessage()
     mail["From"] = "Scanner 3rd floor <scanner@office.test>"
     mail["To"] = TO
@@ -145,7 +145,7 @@ def _send(up: dict[str, Any]) -> str:
 
 
 def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Entry:
-    """Tell each new state of the mail and its run until it is filed."""
+    """Print each new state of the mail and its run until it is filed."""
     values: set[str] = set()
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
@@ -166,7 +166,7 @@ def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Ent
 
 
 def _states(opened: Opened, entry: Entry | None) -> list[str]:
-    """Return where the mail and its run stand now, a line each."""
+    """Return the current states of the mail and its run, a line each."""
     if entry is None:
         return []
     run = _run(opened, entry.run_id)
@@ -175,7 +175,7 @@ def _states(opened: Opened, entry: Entry | None) -> list[str]:
 
 
 def _run(opened: Opened, run_id: str | None) -> Run | None:
-    """Return the run, or None where it cannot be told now; the next look may succeed."""
+    """Return the run, or None if it cannot be read now; a later attempt may succeed."""
     try:
         return opened.runs.find(run_id) if run_id else None
     except TransientError:
@@ -188,7 +188,7 @@ def _has_ended(opened: Opened, run_id: str) -> bool:
 
 
 def _show_steps(opened: Opened, run_id: str, tell: Callable[[str], None]) -> None:
-    """Tell the run's tasks; the server records them a moment after they ran."""
+    """Print the run's tasks; the server records them shortly after they ran."""
     deadline = time.monotonic() + 5
     while not (steps := list(opened.runs.tasks(run_id))) or any(state != "Completed" for _, state in steps):
         if time.monotonic() > deadline:

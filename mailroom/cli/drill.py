@@ -28,7 +28,7 @@ from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
-#: Mails that are always under way, where nothing is said; batches go out at so many a second.
+#: Default numbers of mails under way, inbound and outbound; batches are sent at `_PER_SECOND` messages a second.
 _ARRIVING, _SENDING = 30, 1500
 _PER_SECOND = 60.0
 

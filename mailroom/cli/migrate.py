@@ -56,7 +56,7 @@ def _migrate(url: str, *, as_json: bool) -> None:
 
 
 def _check(found: SchemaStatus, *, as_json: bool) -> None:
-    """Say how the schema stands; exit 1 where something is to be done before this version may start."""
+    """Print the schema's status; exit 1 if something must be done before this version may start."""
     if as_json:
         say(json.dumps(_facts(found)))
     elif found.pending:

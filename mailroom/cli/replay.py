@@ -85,7 +85,7 @@ def _check(
     processor: str | None,
     since: str | None,
 ) -> None:
-    """Refuse what says nothing, or two things at once."""
+    """Refuse options that select nothing, or that contradict each other."""
     chosen = any((state, reason, processor))
     if dlq and (ids or chosen or since):
         raise ConfigurationError("--dlq moves all dead letters; it cannot be combined with ids or other filters")
@@ -104,14 +104,14 @@ def _selected(opened: Opened, state: str | None, reason: str | None, since: date
     if state == State.PROCESSING:
         if reason or since:
             raise ConfigurationError("--state processing cannot be combined with --reason or --since")
-        # What a living worker has in hand is left to it.
+        # An e-mail that a living worker has leased is left to it.
         return opened.ledger.silent(before=datetime.now(UTC) - timedelta(seconds=stale_s()), limit=most)
     states = [_state(state)] if state else list(REPLAYABLE)
     return opened.ledger.select(states=states, reason=reason, since=since, limit=most)
 
 
 def _redrive(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
-    """Send the dead letters back, and say how many; the worker takes them up as it takes up any message."""
+    """Move the dead letters back to their queue, and print how many; the worker receives them as any message."""
     use_stack_environment()
     settings = opened.settings
     letters = opened.dead_letters(settings.inbound_queue_url)
@@ -142,14 +142,14 @@ def _by_id(opened: Opened, any_id: str) -> Entry:
 
 
 def _run_again(opened: Opened, entry: Entry) -> Run:
-    """Schedule the e-mail's own run; where Prefect has forgotten it, a new one."""
+    """Schedule the e-mail's own run; if Prefect no longer has it, a new one."""
     if entry.run_id is not None:
         try:
             return opened.runs.retry(entry.run_id)
         except LookupError:
             pass
     run = opened.runs.start(entry.ref)
-    # One that was made before and never ran is not scheduled by asking for it.
+    # Getting a run that exists and never ran does not schedule it.
     return run if run.state == "Scheduled" else opened.runs.retry(run.id)
 
 

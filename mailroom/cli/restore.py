@@ -79,7 +79,7 @@ def restore(
         )
     before = revision_of(opened.engine)
     opened.engine.dispose()
-    # What a newer schema has and the dump has not would stay otherwise.
+    # Tables of a newer schema that the dump lacks would stay otherwise.
     with schema_aside(url) if before and before != about.revision else nullcontext():
         put_back(url, file)
     migrate(url)
@@ -87,7 +87,7 @@ def restore(
 
 
 def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
-    """Hold what waits. Killed before this, the next process that starts does it: the database is another one than before."""
+    """Hold what waits. After a kill before this, the next process that starts does it: it detects the restored database."""
     restores_of(opened).recognise(because=f"mailroom restore {file.name}")
     held = _held(opened)
     if as_json:
@@ -107,7 +107,7 @@ def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
 
 
 def _held(opened: Opened) -> dict[str, int]:
-    """Return how much is held, whoever held it: a process beneath which this was restored may have been first."""
+    """Return how much is held, by this command or by a process that was running during the restore."""
     count = opened.store.outbox.held_count().get(HoldReason.RESTORED)
     return {"batches": count.batches if count else 0, "messages": count.messages if count else 0}
 

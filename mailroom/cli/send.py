@@ -47,7 +47,7 @@ from mailroom.domain.readable import shown, size, when
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 _MOST_SHOWN = 20
-#: Messages whose reasons are said after `--wait`.
+#: The most messages whose reasons are printed after `--wait`, and their statuses.
 _MOST_EXPLAINED = 100
 _WRONG = tuple(
     status for status in Status if status.stage in (SendingStage.REFUSED, SendingStage.UNKNOWN, SendingStage.HELD)
@@ -125,7 +125,7 @@ def _show(answer: dict[str, Any], url: str, *, repeated: bool) -> None:
 
 
 def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool) -> None:
-    """Show what would come of the batch; exit 1 if that is nothing, for something is wrong."""
+    """Print the preview of the batch; exit 1 if it has faults, so that nothing would be sent."""
     faults = faults_of(seen["invalid"])
     if as_json:
         say(json.dumps(seen))
@@ -152,7 +152,7 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
 
 
 def _pace(provider: dict[str, Any] | None) -> str:
-    """Say what the last line rests on."""
+    """Return what limits the sending rate, for the preview's last line."""
     if provider is None:
         return "limited by the quota; the provider's rate is unknown today"
     if provider["paused"]:
@@ -187,7 +187,7 @@ def _place(fault: Fault, rows: list[Row]) -> str:
 
 
 def _followed(api: ApiClient, batch_id: str) -> dict[str, Any]:
-    """Return the batch when nothing of it waits any more; meanwhile the bar moves."""
+    """Return the batch once none of its messages waits; show progress meanwhile."""
     batch = api.batch(batch_id)
     with _bar("sending", batch["messages"]) as (bar, task):
         try:
@@ -204,7 +204,7 @@ def _followed(api: ApiClient, batch_id: str) -> dict[str, Any]:
 
 
 def _explain(messages: Sequence[dict[str, Any]]) -> None:
-    """Say why messages did not go or may not have, and what to do, once for each reason."""
+    """Print why messages were not sent or may not have been, and what to do, once for each reason."""
     counts = Counter(
         tuple(one.get(name) for name in ("status", "reason_code", "why", "what_to_do")) for one in messages
     )
@@ -216,7 +216,7 @@ def _explain(messages: Sequence[dict[str, Any]]) -> None:
 
 
 def _left(batch: dict[str, Any]) -> int:
-    """Return how many still wait here; `deferred` is ours while a time is known for it, the provider's afterwards."""
+    """Return how many messages still wait here; `deferred` is ours while it has a next time, the provider's afterwards."""
     waiting = UNDER_WAY if batch["next_at"] else UNDER_WAY - {Status.DEFERRED}
     return sum(batch["statuses"].get(status, 0) for status in waiting)
 
@@ -230,7 +230,7 @@ def _pause_s(batch: dict[str, Any]) -> float:
 
 @contextmanager
 def _bar(what: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
-    """Yield a progress bar on stderr; there is none where nobody looks."""
+    """Yield a progress bar on stderr; without a terminal there is none."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -21,7 +21,7 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 _AS_PREFIX = "As `MAILROOM_INBOUND_PREFIX`."
 _CALLS_REFUSED = "A call that none of them verifies is answered {} and not kept; where this is empty, every call."
 
-#: What follows from a value that has the right form and is wrong; Settings itself refuses any other at the start.
+#: The effect of a value that is valid but wrong; Settings refuses invalid values at the start.
 CONSEQUENCES = {
     "region": "Not in `MAILROOM_REGIONS_ALLOWED`: worker and HTTP service do not start.",
     "storage_region": "Not in `MAILROOM_REGIONS_ALLOWED`, or the bucket is in another: worker and HTTP service do not start.",
@@ -71,7 +71,7 @@ CONSEQUENCES = {
     "pages_open": "On beyond loopback: the HTTP service does not start.",
 }
 
-#: Variables that are read apart from Settings.
+#: Variables that are not part of Settings.
 OTHERS = (
     ("MAILROOM_DATA", "path", "`.mailroom` in the checkout", "Folder of the embedded stack's data. Another folder: another stack."),
     ("MAILROOM_WORKER_LIMIT", "whole number", "8", "E-mails that a worker handles at once. No number: the worker does not start."),
@@ -105,7 +105,7 @@ AWS credentials and endpoints are boto3's own (`AWS_...`), Prefect's address and
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One setting, as people read it."""
+    """One setting, as printed."""
 
     name: str
     type: str

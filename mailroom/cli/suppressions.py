@@ -27,7 +27,7 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_
 
 _FIELDS = ("address", "tenant", "reason", "since", "expires_at", "message_id")
 _PAGE, _MOST_BYTES = 1000, 100 << 20
-#: A spreadsheet runs what begins with one of these.
+#: A spreadsheet evaluates a cell that begins with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -94,16 +94,16 @@ def _read(source: str) -> list[Mapping[str, Any]]:
     return values
 
 
-def _suppression(at: int, told: Mapping[str, Any], tenant: str | None, now: datetime) -> Suppression:
-    owner = told.get("tenant") or tenant
+def _suppression(at: int, row: Mapping[str, Any], tenant: str | None, now: datetime) -> Suppression:
+    owner = row.get("tenant") or tenant
     try:
         return Suppression(
-            # What was written for a spreadsheet comes back from it.
-            address=normalise(str(told["address"]).removeprefix("'")),
+            # An export escapes cells for spreadsheets with an apostrophe.
+            address=normalise(str(row["address"]).removeprefix("'")),
             tenant=_owner(at, owner) if owner else None,
-            reason=str(told.get("reason") or Cause.MANUAL)[:100],
-            since=_time(told.get("since")) or now,
-            expires_at=_time(told.get("expires_at")),
+            reason=str(row.get("reason") or Cause.MANUAL)[:100],
+            since=_time(row.get("since")) or now,
+            expires_at=_time(row.get("expires_at")),
         )
     except ValueError as error:
         what = f" ({OUT_OF_BOUNDS})" if str(error) == OUT_OF_BOUNDS else ""

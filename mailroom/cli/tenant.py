@@ -38,9 +38,9 @@ def policy(
 ) -> None:
     """Show the policy for suspicious mail; options change it first. Mail with a virus is always quarantined."""
     tenants = Opened().tenants
-    asked = {"spam": spam, "dmarc_reject": dmarc_reject, "dmarc_quarantine": dmarc_quarantine}
-    asked |= {"unsure": unsure, "unscanned": unscanned}
-    changes = {name: action for name, action in asked.items() if action is not None}
+    actions = {"spam": spam, "dmarc_reject": dmarc_reject, "dmarc_quarantine": dmarc_quarantine}
+    actions |= {"unsure": unsure, "unscanned": unscanned}
+    changes = {name: action for name, action in actions.items() if action is not None}
     chosen: FilingPolicy = replace(tenants.policy(tenant_named(tenant)), **changes)
     if changes:
         tenants.set_policy(tenant, chosen)

@@ -42,7 +42,7 @@ def trace(
 
 
 def _received(opened: Opened, email_id: str) -> dict[str, Any]:
-    """Return what is known of a received e-mail, its reason in both words and with what to do."""
+    """Return a received e-mail's trace, its reason in both spellings and with what to do."""
     found = opened.ledger.trace(email_id)
     email, activities = found["email"], found["activities"]
     why = {"reason": InboundReason.old_word(email["reason"]), **InboundReason.explain(email["reason"])}
@@ -54,7 +54,7 @@ def _received(opened: Opened, email_id: str) -> dict[str, Any]:
 
 
 def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
-    """Return the messages with this id, of ours or of a provider's; nearly always it is one."""
+    """Return the messages with this id, ours or a provider's; nearly always one."""
     message = opened.message_reader.message(None, any_id)
     lines = [message] if message else opened.message_reader.by_provider_id(None, any_id, limit=_SHOWN)
     if not lines:
@@ -70,7 +70,7 @@ def _message(opened: Opened, line: MessageLine) -> dict[str, Any]:
 
 
 def _batch(opened: Opened, line: BatchLine) -> dict[str, Any]:
-    """Return a batch with its first messages; `mailroom trace` of each says more."""
+    """Return a batch with its first messages; `mailroom trace` of each shows more."""
     page = opened.message_reader.messages(None, recipient=None, batch_id=line.id, statuses=[], after=None, limit=_SHOWN)
     return {
         "batch": batch_response(line).model_dump(mode="json", by_alias=True),
@@ -79,7 +79,7 @@ def _batch(opened: Opened, line: BatchLine) -> dict[str, Any]:
 
 
 def _run(opened: Opened, run_id: str | None) -> dict[str, Any] | None:
-    """Return the run and its tasks, or what keeps it from being told."""
+    """Return the run and its tasks, or why they cannot be read."""
     if run_id is None:
         return None
     try:
@@ -170,7 +170,7 @@ def _show_why(line: dict[str, Any]) -> None:
 
 
 def _by_code(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts of an activity for people: a reason by its stable word alone."""
+    """Return the facts of an activity for people: a reason only by its stable word."""
     if "reason_code" not in facts:
         return facts
     return {

@@ -18,5 +18,5 @@ def worker(
 ) -> None:
     """Run the worker: receives e-mail and sends batches. The production entry point."""
     os.environ["MAILROOM_WORKER_LIMIT"] = str(limit)
-    # The worker is Prefect's, and nothing below mailroom/ imports Prefect: it becomes this process instead.
+    # The worker imports Prefect, which nothing below mailroom/ may: so this process is replaced by it.
     os.execv(sys.executable, [sys.executable, "-m", "deployments.worker"])

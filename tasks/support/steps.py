@@ -1,4 +1,4 @@
-"""How a task calls the blocking product: in a thread, under one retry policy, and never telling what a mail says."""
+"""Tasks that call blocking code: in a thread, under one retry policy, with no content of mails in logs or states."""
 
 from asyncio import to_thread
 from collections.abc import Callable, Coroutine
@@ -27,8 +27,8 @@ def is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.data, TransientError)
 
 
-#: 1, 2, 4 and 8 s with up to half as much on top. What outlives that goes back to the queue, which waits longer.
-#: Steps hand content to each other, so no result is cached or kept: a rerun fetches again.
+#: Delays of 1, 2, 4 and 8 s with up to half as much jitter. Failures that last longer go back to the queue.
+#: Steps pass content to each other, so no result is cached or stored: a rerun fetches again.
 TRANSIENT: dict[str, Any] = {
     "retries": 4,
     "retry_delay_seconds": exponential_backoff(backoff_factor=1),
@@ -41,13 +41,13 @@ TRANSIENT: dict[str, Any] = {
 
 
 class Step(Task[P, R]):
-    """A task without what costs the server and says nothing: its first event is Running, not Pending before it.
+    """A task with fewer requests to the server: its first event is Running, without Pending before it.
 
-    Prefect looks through the arguments of a task for other tasks' results; steps get values, so nobody looks.
+    Prefect searches a task's arguments for other tasks' results; steps get plain values, so the search is skipped.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the step in the flow run at hand."""
+        """Run the step in the current flow run."""
         return self._run(get_call_parameters(self.fn, args, kwargs))
 
     async def _run(self, parameters: dict[str, Any]) -> Any:
@@ -57,7 +57,7 @@ class Step(Task[P, R]):
 
 
 def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
-    """Make an async function a step of a run: retried as `TRANSIENT` says, its result kept nowhere."""
+    """Decorate an async function as a step of a run: retried as `TRANSIENT` says, its result not stored."""
 
     def made(fn: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         return Step(fn, name=name, **TRANSIENT)
@@ -69,7 +69,7 @@ async def blocking(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
     """Return what `call` returns, from a thread.
 
     Prefect logs and stores the text of exceptions. Those of Mailroom's tree carry ids and codes; the text of any other
-    may quote the mail, so only its type and place are told.
+    may quote the mail, so only its type and place are reported.
 
     Raises:
         MailroomError: as the call raised it.

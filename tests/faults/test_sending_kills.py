@@ -51,7 +51,10 @@ def office(field: Range, receiver: Receiver) -> Iterator[DrillBatches]:
 
 
 #: Where a message may come to be sent twice or never; `make drill` dies at all others too.
-DEADLY = {"of_a_worker": ("commit of claim", "send to provider", "commit of settle", "delete"), "of_the_service": ("post",)}
+DEADLY = {
+    "of_a_worker": ("commit of claim", "send to provider", "commit of settle", "delete"),
+    "of_the_service": ("post",),
+}
 
 
 @pytest.mark.timeout(900)

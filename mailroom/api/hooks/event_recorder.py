@@ -1,9 +1,9 @@
-"""Notes of what happened at our own door, recorded before it is answered, unless that would keep somebody waiting.
+"""Records opens and clicks before the response, unless that would delay the response.
 
-A reader who follows a link wants the page behind it, not our database. So a note is handed to one thread, which records
-what has come together in one transaction, and the answer waits for it a moment only. While the database is away nobody
-waits: notes are kept in memory, so many, and recorded when it is back; those of a process that ends meanwhile are lost,
-and so are those over the number. For opens and clicks that is the right way round; for nothing that must not be lost.
+A reader who follows a link must not wait for our database. So one thread records the events that have come together, in
+one transaction, and the response waits for it only briefly. During an outage of the database no response waits: events
+are kept in memory, up to a limit, and recorded afterwards; those over the limit, and those of a process that ends
+meanwhile, are lost. Opens and clicks may be lost; use this for nothing that may not.
 """
 
 import logging
@@ -29,10 +29,10 @@ class _Note:
 
 
 class EventRecorder:
-    """Records notes in a thread of its own, which begins with the first one."""
+    """Records events in one thread, which starts with the first event."""
 
     def __init__(self, events: Events, *, patience_s: float = _PATIENCE_S, pause_s: float = _PAUSE_S) -> None:
-        """Take where notes are recorded, how long an answer waits for it, and how long an outage is left alone."""
+        """Take the store, how long a response waits for it, and the pause after an outage, in seconds."""
         self._events, self._patience_s = events, patience_s
         self._waiting: list[_Note] = []
         self._changed = threading.Condition()
@@ -45,7 +45,7 @@ class EventRecorder:
         )
 
     def record(self, event: DeliveryEvent) -> bool:
-        """Have the event recorded, and return whether it is by now."""
+        """Queue the event, and return whether it was recorded in time."""
         note = _Note(event)
         with self._changed:
             if len(self._waiting) >= _MOST:
@@ -72,10 +72,10 @@ class EventRecorder:
         return 0
 
     def _record(self, notes: list[_Note]) -> None:
-        """Record, or log what never can be.
+        """Record the events, and log those that can never be recorded.
 
         Raises:
-            TransientError: an outage; they are to be recorded again.
+            TransientError: an outage; record them again later.
         """
         try:
             self._events.record([note.event for note in notes], now=datetime.now(UTC))
@@ -84,6 +84,6 @@ class EventRecorder:
         except Exception as error:  # noqa: BLE001 - the others must be recorded; what cannot be recorded never will be
             if len(notes) == 1:
                 log.error("an open or click cannot be recorded: %s", type(error).__name__)
-            # Each by itself: the others are of other messages, and of other tenants.
+            # One by one: the others belong to other messages and tenants.
             for note in notes if len(notes) > 1 else ():
                 self._record([note])

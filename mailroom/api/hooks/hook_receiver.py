@@ -1,4 +1,4 @@
-"""What the routes for providers' calls work with."""
+"""The ports of the routes for providers' calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ from mailroom.ports.hooks import Hooks
 
 
 class Topics(Protocol):
-    """Topics that ask whether they may post here."""
+    """SNS topics that request confirmation of a subscription."""
 
     def confirm(self, topic_arn: str, token: str) -> None:
-        """Let the topic post here."""
+        """Confirm the topic's subscription."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookReceiver:
-    """What the routes believe, and where they keep it.
+    """The verifiers of providers' calls, and where verified calls are stored.
 
-    `verifiers` has what checks the calls of each provider that posts to /hooks/NAME. `ses_tenants` says whose own topic one
-    is, where it is one's.
+    `verifiers` checks the calls of each provider that posts to /hooks/NAME. `ses_tenants` maps a tenant's own topic to the
+    tenant.
     """
 
     hooks: Hooks

@@ -1,4 +1,4 @@
-"""What SNS posts of received e-mail. Each post is verified before a word of it is read, and queued before it is answered."""
+"""SNS notifications of received e-mail: each is verified before it is parsed, and queued before the response."""
 
 from fastapi import APIRouter, HTTPException, Response
 
@@ -32,7 +32,7 @@ def _take(hook: InboundHook, body: bytes, services: AppServices) -> None:
     try:
         message = hook.verifier.read(body, now=now)
     except Unverified:
-        # Which step refused is for the log of an operator, not for who tries.
+        # Which check refused is for the operator's log, not for the client.
         raise HTTPException(403, "Not a message of an allowed SNS topic.") from None
     if isinstance(message, Subscription):
         hook.subscriptions.confirm(message.topic_arn, message.token)
@@ -42,7 +42,7 @@ def _take(hook: InboundHook, body: bytes, services: AppServices) -> None:
 
 
 def _check(message: Notification) -> None:
-    """Return if the queue's listener will understand the message; one that it does not would end as a dead letter.
+    """Return if the queue's listener can read the message; an unreadable one would become a dead letter.
 
     Raises:
         HTTPException: 422.

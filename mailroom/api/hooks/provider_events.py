@@ -1,8 +1,8 @@
-"""What providers post to us: verified, kept, answered; handled afterwards by the worker.
+"""Providers' event webhooks: verified, stored, then answered; the worker handles them afterwards.
 
     size ─> credentials ─> readable ─> stored ─> 204
 
-Nothing is kept of a call that is not proven to be the provider's. No address that stands in a call is ever called.
+A call that is not verified as the provider's is not stored. URLs in a call are never requested.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ _BASIC = {"WWW-Authenticate": 'Basic realm="hooks"'}
 
 
 def hook_receiver_of(services: AppServices) -> HookReceiver:
-    """Return what hears providers.
+    """Return the receiver of providers' calls.
 
     Raises:
-        HTTPException: 404, this installation hears none.
+        HTTPException: 404, this installation receives none.
     """
     if services.hook_receiver is None:
         raise HTTPException(404, "Webhooks of providers are not enabled on this installation.")
@@ -41,7 +41,7 @@ def hook_receiver_of(services: AppServices) -> HookReceiver:
 
 
 async def whole_body(request: Request) -> bytes:
-    """Return the body, which has its limit (`mailroom.api.bodies`)."""
+    """Return the body; its size limit is in `mailroom.api.bodies`."""
     return await request.body()
 
 
@@ -55,7 +55,7 @@ def receive_ses(services: AppServices, hook_receiver: Receiver, body: Body) -> R
     try:
         message = hook_receiver.ses.read(body, now=services.now())
     except sns.Unverified as error:
-        raise _not_believed(403, "ses", error) from None
+        raise _refusal(403, "ses", error) from None
     if isinstance(message, sns.Subscription):
         hook_receiver.topics.confirm(message.topic_arn, message.token)
         log.info("confirmed the subscription to topic %s", message.topic_arn)
@@ -66,10 +66,10 @@ def receive_ses(services: AppServices, hook_receiver: Receiver, body: Body) -> R
     return _keep(services, hook_receiver, Hook(ses.PROVIDER, message.message_id, values, facts), ses.read)
 
 
-def _hear(provider: str) -> Callable[..., Response]:
-    """Return the route of a provider that proves its own calls."""
+def _provider_route(provider: str) -> Callable[..., Response]:
+    """Return the route of a provider whose calls have a verifier."""
 
-    def hear(request: Request, services: AppServices, hook_receiver: Receiver, body: Body) -> Response:
+    def receive(request: Request, services: AppServices, hook_receiver: Receiver, body: Body) -> Response:
         headers = {name: request.headers.getlist(name) for name in request.headers}
         verifier = hook_receiver.verifiers[provider]
         try:
@@ -77,15 +77,15 @@ def _hear(provider: str) -> Callable[..., Response]:
         except WithoutCredentials:
             raise HTTPException(401, "Credentials or signature are required, each header once.", _BASIC) from None
         except sns.Unverified as error:
-            raise _not_believed(verifier.status, provider, error) from None
+            raise _refusal(verifier.status, provider, error) from None
         return _keep(services, hook_receiver, _hook(provider, body, tenant), READERS[provider])
 
-    return hear
+    return receive
 
 
 for _provider in HOOKS:
     router.add_api_route(
-        f"/{_provider}", _hear(_provider), methods=["POST"], status_code=_KEPT, name=f"hear_{_provider}"
+        f"/{_provider}", _provider_route(_provider), methods=["POST"], status_code=_KEPT, name=f"hear_{_provider}"
     )
 
 
@@ -101,11 +101,11 @@ def _keep(services: AppServices, hook_receiver: HookReceiver, hook: Hook, read: 
 
 
 def _hook(source: str, body: bytes, tenant: str | None) -> Hook:
-    """Return the call by what it says: providers repeat a call byte by byte, and give it no id."""
+    """Return the call, identified by its content: providers repeat a call byte for byte, without an id."""
     return Hook(source, hashlib.sha256((tenant or "").encode() + b"\x00" + body).hexdigest(), body, {"tenant": tenant})
 
 
-def _not_believed(status: int, source: str, error: sns.Unverified) -> HTTPException:
+def _refusal(status: int, source: str, error: sns.Unverified) -> HTTPException:
     log.warning("a webhook call of %s was refused: %s", source, error)
     headers = _BASIC if status == 401 else None
     return HTTPException(

@@ -1,7 +1,7 @@
-"""Where our own links and pixels lead: what happened is noted, and the reader goes on.
+"""Tracked links and pixels: the event is recorded, and the reader is redirected.
 
-A link leads where it was signed for and nowhere else; what is not signed gets one and the same 404, and nobody is asked.
-The reader goes on whether or not the note could be recorded (`mailroom.api.hooks.event_recorder`).
+A link leads only to the URL in its signed token; an unsigned token gets the same 404 in all cases, without a lookup. The
+reader is redirected whether or not the event could be recorded (`mailroom.api.hooks.event_recorder`).
 """
 
 import base64
@@ -20,7 +20,7 @@ router = APIRouter(include_in_schema=False)
 
 _MOST_TOKEN = 2_000
 _PIXEL = base64.b64decode("R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
-#: What browsers and mail programs say when they load what nobody has asked for yet.
+#: Headers with which browsers and mail programs mark prefetches.
 _AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 
 
@@ -45,7 +45,7 @@ def _note(services: Services, request: Request, kind: Kind, look: Engagement, wh
         return
     now = services.now()
     actor = _actor(request, look, now)
-    # Loaded again within the hour it is the same look: whoever has the mail could write as many rows as he likes.
+    # A repeat within the hour is the same open: otherwise a client with the mail could create any number of rows.
     event_id = f"{what}-{actor}-{now:%Y%m%d%H}"
     services.event_recorder.record(
         DeliveryEvent(

@@ -1,4 +1,4 @@
-"""Counts in Prometheus's text format (version 0.0.4)."""
+"""Metrics of inbound mail in Prometheus's text format (version 0.0.4)."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import OPEN
 from mailroom.ports.inbox_reader import TIMES_S, Census, FilingTimes, WorkerLine
 
-#: A worker that has not beaten for this long is dead or cut off; its last word says nothing any more.
+#: A worker without a heartbeat for this long is dead or cut off; its last report no longer counts.
 _ALIVE = timedelta(minutes=1)
 
 Sample = tuple[dict[str, str], float]
@@ -82,7 +82,7 @@ def _paused_by(worker: WorkerLine) -> str:
 
 
 def metric(name: str, kind: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
-    """Yield the lines of one metric: what it is, then each sample."""
+    """Yield the lines of one metric: help and type, then each sample."""
     yield from _head(name, kind, about)
     yield from (_sample(name, labels, value) for labels, value in samples)
 

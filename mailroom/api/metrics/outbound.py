@@ -1,4 +1,4 @@
-"""Counts of outbound mail in Prometheus's text format: no tenant, no address, no batch."""
+"""Metrics of outbound mail in Prometheus's text format, without tenants, addresses or batches."""
 
 import hashlib
 import re
@@ -14,18 +14,18 @@ from mailroom.ports.scheduler import Scheduling
 
 _PER_S = 60
 
-#: Always told, so that a graph of what never happened is a line at 0 and not a gap.
+#: Always exposed, so that a graph of what never happened is a line at 0 and not a gap.
 _SIDES, _STOPPED = ("inbound", "outbound"), ("batch", "tenant")
 
 
 def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
-    """Return the metrics of what is sent and of what came back."""
+    """Return the metrics of sent mail and of delivery events."""
     accepted = sum(group.messages for group in census.sent)
     sent = [
         ({"provider": group.provider or "", "status": group.status}, float(group.messages)) for group in census.sent
     ]
     values = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.events]
-    # What was sent through of late and is not now is told as 0, so that it can be divided by its limit.
+    # A provider that was used recently and is idle now is exposed as 0, so that it can be divided by its limit.
     lately = {**dict.fromkeys(sorted(one.provider for one in census.ceilings), 0), **census.lately}
     rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in lately.items()]
     ceilings = [
@@ -85,7 +85,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
 
 
 def parked_exposition(parked: Parked, now: datetime) -> str:
-    """Return the metrics of events whose message is not known."""
+    """Return the metrics of parked events: those of unknown messages."""
     states = [({"state": "waiting"}, float(parked.waiting)), ({"state": "aged"}, float(parked.aged))]
     about = "Delivery events without a matching message, by state: retried or given up."
     lines = [
@@ -96,7 +96,7 @@ def parked_exposition(parked: Parked, now: datetime) -> str:
 
 
 def skipped_exposition(skipped: Sequence[Skipped]) -> str:
-    """Return the metric of rows that loops cannot use; a loop that uses all of them is told as 0."""
+    """Return the metric of rows that loops skip; a loop that skips none is exposed as 0."""
     rows = {loop.value: 0 for loop in Loop} | {one.loop: one.rows for one in skipped}
     about = "Rows that a loop cannot read and skips; /readyz and the flow watch list them."
     samples = [({"loop": loop}, float(count)) for loop, count in rows.items()]
@@ -104,19 +104,19 @@ def skipped_exposition(skipped: Sequence[Skipped]) -> str:
 
 
 def broken_exposition(parts: Sequence[str]) -> str:
-    """Return the metric of metrics that could not be counted."""
+    """Return the metric of groups of metrics that could not be counted."""
     about = "Groups of metrics that could not be counted and are missing."
     return _text([*metric("mailroom_metrics_missing", "gauge", about, [({"part": part}, 1.0) for part in parts])])
 
 
 def hooks_exposition(waiting: int) -> str:
-    """Return the metric of webhook calls."""
+    """Return the metric of providers' calls that wait to be handled."""
     about = "Provider webhook calls stored and not yet processed."
     return _text([*metric("mailroom_hooks_waiting", "gauge", about, [({}, waiting)])])
 
 
 def endpoints_exposition(waiting: int, disabled: int) -> str:
-    """Return the metrics of webhooks out."""
+    """Return the metrics of tenants' webhooks."""
     about = "Events not yet sent to tenants' webhooks; disabled webhooks are not counted."
     lines = [
         *metric("mailroom_webhooks_waiting", "gauge", about, [({}, waiting)]),
@@ -126,7 +126,7 @@ def endpoints_exposition(waiting: int, disabled: int) -> str:
 
 
 def _reconciled(last: Reconciliation | None) -> Iterator[str]:
-    """Yield nothing before the first proof: an alarm on the time of the last one finds that there is none."""
+    """Yield the last proof's metrics; none before the first, so that an alarm on its time finds it absent."""
     if last is None:
         return
     differences = [({"side": side}, float(last.differences.get(side, 0))) for side in _SIDES]
@@ -140,7 +140,7 @@ def _reconciled(last: Reconciliation | None) -> Iterator[str]:
 
 
 def _masked(identity: str) -> str:
-    """Return what an account is known by; a login that is an address is told by its digest."""
+    """Return the label of an account; a login that is an address is replaced by its digest."""
     return re.sub(r"[^/]*@[^/]*", lambda login: hashlib.sha256(login[0].encode()).hexdigest()[:8], identity)
 
 
@@ -154,7 +154,7 @@ def _text(lines: list[str]) -> str:
 
 
 def scheduler_exposition(scheduling: Scheduling, now: datetime) -> str:
-    """Return when the orchestrator's scheduler last worked; no time before its first."""
+    """Return the time when Prefect's scheduler last worked; no sample before its first."""
     worked = scheduling.last_worked_at
     lines = [
         *metric(

@@ -1,4 +1,4 @@
-"""How far a batch is, in what a page draws and says: statuses by what they mean to whoever sent it."""
+"""Progress of a batch on its page: statuses grouped by what they mean to the sender."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _SOON = timedelta(seconds=30)
 
 
 class Tone(StrEnum):
-    """What a status means, in the order of the bar. Each is a class of the style sheet."""
+    """What a status means, in the order of the progress bar. Each is a CSS class."""
 
     GOOD = "good"
     GONE = "gone"
@@ -39,7 +39,7 @@ _MOVING = frozenset({SendingStage.DEFERRED, SendingStage.SENT, SendingStage.UNKN
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of the bar: from `x` on, `width` wide, in hundredths."""
+    """A segment of the progress bar: `x` and `width` in hundredths."""
 
     tone: Tone
     x: float
@@ -52,7 +52,7 @@ def tone(status: Status) -> Tone:
 
 
 def segments(line: BatchLine) -> list[Segment]:
-    """Return the bar of a batch, piece by piece."""
+    """Return the segments of a batch's progress bar."""
     total, found, x = max(sum(line.statuses.values()), 1), [], 0.0
     for one in Tone:
         width = 100 * sum(count for status, count in line.statuses.items() if tone(status) is one) / total
@@ -63,12 +63,12 @@ def segments(line: BatchLine) -> list[Segment]:
 
 
 def settled(line: BatchLine) -> int:
-    """Return how many messages nothing more is done for here: they have gone, or will not."""
+    """Return the number of messages in a final status here: they were sent, or will not be."""
     return sum(count for status, count in line.statuses.items() if status.is_final)
 
 
 def refresh_s(line: BatchLine, now: datetime) -> int | None:
-    """Return after how many seconds a page of the batch is worth another look; None when nothing moves any more."""
+    """Return after how many seconds the batch's page should refresh; None when nothing changes any more."""
     if Status.SENDING in line.statuses or (line.next_at is not None and line.next_at <= now + _SOON):
         return 2
     moving = line.next_at is not None or any(status.stage in _MOVING for status in line.statuses)

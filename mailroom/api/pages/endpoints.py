@@ -1,6 +1,6 @@
-"""The pages of webhooks: who is told what became of messages, what waits, and each POST with its answer.
+"""The pages of webhooks: tenants' endpoints for message events, pending events, and each POST with its response.
 
-Their buttons tell again what was told, or a disabled one from now on.
+Their buttons send events again, or enable a disabled webhook.
 """
 
 from datetime import timedelta
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/webhooks", include_in_schema=False, default_response
 
 _LINES = 100
 
-#: What the buttons offer, in hours.
+#: The ranges of the replay buttons, in hours.
 AGAIN = {1: "1 hour", 24: "1 day", 168: "1 week"}
 
 
@@ -37,16 +37,16 @@ def webhook(
     holder: PageHolder,
     kept: Registered,
     webhook_id: str,
-    told: Annotated[int | None, Query(ge=0)] = None,
+    replayed: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
-    """One, and its log; `told` is how many events a button has told again."""
+    """Show one webhook and its log; `replayed` is the number of events that a button sends again."""
     endpoint = kept.find(holder.tenant, webhook_id)
     attempts = kept.attempts(holder.tenant, webhook_id, limit=_LINES)
     if endpoint is None or attempts is None:
         raise HTTPException(404, "Webhook not found.")
     more: dict[str, Any] = {
         "again": AGAIN,
-        "told": told,
+        "replayed": replayed,
         "fault": services.settings.webhook_targets.url_fault(endpoint.url),
     }
     return render("webhook.html", holder=holder, endpoint=endpoint, attempts=attempts, **more)
@@ -61,10 +61,10 @@ def replay(
     webhook_id: str,
     hours: Annotated[int, Query(ge=1, le=max(AGAIN))],
 ) -> Response:
-    """Tell again what happened in the last hours, told or not."""
+    """Send the events of the last hours again, delivered or not."""
     endpoint, now = _pressed(request, holder, kept, webhook_id), services.now()
     count = kept.replay(holder.tenant, endpoint.id, since=now - timedelta(hours=hours), until=now)
-    return RedirectResponse(f"/webhooks/{endpoint.id}?told={count or 0}", 303)
+    return RedirectResponse(f"/webhooks/{endpoint.id}?replayed={count or 0}", 303)
 
 
 @router.post("/{webhook_id}/enable")
@@ -76,7 +76,7 @@ def enable(request: Request, services: AppServices, holder: PageHolder, kept: Re
 
 
 def _pressed(request: Request, holder: Holder, kept: Endpoints, webhook_id: str) -> Endpoint:
-    """Return the webhook whose button was pressed."""
+    """Return the webhook whose button was pressed; refuses forms from other sites."""
     endpoint = kept.find(holder.tenant, webhook_id)
     if endpoint is None:
         raise HTTPException(404, "Webhook not found.")

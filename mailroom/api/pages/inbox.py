@@ -1,4 +1,4 @@
-"""The inbox pages: rendered here, with no script and nothing from elsewhere."""
+"""The inbox pages: rendered on the server, without scripts or external resources."""
 
 from typing import Annotated, Any
 
@@ -58,7 +58,7 @@ def inbox(
 def item(services: AppServices, holder: PageHolder, item_id: str) -> Response:
     """One item with everything known of it."""
     filed = _filed(services, holder, item_id)
-    # The links and blocked pictures are counted as the frame will show them; the pictures' own bytes do not matter here.
+    # Links and blocked pictures are counted as the frame will show them; the bytes of pictures do not matter here.
     framed = sanitise_for_frame(filed.item.html, {}) if filed.item.html else None
     return render(
         "item.html",
@@ -101,7 +101,7 @@ def quarantine(services: AppServices, holder: PageHolder, cursor: Cursor = None)
 
 
 def run_url(services: Services, holder: Holder, run_id: str | None) -> str | None:
-    """Return where the orchestrator's UI shows a run; it is for administrators, and None for a tenant."""
+    """Return the URL of a run in Prefect's UI, for administrators; None for a tenant."""
     if run_id is None or holder.tenant is not None:
         return None
     return f"{services.settings.prefect_url.rstrip('/')}/runs/flow-run/{run_id}"
@@ -119,7 +119,7 @@ def _filed(services: Services, holder: Holder, item_id: str) -> FiledItem:
 
 
 def _history(services: Services, holder: Holder, email_id: str) -> list[dict[str, Any]]:
-    """Return what happened to the e-mail; to a tenant without the facts, for one e-mail may be for several tenants."""
+    """Return the e-mail's history; for a tenant without the facts, since one e-mail may be for several tenants."""
     activities = services.ledger.trace(email_id).get("activities", [])
     facts = holder.tenant is None
     return [
@@ -137,7 +137,7 @@ def _plain(facts: Any) -> dict[str, str]:
 
 
 def _pictures(services: Services, filed: FiledItem) -> dict[str, str]:
-    """Return the mail's own small pictures by content id; one that the archive cannot give is left out."""
+    """Return the mail's small inline pictures by content id; one that the archive does not have is left out."""
     pictures: dict[str, str] = {}
     room = MAX_PICTURES
     for part in filed.item.attachments:

@@ -1,6 +1,6 @@
-"""The pages of outbound mail: batches and how far they are, messages and what happened to them, who gets no mail.
+"""The pages of outbound mail: batches and their progress, messages and their history, suppressions.
 
-No script here either: a page that moves asks the browser to load it again.
+No scripts: a page that changes refreshes itself by a header.
 """
 
 from typing import Annotated
@@ -156,7 +156,7 @@ def suppressions(
 def parked(
     holder: PageHolder, sending: AppOutbound, before: Annotated[int | None, Query(ge=1, lt=2**63)] = None
 ) -> Response:
-    """What providers told of messages that are not known here; whose they are is not known, so for administrators."""
+    """Show parked events: their message, and so their tenant, is unknown, so the page is for administrators."""
     if holder.tenant is not None:
         raise HTTPException(404, "Page not found.")
     lines = sending.message_reader.parked(before=before, limit=_LINES + 1)

@@ -1,6 +1,6 @@
-"""Templates, and how values look on a page.
+"""Templates, and the format of values on a page.
 
-Everything is escaped. The one place that is not is the frame's template, which takes only what `sanitising` made.
+Everything is escaped, except in the frame's template, which takes only sanitised HTML (`sanitising`).
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def render(
 
 
 def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
-    """Return what SES did not pass, the worst first, each as (how bad, words); nothing when all passed."""
+    """Return the verdicts of SES other than PASS, the worst first, each as (CSS class, text)."""
     if verdicts is None:
         return [("unsure", "not checked")]
     values = [
@@ -48,18 +48,18 @@ def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
 
 
 def unscanned(scan: Scan | None) -> bool:
-    """Return whether a scanner was asked and could not look."""
+    """Return whether a scan was attempted and failed."""
     return scan is not None and scan.finding is Finding.UNSCANNED
 
 
 def host(url: str) -> str:
-    """Return where a link leads, in short: the host that a browser opens, or the address that a mail goes to."""
+    """Return a link's target in short: the host that a browser opens, or the address of a mailto link."""
     read = web_url(url)
     return read.place if read is not None else unquote(url.partition(":")[2].partition("?")[0])
 
 
 def in_letters(url: str) -> str:
-    """Return how the host of a link reads in letters that are not ASCII, and whose they are; "" where it has none."""
+    """Return the host of a link in its non-ASCII letters, with their script; "" if it is ASCII."""
     read = web_url(url)
     letters, alphabets = readable_host(read.host) if read is not None else ("", ())
     return f"{letters}, in {' and '.join(alphabets)} letters" if letters else ""

@@ -1,6 +1,6 @@
-"""Leaving by one click (RFC 8058). Mail programs post; people see a page with a button; looking changes nothing.
+"""One-click unsubscribe (RFC 8058): mail programs POST; people get a page with a button. A GET changes nothing.
 
-Scanners fetch every link of a mail, so a GET never unsubscribes. A second POST is answered as the first.
+Scanners fetch every link of a mail, so a GET never unsubscribes. A second POST has the same response as the first.
 """
 
 from fastapi import APIRouter, HTTPException

@@ -1,4 +1,4 @@
-"""Circuit breakers over HTTP: which are open, and closing one, which lets what it stopped go on."""
+"""The JSON routes and the page of circuit breakers: list them, and close one, which resumes the runs that it stopped."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The JSON routes of webhooks: where a tenant is told what became of its messages, how that goes, and telling it again."""
+"""The JSON routes of webhooks: tenants' endpoints for message events, their attempts, and replay."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -23,16 +23,16 @@ from mailroom.ports.endpoints import Attempt, Endpoint, Endpoints
 
 router = APIRouter(prefix="/v1/webhooks", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
-#: A tenant's endpoints; each costs a row for each activity.
+#: The most endpoints of a tenant; each adds a row for each activity.
 _MOST = 20
 _LONGEST_REPLAY = timedelta(days=31)
 
 
 def endpoints_of(services: AppServices) -> Endpoints:
-    """Return the endpoints. Routes name it behind the holder: who has no key learns nothing of the installation.
+    """Return the endpoints. Routes depend on it after the holder, so a client without a key learns nothing.
 
     Raises:
-        HTTPException: 404, this installation tells nobody.
+        HTTPException: 404, this installation has no webhooks.
     """
     if services.endpoints is None:
         raise HTTPException(404, "Sending is not enabled on this installation.")
@@ -204,7 +204,7 @@ def list_attempts(
 
 
 def attempt_answer(attempt: Attempt) -> AttemptResponse:
-    """Return one POST, with its fault in both words."""
+    """Return one POST, with its fault in both spellings: the stable word and the one before it."""
     return AttemptResponse.model_validate(attempt).model_copy(update=PostFault.of_attempt(attempt.fault))
 
 

@@ -125,10 +125,10 @@ def replay(services: AppServices, holder: ApiHolder, email_id: str) -> ReplayRes
 
 
 def inbox_address(address: str) -> str:
-    """Return `address` as inboxes are named.
+    """Return `address` in its normalised form.
 
     Raises:
-        HTTPException: 404, it is no address, so nobody's inbox.
+        HTTPException: 404, it is not an address.
     """
     inbox = compared(address)
     if inbox is None:

@@ -1,8 +1,8 @@
-"""Query parameters under /v1: a route takes those that it names, each as often as it says, and refuses all others.
+"""Query parameters under /v1: a route accepts those that it declares, repeated only where declared, and refuses all others.
 
-`?tenants=acme` that is passed over suppresses for every tenant, and `?dryrun=true` sends. What a route names is found in
-the route itself, so that nothing has to be listed twice. It is judged before the body is read, and once the key is known
-(`mailroom.api.bodies`): a caller without one learns nothing of a route.
+An ignored `?tenants=acme` would suppress for every tenant, and an ignored `?dryrun=true` would send. The parameters are
+read from the route itself, so they are listed once. They are checked before the body is read, and after the key
+(`mailroom.api.bodies`): a client without one learns nothing of a route.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
@@ -20,15 +20,15 @@ from starlette.responses import Response
 
 from mailroom.api.problems import answer_error
 
-#: So many faults are named, and so much of each name is repeated.
+#: The most faults that are named, and the most characters of each name.
 _MOST, _SHOWN = 20, 50
 
 
 class KnownQuery(APIRoute):
-    """A route of /v1. Routers of pages, public links and hooks have plain ones: mail gateways append parameters."""
+    """A route of /v1. Pages, public links and hooks accept unknown parameters: mail gateways append some."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers: 422 for a parameter that is not as named, else the route."""
+        """Return a handler that responds 422 to an undeclared parameter, else calls the route."""
         answer, known = super().get_route_handler(), known_parameters(self.dependant)
 
         async def answer_known(request: Request) -> Response:
@@ -42,7 +42,7 @@ class KnownQuery(APIRoute):
 
 
 def known_parameters(dependant: Dependant) -> dict[str, bool]:
-    """Return the names that a route and all that it depends on take from the query, each with whether it may be repeated."""
+    """Return the query parameters of a route and its dependencies, each with whether it may be repeated."""
     found: dict[str, bool] = {}
     for one in dependant.query_params:
         found |= _named(str(one.validation_alias or one.alias), one.field_info)

@@ -1,4 +1,4 @@
-"""The JSON routes that hand over batches and ask after them."""
+"""The JSON routes that submit batches, and show batches and messages."""
 
 import hashlib
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ from mailroom.ports.outbox import SubmissionKey
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
-#: Whose batch it is when an administrator does not say.
+#: The tenant of an administrator's batch without a `tenant`.
 DEFAULT_TENANT = "default"
 _UNSENDABLE = "The batch is invalid and was not accepted; see errors."
 _KEY = r"^[!-~]{1,256}$"
@@ -83,7 +83,7 @@ async def submit_batch(
 ) -> Response:
     """Submit a batch. It is validated and stored as a whole before the response, and sent in the background."""
     owner = sender_tenant(holder, tenant)
-    # How long it may be is in `mailroom.api.bodies`. One piece of memory that grows: joined pieces would be there twice.
+    # Its size limit is in `mailroom.api.bodies`. One growing buffer: joining chunks would need the memory twice.
     body = bytearray()
     async for piece in request.stream():
         body += piece
@@ -105,9 +105,9 @@ def _submit(
         raise HTTPException(404, "Sending is not enabled on this installation.")
     settings = services.settings
     try:
-        asked = read_batch(body, settings.sender)
-        # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
-        refuse_unlinked(asked, unsubscribe=bool(settings.link_url), tracked=bool(settings.tracking_url))
+        requested = read_batch(body, settings.sender)
+        # The provider may not track; without the setting there would be nothing to sign links with.
+        refuse_unlinked(requested, unsubscribe=bool(settings.link_url), tracked=bool(settings.tracking_url))
     except Misshapen as error:
         return _refuse(request, error.faults, "Invalid request; see errors.")
     except Unacceptable as error:
@@ -116,7 +116,7 @@ def _submit(
     now = services.now()
     if dry_run:
         seen = preview(
-            asked,
+            requested,
             tenant=tenant,
             now=now,
             new_id=_new_id,
@@ -131,7 +131,7 @@ def _submit(
     came = SubmissionKey(key, hashlib.sha256(body).hexdigest()) if key is not None else None
     try:
         kept = submit(
-            asked,
+            requested,
             tenant=tenant,
             key=came,
             now=now,
@@ -260,30 +260,30 @@ def list_activities(holder: ApiHolder, sending: AppOutbound, message_id: str) ->
     return ActivitiesResponse(items=items)
 
 
-def sender_tenant(holder: Holder, asked: str | None) -> str:
-    """Return for whom something is made: an administrator may say so, a tenant's key is its tenant's.
+def sender_tenant(holder: Holder, requested: str | None) -> str:
+    """Return the tenant for a write: an administrator may name one, a tenant's key has only its own.
 
     Raises:
-        HTTPException: 404 for another tenant, 422 for what is no tenant's name.
+        HTTPException: 404 for another tenant, 422 for an invalid name.
     """
-    return new_tenant(tenant_for(holder, asked) or DEFAULT_TENANT)
+    return new_tenant(tenant_for(holder, requested) or DEFAULT_TENANT)
 
 
-def known_tenant(holder: Holder, asked: str | None) -> str:
-    """Return of whom something is shown or removed; the same, but for a name that earlier releases took here.
+def known_tenant(holder: Holder, requested: str | None) -> str:
+    """Return the tenant for a read or removal: as `sender_tenant`, but also for a name that earlier releases accepted.
 
     Raises:
-        HTTPException: 404 for another tenant, 422 for what is no tenant's name.
+        HTTPException: 404 for another tenant, 422 for an invalid name.
     """
-    tenant = tenant_for(holder, asked) or DEFAULT_TENANT
+    tenant = tenant_for(holder, requested) or DEFAULT_TENANT
     return tenant if tenant == NOBODY else new_tenant(tenant)
 
 
 def new_tenant(name: str) -> str:
-    """Return `name`, if a tenant may be called so.
+    """Return `name`, if it is a valid tenant name.
 
     Raises:
-        HTTPException: 422, it may not.
+        HTTPException: 422, it is invalid.
     """
     try:
         return tenant_name(name)
@@ -292,10 +292,10 @@ def new_tenant(name: str) -> str:
 
 
 def address_of(written: str) -> str:
-    """Return an address as it is compared.
+    """Return an address in its normalised form.
 
     Raises:
-        HTTPException: 422, it is none.
+        HTTPException: 422, it is not an address.
     """
     address = compared(written)
     if address is None:

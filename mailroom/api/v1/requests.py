@@ -1,4 +1,4 @@
-"""What the routes of outbound mail take, as JSON. Here is only its shape; what it says is checked where it is prepared."""
+"""JSON requests of the routes of outbound mail: only their shape; the content is validated when a batch is prepared."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -38,7 +38,7 @@ class NewAllowance(_RequestModel):
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the OpenAPI description of a request body that a route reads by itself, without references."""
+    """Return the OpenAPI description, without references, of a request body that a route reads by itself."""
     schema = model.model_json_schema()
     parts = schema.pop("$defs", {})
     inlined = _inlined(schema, parts)

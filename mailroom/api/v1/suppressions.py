@@ -1,4 +1,4 @@
-"""The JSON routes of what limits sending: suppressed addresses, quotas, and from where who sends."""
+"""The JSON routes of sending limits: suppressed addresses, quotas, and sender addresses."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What the JSON routes answer. Stable: fields are added, never renamed or taken away."""
+"""JSON responses of the routes of inbound mail. Stable: fields are added, never renamed or removed."""
 
 from datetime import datetime
 from typing import Any
@@ -166,7 +166,7 @@ class ReplayResponse(BaseModel):
 
 
 def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
-    """Return an item as the API tells it, `internal` with where the archive keeps it."""
+    """Return an item's response; `internal` adds its location in the archive."""
     item = filed.item
     safe = sanitise(item.html) if item.html else None
     values: dict[str, Any] = {name: getattr(item, name) for name in ItemResponse.model_fields if hasattr(item, name)}
@@ -180,13 +180,13 @@ def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
 
 
 def email_answer(line: EmailLine) -> EmailResponse:
-    """Return a line of the ledger with its reason in both words, as a sentence, and what to do."""
+    """Return a ledger line with its reason in both spellings, as a sentence, and what to do."""
     why = {"reason": InboundReason.old_word(line.reason), **InboundReason.explain(line.reason)}
     return EmailResponse.model_validate(line).model_copy(update=why)
 
 
 def replay_response(email_id: str, run: Run, *, internal: bool) -> ReplayResponse:
-    """Return what a replay started, `internal` with the orchestrator's ids and links."""
+    """Return the run that a replay started; `internal` adds Prefect's ids and links."""
     started = (
         RunResponse.model_validate(run) if internal else RunResponse(id=None, name=None, state=run.state, url=None)
     )

@@ -1,4 +1,4 @@
-"""What the JSON routes of outbound mail answer. Stable: fields are added, never renamed or taken away."""
+"""JSON responses of the routes of outbound mail. Stable: fields are added, never renamed or removed."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -173,12 +173,12 @@ class SuppressedResponse(BaseModel):
 
 
 def fault_responses(faults: Sequence[Fault]) -> list[FaultResponse]:
-    """Return what is wrong, each by its place."""
+    """Return the faults, each with its position."""
     return [FaultResponse.model_construct(**values) for values in fault_values(faults)]
 
 
 def fault_values(faults: Sequence[Fault]) -> list[dict[str, Any]]:
-    """Return what is wrong as JSON: there may be a fault for each of 100,000 messages, and a model of each is long."""
+    """Return the faults as JSON: there may be one for each of 100,000 messages, and building models takes long."""
     return [
         {
             "where": [str(part) for part in fault.where],
@@ -201,7 +201,7 @@ def quota_response(tenant: str, allowance: Allowance, used: dict[Period, int], n
 
 
 def preview_response(tenant: str, seen: Preview, now: datetime) -> PreviewResponse:
-    """Return what would come of a batch."""
+    """Return the preview of a batch."""
     return PreviewResponse(
         messages=seen.messages,
         duplicates=list(seen.duplicates),
@@ -217,5 +217,5 @@ def preview_response(tenant: str, seen: Preview, now: datetime) -> PreviewRespon
 
 
 def provider_rate_response(terms: ProviderTerms) -> ProviderRateResponse:
-    """Return what a provider takes."""
+    """Return a provider's limits."""
     return ProviderRateResponse(name=terms.name, max_bytes=terms.max_bytes, told_at=terms.told_at, **asdict(terms.pace))

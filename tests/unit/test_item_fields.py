@@ -76,9 +76,9 @@ def test_a_new_field_is_missed_in_each_place_by_name() -> None:
         behaviour: str | None = None
 
     assert forgotten(Longer) == {
-        "InboxItemRow in mailroom/adapters/postgres/models.py": {"mood"},
-        "ItemAnswer in mailroom/api/v1/responses/inbound.py": {"mood"},
-        "mailroom/api/pages/templates/item.html": {"mood"},
+        "InboxItemRow in mailroom/adapters/postgres/models.py": {"behaviour"},
+        "ItemAnswer in mailroom/api/v1/responses/inbound.py": {"behaviour"},
+        "mailroom/api/pages/templates/item.html": {"behaviour"},
     }
     with pytest.raises(TypeError, match="mood of Longer: the table inbox_item"):
         columns_of(Longer, table(InboxItemRow), elsewhere=frozenset(NOT_STORED))

@@ -202,8 +202,8 @@ def test_buttons_of_the_page_replay_and_enable(desk: Desk) -> None:
     assert before["disabled_at"] is not None
     assert 'action="' + own in desk.api.get(own).text
     assert (enabled.status_code, enabled.headers["location"]) == (303, own)
-    assert (again.status_code, again.headers["location"]) == (303, f"{own}?told=1")
-    assert "1 event will be sent again" in desk.api.get(f"{own}?told=1").text
+    assert (again.status_code, again.headers["location"]) == (303, f"{own}?replayed=1")
+    assert "1 event will be sent again" in desk.api.get(f"{own}?replayed=1").text
     assert desk.shown(webhook)["waiting"] == 1
 
 

@@ -69,7 +69,7 @@ def replay(
 
 @router.post("/{webhook_id}/enable")
 def enable(request: Request, services: AppServices, holder: PageHolder, kept: Registered, webhook_id: str) -> Response:
-    """Tell it again at once, first what has waited."""
+    """Enable a webhook: its waiting events are posted at once."""
     endpoint = _pressed(request, holder, kept, webhook_id)
     kept.enable(holder.tenant, endpoint.id, now=services.now())
     return RedirectResponse(f"/webhooks/{endpoint.id}", 303)

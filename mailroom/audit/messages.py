@@ -41,7 +41,7 @@ def check_messages(connection: psycopg.Connection[Any], report: Report, patience
     for one in _rows(connection, _STRANGE, since | {"known": [*_PENDING, *_ENDED]}):
         report.violate("unknown status", one.id, f"unknown status {one.status}")
     for one in _rows(connection, _UNREPORTED, since | _reporters()):
-        report.violate("unreported status", one.id, f"status {one.status}, but no activity records it")
+        report.violate("untold status", one.id, f"status {one.status}, but no activity records it")
     for one in _rows(connection, _UNCOUNTED, since):
         report.violate("attempts", one.id, f"{one.attempts} attempts, but its history has {one.recorded}")
     for one in _rows(connection, _STUCK, since | {"before": patience.now - patience.limit}):

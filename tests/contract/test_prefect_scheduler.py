@@ -156,7 +156,7 @@ def test_a_response_that_is_not_json_is_an_outage() -> None:
     def page(anything: str) -> HTMLResponse:
         return HTMLResponse("<html>")
 
-    with serving(app) as url, pytest.raises(TransientError, match="readable"):
+    with serving(app) as url, pytest.raises(TransientError, match="cannot be read"):
         PrefectScheduler(f"{url}/api").look()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import words
+from tests.support import words
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,7 +84,7 @@ def test_files_are_searched_by_name_and_content(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"told \xff\xfe")
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "tests" / "words.py"), *options]
+        command = [sys.executable, str(ROOT / "tests" / "support" / "words.py"), *options]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     found = run()

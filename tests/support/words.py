@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Words that Mailroom's code and pages avoid: each place with what to say instead. Needs nothing but Python and git.
 
-    python tests/words.py                  # path:line for each; exit status 1 while there are any
-    python tests/words.py docs mailroom    # only below these paths
-    python tests/words.py --counts         # how many by folder and word; exit status 0
+    python tests/support/words.py                  # path:line for each; exit status 1 while there are any
+    python tests/support/words.py docs mailroom    # only below these paths
+    python tests/support/words.py --counts         # how many by folder and word; exit status 0
 
 It reads every text file that git tracks or would track, names of files and identifiers too (`handed_over`, `HandedOver`), and
 phrases that go on in the next line. Stored words that cannot change are in `STORED`, each with its reason.
@@ -51,7 +51,9 @@ STORED = {
 }
 
 # What is written by others, and this list itself.
-_UNREAD = re.compile(r"tests/data/|tests/words\.py$|tests/unit/test_words\.py$|LICENSE$|.*\.(?:lock|pdf|png|ico|eml)$")
+_UNREAD = re.compile(
+    r"tests/data/|tests/support/words\.py$|tests/unit/test_words\.py$|LICENSE$|.*\.(?:lock|pdf|png|ico|eml)$"
+)
 
 _SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ESCAPE = re.compile(r"\\[nt](?=[A-Za-z])")
@@ -129,7 +131,8 @@ def main() -> int:
     top = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True)
     if top.returncode:
         print(
-            f"{top.stderr.strip()}\ntests/words.py reads what git lists: run it inside a git checkout", file=sys.stderr
+            f"{top.stderr.strip()}\ntests/support/words.py reads what git lists: run it inside a git checkout",
+            file=sys.stderr,
         )
         return 2
     found = list(places_in_tree(Path(top.stdout.strip()), [str(Path(path).resolve()) for path in asked.paths]))

@@ -1,6 +1,6 @@
 """An operator's decisions about runs in Prefect: recorded in the ledger first, then completed in Prefect.
 
-*Cancel* of a `send-batch` run cancels its batch; of a `receive-email` run it closes the e-mail as `failed: Cancelled`.
+*Cancel* of a `send-batch` run cancels its batch; of a `receive-email` run it closes the e-mail as `failed: cancelled`.
 A deleted run is no decision: its batch is held until a person resumes or cancels it.
 """
 

@@ -75,7 +75,7 @@ def check_rows(connection: psycopg.Connection[Any], report: Report) -> None:
         for kind, subject, what in cursor.execute(_SHAPES, {"most": _MOST}).fetchall():
             report.violate(kind, subject, f"{what}; see docs/operations.md for the repair")
         for loop, subject, reason in cursor.execute(_SKIPPED, {"most": _MOST}).fetchall():
-            report.violate("skipped row", subject, f"{loop} steps over it: {reason}")
+            report.violate("skipped row", subject, f"{loop} skips it: {reason}")
 
 
 def each(rows: Any, look: Callable[[Any], None], report: Report) -> None:

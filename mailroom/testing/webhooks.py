@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.errors import Refused, TransientError
 
 
@@ -19,7 +20,7 @@ class MemoryWebhooks:
         if isinstance(answer, Exception):
             raise answer
         if answer >= 500 or answer in (408, 409, 425, 429):
-            raise TransientError("the webhook asks to come again", status=answer)
+            raise TransientError("the webhook asks to retry later", step=PostFault.ASKED_TO_WAIT.value, status=answer)
         if not 200 <= answer < 300:
-            raise Refused("the webhook is not for posting to", step="status", status=answer)
+            raise Refused("the webhook URL is not allowed", step="status", status=answer)
         return answer

@@ -85,7 +85,7 @@ def _provider_route(provider: str) -> Callable[..., Response]:
 
 for _provider in HOOKS:
     router.add_api_route(
-        f"/{_provider}", _provider_route(_provider), methods=["POST"], status_code=_KEPT, name=f"hear_{_provider}"
+        f"/{_provider}", _provider_route(_provider), methods=["POST"], status_code=_KEPT, name=f"receive_{_provider}"
     )
 
 

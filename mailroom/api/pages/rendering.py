@@ -16,8 +16,8 @@ from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.delivery.tenant_webhooks import Disabled
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.reasons import InboundReason
-from mailroom.domain.inbound.trust import Finding, Scan
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason

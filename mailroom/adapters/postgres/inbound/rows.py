@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy.engine import Row
 
 from mailroom.domain.errors import PermanentError, TakenOver
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import INBOX, Route
-from mailroom.domain.inbound.trust import Finding, Scan
 from mailroom.domain.inbound.verdicts import CHECKS, Verdicts, stored_checks
 from mailroom.domain.times import happened
 

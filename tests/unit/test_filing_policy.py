@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound.trust import Action, FilingPolicy, Finding, Scan, stop_reason
+from mailroom.domain.inbound.filing_policy import Action, FilingPolicy, Finding, Scan, stop_reason
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 
 GOOD = Verdicts(*[Verdict.PASS] * 5)

@@ -1,5 +1,6 @@
 """The retry schedule of sending."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
@@ -21,7 +22,7 @@ AWAY = TransientError("away")
 REFUSED = PermanentError("refused")
 
 
-def waits(*rounds: list[MailroomError], jitter: float = 1.0, counts: bool = True) -> list[float]:
+def waits(*rounds: Sequence[MailroomError], jitter: float = 1.0, counts: bool = True) -> list[float]:
     """Return the wait in seconds after each of these rounds."""
     failed, found = 0, []
     for results in rounds:

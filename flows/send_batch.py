@@ -16,7 +16,8 @@ from blocks.outbound import open_outbound
 from flows.support.events import EventName, emit
 from flows.support.sending_report import Dispatching
 from mailroom.domain.outbound.message import Batch
-from mailroom.outbound.dispatching import PATIENCE, Outbound, Sender
+from mailroom.outbound.dispatching import Outbound, Sender
+from mailroom.outbound.retry_schedule import LONGEST_WAIT_IN_RUN
 from mailroom.ports.breakers import Broken
 from mailroom.ports.dispatch import Planned
 from tasks.send_batch import dispatch, plan, settle
@@ -103,7 +104,7 @@ def emit_breaker_opened(broken: Broken) -> None:
 
 def _soon(planned: Planned) -> bool:
     """Return whether the next message is due soon enough to wait: a retry, or the run started slightly early."""
-    return planned.next_at is not None and planned.next_at - datetime.now(UTC) <= 2 * PATIENCE
+    return planned.next_at is not None and planned.next_at - datetime.now(UTC) <= 2 * LONGEST_WAIT_IN_RUN
 
 
 def _until_next(planned: Planned) -> float:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 
 STALE_AFTER = timedelta(days=7)
 

@@ -1,7 +1,7 @@
 """Authentication: API keys for programs; for the pages a key or, on a laptop, the loopback host's name.
 
 Keys are looked up by their SHA-256, so the time for a wrong key does not depend on its prefix. They are random, so they
-need no slow hash.
+need no slow hash. What a holder may see: `mailroom.api.access`.
 """
 
 import base64
@@ -88,19 +88,6 @@ def from_this_site(request: Request) -> None:
 
 ApiHolder = Annotated[Holder, Depends(api_holder)]
 PageHolder = Annotated[Holder, Depends(page_holder)]
-
-
-def tenant_for(holder: Holder, requested: str | None) -> str | None:
-    """Return the tenant to read for: an administrator may choose one, a tenant's key has only its own.
-
-    Raises:
-        HTTPException: 404 for another tenant, as for anything that does not exist.
-    """
-    if holder.tenant is None:
-        return requested
-    if requested not in (None, holder.tenant):
-        raise HTTPException(404, "Tenant not found.")
-    return holder.tenant
 
 
 def key_digest(key: str) -> str:

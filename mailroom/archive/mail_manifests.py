@@ -7,9 +7,9 @@ from datetime import datetime
 
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source, recalled
 from mailroom.domain.errors import ConfigurationError, Reason
+from mailroom.domain.inbound.filing_policy import DEFAULT_POLICY
 from mailroom.domain.inbound.received_email import Entry, Envelope
 from mailroom.domain.inbound.routing import Route, candidates
-from mailroom.domain.inbound.trust import DEFAULT_POLICY
 from mailroom.domain.tenants import NOBODY
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.ledger import Ledger

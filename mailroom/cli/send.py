@@ -38,7 +38,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mailroom.cli._api_client import ApiClient, api_client, faults_of
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._mail_files import Row, recipients, template
+from mailroom.cli._recipients_file import Row, recipients, template
 from mailroom.cli._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status

@@ -10,7 +10,7 @@ import typer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened, tenant_named
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.trust import Action, FilingPolicy
+from mailroom.domain.inbound.filing_policy import Action, FilingPolicy
 from mailroom.domain.outbound.content_rules import sender_pattern
 from mailroom.ports.tenants import Webhook
 

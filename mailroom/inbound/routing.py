@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.inbound.filing_policy import stop_reason
 from mailroom.domain.inbound.notifications import received_recipients, received_verdicts
-from mailroom.domain.inbound.received_email import Entry, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Entry
 from mailroom.domain.inbound.routing import Route, route, wanted
-from mailroom.domain.inbound.trust import stop_reason
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.domain.tenants import NOBODY
 from mailroom.ports.directory import Directory
 from mailroom.ports.ledger import Ledger

@@ -35,6 +35,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.outbound.rendering import outgoing
+from mailroom.outbound.retry_schedule import AFTER_DAILY_QUOTA, JITTER, LONGEST_WAIT_IN_RUN, WHEN_PAUSED, hold_after
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
@@ -53,14 +54,6 @@ _OVERLAPPING_ROUNDS = 2
 _GATHER_S = 0.01
 #: How long one call of `send_some` lasts: between calls, progress is shown, and a worker may stop.
 _SLICE_S = 5.0
-#: The longest wait within a run; for a longer one the batch is deferred, with an order for that time.
-PATIENCE = timedelta(seconds=30)
-_DAY_USED_UP = timedelta(hours=1)
-_PAUSED = timedelta(minutes=15)
-_OUT_OF_REACH = timedelta(minutes=5)
-#: Failed rounds in a row that count as an outage.
-_STRIKES = 6
-_TOO_LATE = timedelta(seconds=1)
 _SETTLE_TRIES = 8
 
 
@@ -153,7 +146,7 @@ class Sender:
     ) -> None:
         self.batch_id, self.lane, self._run_id = batch_id, lane, run_id
         self._outbound, self._clock = outbound, clock
-        self._strikes = 0
+        self._failed_rounds = 0
         self._counting = threading.Lock()
         self._stopping = threading.Event()
 
@@ -202,9 +195,9 @@ class Sender:
         except TransientError:
             return False
         if quota.paused:
-            self._put_off(tally, self._clock() + _PAUSED, OutboundReason.PAUSED)
+            self._put_off(tally, self._clock() + WHEN_PAUSED, OutboundReason.PAUSED)
         elif quota.per_day is not None and (quota.sent_today or 0) >= quota.per_day:
-            self._put_off(tally, self._clock() + _DAY_USED_UP, OutboundReason.DAILY_QUOTA)
+            self._put_off(tally, self._clock() + AFTER_DAILY_QUOTA, OutboundReason.DAILY_QUOTA)
         return tally.resume_at is not None
 
     def _take(self, permits: Sequence[Permit], tally: DispatchResult) -> None:
@@ -217,7 +210,9 @@ class Sender:
             return
         results = send_claimed(claims, permits, self._outbound)
         with self._counting:
-            hold = self._hold(claims, results, first=not tally.hold)
+            hold, self._failed_rounds = hold_after(
+                results, failed_rounds=self._failed_rounds, counts=not tally.hold, jitter=random.uniform(*JITTER)
+            )
             if hold:
                 hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold
@@ -228,40 +223,11 @@ class Sender:
         self._settle(outcomes)
         with self._counting:
             tally.add(outcomes)
-        if hold > PATIENCE:
+        if hold > LONGEST_WAIT_IN_RUN:
             self._put_off(tally, retry_at, _reason(results))
         elif hold:
             log.warning("batch %s pauses for %.1f s: %s", self.batch_id, hold.total_seconds(), _reason(results))
             tally.pause_s = max(tally.pause_s, hold.total_seconds())
-
-    def _hold(
-        self, claims: Sequence[Claimed], results: Sequence[ProviderReceipt | MailroomError], *, first: bool
-    ) -> timedelta:
-        """Return how long to send nothing after these results; errors of overlapping rounds count once."""
-        # A permit that expired before its call began says nothing about the provider.
-        if all(isinstance(one, TurnOver) for one in results):
-            return _TOO_LATE
-        troubles = [
-            (claim, one)
-            for claim, one in zip(claims, results, strict=True)
-            if isinstance(one, TransientError) and not isinstance(one, TurnOver)
-        ]
-        if any(isinstance(one, DailyQuota) for _, one in troubles):
-            return _DAY_USED_UP
-        if any(isinstance(one, Paused) for _, one in troubles):
-            return _PAUSED
-        if len(troubles) < len(results):
-            self._strikes = 0
-        elif first:
-            self._strikes += 1
-        if not troubles:
-            return timedelta()
-        asked = max(float(one.facts.get("retry_after_s") or 0) for _, one in troubles)
-        if self._strikes >= _STRIKES:
-            self._strikes = 0
-            return max(_OUT_OF_REACH, timedelta(seconds=asked))
-        backoff = min(PATIENCE.total_seconds(), 2.0 ** max(1, self._strikes)) * random.uniform(0.5, 1)
-        return timedelta(seconds=max(asked, backoff))
 
     def _put_off(self, tally: DispatchResult, until: datetime, reason: OutboundReason) -> None:
         """Defer due messages. Those just settled with a retry wait for the same time, so both share one order."""

@@ -12,8 +12,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
-from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdicts
-from mailroom.domain.inbound.trust import Scan
+from mailroom.domain.inbound.filing_policy import Scan
+from mailroom.domain.inbound.received_email import Attachment, Item, State
+from mailroom.domain.inbound.verdicts import Verdicts
 from mailroom.ports.archive import Deposit
 
 T = TypeVar("T")

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mailroom.domain.errors import Reason
+from mailroom.domain.inbound.filing_policy import Scan
 from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Route
-from mailroom.domain.inbound.trust import Scan
 
 
 @dataclass(frozen=True, slots=True)

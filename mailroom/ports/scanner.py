@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from mailroom.domain.inbound.trust import Scan
+from mailroom.domain.inbound.filing_policy import Scan
 
 
 class Scanner(Protocol):

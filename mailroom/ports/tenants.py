@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mailroom.domain.inbound.trust import FilingPolicy
+from mailroom.domain.inbound.filing_policy import FilingPolicy
 
 
 @dataclass(frozen=True, slots=True)

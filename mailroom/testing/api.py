@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from starlette.exceptions import StarletteDeprecationWarning
 
 from mailroom.api.services import InboundHook, Services
-from mailroom.domain.inbound.received_email import Item, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Item
+from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import FiledItem, InboxLine
@@ -28,7 +29,7 @@ NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
 #: The Accept header of a browser.
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 #: Verdicts of a mail that passes all of SES's checks.
-PASSED = Verdicts(*[Verdict.PASS] * 5)
+PASSED = Verdicts(**dict.fromkeys(CHECKS, Verdict.PASS))
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 
 # In two halves, so that no virus scanner takes a checkout of this file for the test file itself.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"

@@ -16,7 +16,8 @@ import pytest
 from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.domain.inbound.envelope import Binding, unseal
 from mailroom.domain.inbound.notifications import read_notification, received_recipients
-from mailroom.domain.inbound.received_email import Arrival, ObjectRef, Verdict
+from mailroom.domain.inbound.received_email import Arrival, ObjectRef
+from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.sandbox.stack.aws import Names, Rule, provision
 from mailroom.sandbox.stand_ins.door import MOST_MAIL_BYTES, Door
 from mailroom.sandbox.stand_ins.verdicts import EICAR, GTUBE

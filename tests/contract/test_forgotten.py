@@ -10,16 +10,8 @@ from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.archive.mail_manifests import digest_of, recall_envelope, reopen_filed
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
-from mailroom.domain.inbound.received_email import (
-    CANCELLED,
-    Arrival,
-    Entry,
-    Envelope,
-    ObjectRef,
-    State,
-    Verdict,
-    Verdicts,
-)
+from mailroom.domain.inbound.received_email import CANCELLED, Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.inbound import sweeping
 from mailroom.inbound.sweeping import Found, recalled, silent
 from mailroom.ports.ledger import Lease

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from mailroom.api.auth import key_digest
-from mailroom.domain.inbound.received_email import State, Verdict
+from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.ports.api_keys import Holder
 from tests.support.inboxes import NOW, Installation, MemoryInstallation, SqlInstallation
 

@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.domain.errors import Reason, TakenOver
-from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Route
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.ports.ledger import Lease
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

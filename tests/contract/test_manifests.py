@@ -14,7 +14,8 @@ from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.archive.mail_manifests import keep_unopened
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.ports.manifests import Manifests
 from mailroom.testing.manifests import MemoryManifests
 from tests.support.archive_store import Refusing

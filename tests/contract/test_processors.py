@@ -23,8 +23,9 @@ from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import OutcomeUnknown, Reason, Refused, TransientError
-from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.domain.inbound.routing import Address, Route
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound import digest, processors, tenant_webhook
 from mailroom.inbound.processing import FiledMail, filed_mails

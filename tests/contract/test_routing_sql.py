@@ -12,9 +12,10 @@ from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.archive.depositing import deposit_all
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.filing_policy import Action, FilingPolicy, Finding
+from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Address
-from mailroom.domain.inbound.trust import Action, FilingPolicy, Finding
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.domain.parsing import parse_email
 from mailroom.domain.tenants import NOBODY
 from mailroom.inbound.filing import items_for

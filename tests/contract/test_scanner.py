@@ -14,7 +14,7 @@ import pytest
 
 from mailroom.adapters.clamav import ClamdScanner
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.ports.scanner import Scanner
 from mailroom.testing.scanner import EICAR, MemoryScanner
 

@@ -24,9 +24,9 @@ from mailroom.delivery.tenant_webhooks import notify
 from mailroom.delivery.tracking import Tracking
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound.filing_policy import Action
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.inbound.routing import Address
-from mailroom.domain.inbound.trust import Action
 from mailroom.domain.outbound.message import Content, ResendPolicy, StoredAttachment
 from mailroom.inbound.sweeping import lost
 from mailroom.outbound import unknown_outcomes

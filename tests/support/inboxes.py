@@ -23,7 +23,8 @@ from mailroom.adapters.postgres.models import (
 )
 from mailroom.api.auth import key_digest
 from mailroom.api.services import LedgerReader
-from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Attachment, Item, State
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.ports.api_keys import ApiKeys, Holder
 from mailroom.ports.inbox_reader import EmailLine, InboxLine, InboxReader
 from mailroom.testing.api import Memory, an_item, receipt

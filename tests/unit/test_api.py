@@ -10,8 +10,9 @@ import pytest
 from fastapi import FastAPI
 
 from mailroom.api.app import create_app
-from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdicts
-from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.inbound.filing_policy import Finding, Scan
+from mailroom.domain.inbound.received_email import Attachment, Item, State
+from mailroom.domain.inbound.verdicts import Verdicts
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import EmailLine, InboxLine
 from mailroom.testing.api import NOW, Memory, TestClient

@@ -3,8 +3,8 @@
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.domain.inbound.received_email import Verdict, Verdicts
-from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.inbound.filing_policy import Finding, Scan
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.testing.api import BROWSER, Memory, TestClient, an_item, two_tenants
 
 

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.domain.inbound.received_email import Attachment, State, Verdict
+from mailroom.domain.inbound.received_email import Attachment, State
+from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.ports.inbox_reader import EmailLine, FiledItem, InboxLine
 from mailroom.testing.api import BROWSER, NOW, PASSED, Memory, TestClient, an_item, two_tenants
 

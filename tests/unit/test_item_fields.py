@@ -18,9 +18,10 @@ from mailroom.adapters.postgres.inbox.columns import (
 )
 from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
 from mailroom.api.pages.rendering import FOLDER
-from mailroom.api.v1.responses.inbound import AttachmentResponse, ItemResponse
+from mailroom.api.v1.responses.inbound import AttachmentResponse, ItemResponse, VerdictsResponse
 from mailroom.domain.inbound.received_email import Attachment, Item
 from mailroom.domain.inbound.routing import Route
+from mailroom.domain.inbound.verdicts import CHECKS
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound import filing
 from mailroom.testing.api import an_item
@@ -88,6 +89,11 @@ def test_every_field_of_an_attachment_is_stored_and_answered() -> None:
     """The same for its attachments."""
     assert columns_of(Attachment, table(AttachmentRow)).keys() == names(Attachment)
     assert names(Attachment) - PART_NOT_ANSWERED.keys() <= AttachmentResponse.model_fields.keys()
+
+
+def test_every_check_of_ses_is_answered() -> None:
+    """The page, the ledger and the manifests go by CHECKS; the API's shape is written out."""
+    assert (*CHECKS, "dmarc_policy") == tuple(VerdictsResponse.model_fields)
 
 
 def test_an_item_comes_out_of_its_row_as_it_went_in() -> None:

@@ -1,15 +1,18 @@
 """Manifests: their stored form, and how several are combined."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailroom.adapters.postgres.inbound.rows import envelope_json, envelope_of
 from mailroom.archive.mail_manifests import describe
 from mailroom.domain.archive.manifests import SHORT, Manifest, RetentionClass, Source, canonical, read, recalled, write
-from mailroom.domain.errors import Reason
-from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.errors import PermanentError, Reason
+from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route, route
+from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.inbound.routing import NOBODY, RoutingDecision
 
 AT = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
@@ -70,6 +73,31 @@ def test_a_later_version_with_more_names_is_read() -> None:
 
     assert later != stored
     assert read(later) == MANIFEST
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_that_is_not_in_it_is_missing(check: str) -> None:
+    """A check that is added later is in no manifest of before, which must still give back its recipients."""
+    stored = json.loads(write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT))
+    del stored["envelope"]["verdicts"][check]
+
+    assert read(canonical(stored)).envelope == replace(ENVELOPE, verdicts=replace(GOOD, **{check: Verdict.MISSING}))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_that_is_not_in_a_stored_envelope_is_missing(check: str) -> None:
+    """The same in the ledger: an unreadable envelope would stop the mail, and its item would show no verdicts."""
+    stored = envelope_json(ENVELOPE)
+    del stored["verdicts"][check]
+
+    assert envelope_of(stored) == replace(ENVELOPE, verdicts=replace(GOOD, **{check: Verdict.MISSING}))
+
+
+@pytest.mark.parametrize("verdicts", [{}, [], "PASS", None, {"dmarc_policy": None, "spam": "GREAT"}])
+def test_what_is_no_verdicts_is_no_stored_envelope(verdicts: object) -> None:
+    """Only a name may be absent: another shape was not written here."""
+    with pytest.raises(PermanentError):
+        envelope_of(envelope_json(ENVELOPE) | {"verdicts": verdicts})
 
 
 @pytest.mark.parametrize("stored", [b"", b"[]", b"{}", b"\xff", b'{"format":"other"}', b"[" * 100_000, b"null"])

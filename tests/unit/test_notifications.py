@@ -15,7 +15,8 @@ from mailroom.domain.inbound.notifications import (
     received_recipients,
     received_verdicts,
 )
-from mailroom.domain.inbound.received_email import Arrival, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Arrival, ObjectRef
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 
 ID = "d6iitobk75ur44p8kdnnp7g2n800"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mailroom.domain.inbound.notifications import read_notification, received_recipients
-from mailroom.domain.inbound.received_email import ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.sandbox.stand_ins.ses_format import (
     ReceiptRule,
     Reception,

@@ -5,7 +5,7 @@ import binascii
 
 import pytest
 
-from mailroom.domain.inbound.received_email import Verdict, Verdicts
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.sandbox.stand_ins.verdicts import EICAR, GTUBE, judge
 
 PASSED = Verdicts(Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.PASS)

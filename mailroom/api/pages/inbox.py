@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Request
 from starlette.responses import HTMLResponse, Response
 
-from mailroom.api.auth import PageHolder, tenant_for
+from mailroom.api.access import tenant_for
+from mailroom.api.auth import PageHolder
 from mailroom.api.downloads import download
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode

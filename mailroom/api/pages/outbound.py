@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query
 from starlette.responses import HTMLResponse, Response
 
-from mailroom.api.auth import PageHolder, tenant_for
+from mailroom.api.access import tenant_for
+from mailroom.api.auth import PageHolder
 from mailroom.api.pages.batch_progress import refresh_s
 from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render

@@ -16,15 +16,14 @@ from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.delivery.tenant_webhooks import Disabled
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.reasons import InboundReason
-from mailroom.domain.inbound.received_email import Verdict, Verdicts
-from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import shown, size, stamp, when
 
 FOLDER = Path(__file__).parent
-_CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
 
 
 def render(
@@ -39,8 +38,7 @@ def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
     if verdicts is None:
         return [("unsure", "not checked")]
     values = [
-        (check.upper() if check != "spam" and check != "virus" else check, getattr(verdicts, check))
-        for check in _CHECKS
+        (check.upper() if check != "spam" and check != "virus" else check, getattr(verdicts, check)) for check in CHECKS
     ]
     failed = [("bad", f"{check} failed") for check, verdict in values if verdict is Verdict.FAIL]
     others = [(check, verdict) for check, verdict in values if verdict not in (Verdict.PASS, Verdict.FAIL)]
@@ -87,6 +85,7 @@ def _templates_of_this_package() -> Environment:
     found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": segments, "settled": settled}
     found.filters |= {"inbound_reason": InboundReason.read, "outbound_reason": OutboundReason.read, "cause": Cause.read}
     found.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
+    found.globals["checks"] = CHECKS
     return found
 
 

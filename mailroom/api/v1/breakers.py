@@ -8,7 +8,8 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
-from mailroom.api.auth import ApiHolder, PageHolder, tenant_for
+from mailroom.api.access import tenant_for
+from mailroom.api.auth import ApiHolder, PageHolder
 from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Limit

@@ -8,7 +8,8 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import BaseModel, Field, model_validator
 
-from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.access import tenant_for
+from mailroom.api.auth import ApiHolder
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import AppServices
 from mailroom.api.v1.inbound import Tenant

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
+from mailroom.api.access import tenant_for
 from mailroom.api.addresses import compared
-from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.auth import ApiHolder
 from mailroom.api.downloads import download
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM

@@ -9,8 +9,9 @@ from uuid import uuid4
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from mailroom.api.access import tenant_for
 from mailroom.api.addresses import compared
-from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.auth import ApiHolder
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
 from mailroom.api.services import AppOutbound, AppServices, Services

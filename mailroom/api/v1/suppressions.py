@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 
-from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.access import tenant_for
+from mailroom.api.auth import ApiHolder
 from mailroom.api.paging import Cursor, Limit, decode_place, encode_place
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import AppOutbound, AppServices

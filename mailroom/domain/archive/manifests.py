@@ -18,8 +18,9 @@ from enum import StrEnum
 from typing import Any
 
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.received_email import Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Envelope, ObjectRef
 from mailroom.domain.inbound.routing import INBOX, Route
+from mailroom.domain.inbound.verdicts import CHECKS, Verdicts, stored_checks
 
 FORMAT, VERSION = "mailroom.aip", 1
 
@@ -28,8 +29,6 @@ FOLDER = "aip"
 
 #: How long the manifest of a mail that is not a document is locked.
 SHORT = timedelta(days=30)
-
-_CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
 
 
 class Source(StrEnum):
@@ -183,7 +182,7 @@ def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
                 "sender": envelope.sender,
                 "received_at": _text(envelope.received_at),
                 "verdicts": _known(
-                    **{check: getattr(envelope.verdicts, check).value for check in _CHECKS},
+                    **{check: getattr(envelope.verdicts, check).value for check in CHECKS},
                     dmarc_policy=envelope.verdicts.dmarc_policy,
                 ),
             },
@@ -226,9 +225,7 @@ def _read(facts: Mapping[str, Any]) -> Manifest:
             recipients=tuple(_storable(name) for name in envelope["recipients"]),
             sender=_storable(envelope["sender"]),
             received_at=_time(envelope["received_at"]),
-            verdicts=Verdicts(
-                **{check: Verdict(verdicts[check]) for check in _CHECKS}, dmarc_policy=verdicts.get("dmarc_policy")
-            ),
+            verdicts=Verdicts(**stored_checks(verdicts), dmarc_policy=verdicts.get("dmarc_policy")),
         ),
         named_by=Source(envelope["named_by"]),
         attempt=int(facts["attempt"]),

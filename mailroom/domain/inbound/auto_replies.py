@@ -14,8 +14,9 @@ from email.headerregistry import Address as Mailbox
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from mailroom.domain.inbound.received_email import Envelope, Verdict
+from mailroom.domain.inbound.received_email import Envelope
 from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.inbound.verdicts import Verdict
 
 _MACHINES = re.compile(r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply|bounces?|listserv|majordomo|root|daemon)")
 _PARTS_OF_LISTS = re.compile(r"owner-.*|.*-(request|owner|bounces?|relay)")

@@ -15,8 +15,9 @@ from typing import Any, Never
 from urllib.parse import quote_plus, unquote_plus
 
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.domain.json_members import unique_members
 from mailroom.domain.times import happened
 

@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.reasons import InboundReason
+from mailroom.domain.inbound.verdicts import Verdicts
 
 
 class ReceivingStage(StrEnum):
@@ -87,29 +88,6 @@ CANCELLED = InboundReason.CANCELLED
 
 #: The parser's word `Defect.SENDER_AMBIGUOUS`, for code that does not import the parser.
 SENDER_AMBIGUOUS = "sender_ambiguous"
-
-
-class Verdict(StrEnum):
-    """SES's result of one check. Only PASS is a pass."""
-
-    PASS = "PASS"  # noqa: S105 - SES's word, not a password
-    FAIL = "FAIL"
-    GRAY = "GRAY"
-    PROCESSING_FAILED = "PROCESSING_FAILED"
-    DISABLED = "DISABLED"
-    MISSING = "MISSING"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """SES's five verdicts on a mail, from its notification; `dmarc_policy` is set only if DMARC failed."""
-
-    spam: Verdict = Verdict.MISSING
-    virus: Verdict = Verdict.MISSING
-    spf: Verdict = Verdict.MISSING
-    dkim: Verdict = Verdict.MISSING
-    dmarc: Verdict = Verdict.MISSING
-    dmarc_policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import idna
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound.trust import DEFAULT_POLICY, FilingPolicy
+from mailroom.domain.inbound.filing_policy import DEFAULT_POLICY, FilingPolicy
 
 INBOX = "inbox"
 """The processor of an address whose mail is only filed."""

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
-from mailroom.domain.inbound.received_email import Verdict, Verdicts
 from mailroom.domain.inbound.routing import normalise, normalise_domain
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 
 MOST_HEADER_BYTES = 10 * 1024
 """SES truncates `mail.headers` of a notification at this size and sets `headersTruncated`."""

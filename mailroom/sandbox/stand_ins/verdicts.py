@@ -12,8 +12,8 @@ import re
 import string
 from collections.abc import Collection, Iterator
 
-from mailroom.domain.inbound.received_email import Verdict, Verdicts
 from mailroom.domain.inbound.routing import normalise_domain
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 
 # In two halves, so that no virus scanner takes a checkout of this file for the test file itself.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"

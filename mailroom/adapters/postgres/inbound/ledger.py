@@ -27,6 +27,7 @@ from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRo
 from mailroom.adapters.postgres.operations.restores import restored_at
 from mailroom.adapters.postgres.skipped_rows import met_lately, note_skipped, stepping_over
 from mailroom.domain.errors import Reason, TransientError
+from mailroom.domain.inbound.filing_policy import Scan
 from mailroom.domain.inbound.notifications import can_be_announced
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import (
@@ -41,7 +42,6 @@ from mailroom.domain.inbound.received_email import (
     State,
 )
 from mailroom.domain.inbound.routing import Route
-from mailroom.domain.inbound.trust import Scan
 from mailroom.ports.ledger import Lease
 from mailroom.ports.monitoring import Loop
 

@@ -7,17 +7,16 @@ from typing import Any
 from sqlalchemy.engine import Row
 
 from mailroom.domain.errors import PermanentError, TakenOver
-from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.filing_policy import Finding, Scan
+from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import INBOX, Route
-from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.inbound.verdicts import CHECKS, Verdicts, stored_checks
 from mailroom.domain.times import happened
-
-_CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
 
 
 def envelope_json(envelope: Envelope) -> dict[str, Any]:
     """Return the envelope as it is stored."""
-    verdicts = {check: str(getattr(envelope.verdicts, check)) for check in _CHECKS}
+    verdicts = {check: str(getattr(envelope.verdicts, check)) for check in CHECKS}
     return {
         "recipients": list(envelope.recipients),
         "sender": envelope.sender,
@@ -42,9 +41,7 @@ def envelope_of(stored: dict[str, Any]) -> Envelope:
             recipients=tuple(recipients),
             sender=stored["sender"],
             received_at=happened(datetime.fromisoformat(stored["received_at"]), received_at=datetime.now(UTC)),
-            verdicts=Verdicts(
-                **{check: Verdict(values[check]) for check in _CHECKS}, dmarc_policy=values["dmarc_policy"]
-            ),
+            verdicts=Verdicts(**stored_checks(values), dmarc_policy=values["dmarc_policy"]),
         )
     except (KeyError, TypeError, ValueError):
         raise PermanentError("the envelope of the e-mail cannot be read") from None

@@ -246,6 +246,7 @@ def _filled(tenant: str | None) -> Subquery:
 
 
 def _owned(column: ColumnElement[str], tenant: str | None) -> ColumnElement[bool]:
+    """Return the condition that a row is the tenant's; None is an administrator, who sees all (`mailroom.api.access`)."""
     return true() if tenant is None else column == tenant
 
 

@@ -7,7 +7,8 @@ from mailroom.adapters.postgres.inbound.rows import envelope_of, scan_of
 from mailroom.adapters.postgres.inbox.columns import item_of
 from mailroom.adapters.postgres.outbound.rows import member_of, table_of
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State, Verdicts
+from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State
+from mailroom.domain.inbound.verdicts import Verdicts
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import EmailLine, FiledItem, ItemLine
 

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.models import AddressRow, TenantRow, table
+from mailroom.domain.inbound.filing_policy import DEFAULT_POLICY, Action, FilingPolicy
 from mailroom.domain.inbound.routing import Address
-from mailroom.domain.inbound.trust import DEFAULT_POLICY, Action, FilingPolicy
 from mailroom.ports.tenants import Webhook
 
 _addresses, _tenants = table(AddressRow), table(TenantRow)

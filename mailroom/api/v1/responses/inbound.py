@@ -6,9 +6,10 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from mailroom.api.sanitising import sanitise
+from mailroom.domain.inbound.filing_policy import Finding
 from mailroom.domain.inbound.reasons import InboundReason
-from mailroom.domain.inbound.received_email import Attachment, State, Verdict
-from mailroom.domain.inbound.trust import Finding
+from mailroom.domain.inbound.received_email import Attachment, State
+from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.outbound.json_model import JsonModel
 from mailroom.ports.inbox_reader import EmailLine, FiledItem
 from mailroom.ports.runs import Run

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound.received_email import Verdict, Verdicts
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 
 
 class Action(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 
 from mailroom.domain.errors import ConfigurationError
 
-_OWN = ("reference", "metadata")
+_RECIPIENT_COLUMNS = ("reference", "metadata")
 _HEADERS = {"subject": "subject", "reply-to": "reply_to", "unsubscribe": "unsubscribe"}
 
 
@@ -114,8 +114,8 @@ def _row(file: Path, number: int, fields: dict[str, Any]) -> Row:
         raise _wrong(file, number, "`to` is missing")
     if isinstance(fields.get("data"), dict):
         return Row(number, fields | {"to": to.strip()})
-    own = {name: fields[name] for name in _OWN if name in fields}
-    data = {name: value for name, value in fields.items() if name != "to" and name not in _OWN}
+    own = {name: fields[name] for name in _RECIPIENT_COLUMNS if name in fields}
+    data = {name: value for name, value in fields.items() if name != "to" and name not in _RECIPIENT_COLUMNS}
     return Row(number, {"to": to.strip(), "data": data, **own})
 
 

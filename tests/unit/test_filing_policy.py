@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound.received_email import Verdict, Verdicts
-from mailroom.domain.inbound.trust import Action, FilingPolicy, Finding, Scan, stop_reason
+from mailroom.domain.inbound.filing_policy import Action, FilingPolicy, Finding, Scan, stop_reason
+from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 
 GOOD = Verdicts(*[Verdict.PASS] * 5)
 STRICT = FilingPolicy(*[Action.QUARANTINE] * 5)

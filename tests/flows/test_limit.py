@@ -47,7 +47,7 @@ class LimitOnServer:
         self.reported: list[float] = []
         identity = f"ses/{uuid4()}/eu-west-1"
         self.limit = PrefectLimit(
-            http, identity, quota=self.quota, otherwise=5, tell=self.reported.append, clock=self.clock
+            http, identity, quota=self.quota, otherwise=5, publish=self.reported.append, clock=self.clock
         )
 
     def quota(self) -> ProviderQuota:

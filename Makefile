@@ -39,7 +39,7 @@ check: setup ## Format, lint, types, architecture, spelling, words, sizes
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 	@$(BIN)/python tests/support/words.py
-	@$(BIN)/python -m pytest -q tests/unit/test_architecture.py -k 'outgrows or beside or built or named'
+	@$(BIN)/python -m pytest -q tests/unit/test_architecture.py -k 'outgrows or outside or built or named'
 
 bench: setup debian ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, sending
 	@$(BIN)/python -m benchmarks.parsing

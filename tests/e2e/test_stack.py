@@ -196,7 +196,7 @@ def test_what_survived_a_killed_supervisor_is_ended_by_the_next_down(
     down(said.append)
 
     wait_until(lambda: not mule.is_alive())
-    assert said == ["ended 1 processes"]
+    assert said == ["stopped 1 processes"]
     assert status()["state"] == "stopped"
 
 

@@ -87,8 +87,8 @@ def test_a_transactional_batch_is_sent_while_bulk_batches_fill_all_their_slots(d
                 while_waiting.extend(gate.waiting)
                 gate.open.set()
             return False
-        # The orders that were put back come again.
-        desk.clock.now += 1
+        # The orders that were put back come again; an order that is worked on is hidden for an hour, however slow this machine is.
+        desk.clock.now = min(desk.clock.now + 1, 3_500)
         return desk.empty()
 
     desk.listen(all_sent)

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     archive_bucket: str = Field(description="Bucket of the archive (SAE), made with Object Lock.")
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
         default="GOVERNANCE",
-        description="Object Lock mode of deposits. COMPLIANCE in production: nobody can delete a deposit before its date.",
+        description="Object Lock mode of deposits. COMPLIANCE in production: a deposit cannot be deleted before its date.",
     )
     archive_retention_days: int = Field(
         default=3650,

@@ -75,9 +75,9 @@ def difference(balance: Counter[str]) -> int:
 
 @dataclass(slots=True)
 class Report:
-    """The counts, balances and violations of one check. `tell` receives each violation as it is found."""
+    """The counts, balances and violations of one check. `emit` receives each violation as it is found."""
 
-    tell: Callable[[Violation], None]
+    emit: Callable[[Violation], None]
     progress: Callable[[str], None]
     counts: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
@@ -97,7 +97,7 @@ class Report:
         self.wrong[kind] += 1
         if len(self.violations) < _KEPT:
             self.violations.append(found)
-        self.tell(found)
+        self.emit(found)
 
     def violate_once(self, kind: str, subject: str, do: str) -> None:
         """Record a violation, such as a missing permission, only the first time."""

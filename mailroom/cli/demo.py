@@ -59,46 +59,46 @@ def demo(
     say("\nThe stack is still running: send it mail, explore it, and stop it with `.venv/bin/mailroom down`.")
 
 
-def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def _receive(opened: Opened, up: dict[str, Any], report: Callable[[str], None]) -> dict[str, Any]:
     """Mail the sample, follow it to the inbox, and return its links."""
     opened.directory.add(Address(TO, "demo", "accounting"))
-    tell(
+    report(
         f"\n{TO} receives for user accounting; a scanner sends it a document (SMTP to "
         f"{up['smtp_host']}:{up['smtp_port']})"
     )
     message_id = _send(up)
     accepted = time.time()
-    tell(f"accepted by the SMTP server as {message_id}; encrypted, stored in the bucket, notification sent")
-    entry = _follow(opened, message_id, tell)
+    report(f"accepted by the SMTP server as {message_id}; encrypted, stored in the bucket, notification sent")
+    entry = _follow(opened, message_id, report)
     took = _filed_at(opened, entry) - accepted
     links = _links(opened, entry)
-    tell(f"filed {took:.1f} s after the SMTP server's 250\n")
-    tell(f"  inbox item   {links['item_url']}")
-    tell(f"  flow run     {links['run_url']}")
-    tell(f"  everything   .venv/bin/mailroom trace {message_id}")
-    tell(f"  quarantine   {up['api_url']}/quarantine")
+    report(f"filed {took:.1f} s after the SMTP server's 250\n")
+    report(f"  inbox item   {links['item_url']}")
+    report(f"  flow run     {links['run_url']}")
+    report(f"  everything   .venv/bin/mailroom trace {message_id}")
+    report(f"  quarantine   {up['api_url']}/quarantine")
     return {"message_id": message_id, "state": entry.state, "seconds": round(took, 2)} | links
 
 
 def _send_batch(
-    opened: Opened, up: dict[str, Any], mails: int, tell: Callable[[str], None], *, quiet: bool
+    opened: Opened, up: dict[str, Any], mails: int, report: Callable[[str], None], *, quiet: bool
 ) -> dict[str, Any]:
     """Send a batch, show its delivery events, and return its outcome."""
     api, began = ApiClient(up["api_url"], up["api_key"]), time.monotonic()
     batch_id = _demo_batch.submit(api, mails)
-    tell(f"\n{mails} mails submitted to the API as batch {batch_id}; SES reports the outcome of each")
+    report(f"\n{mails} mails submitted to the API as batch {batch_id}; SES reports the outcome of each")
     with nullcontext(_nowhere) if quiet else _demo_batch.showing(mails) as show:
         statuses = _demo_batch.follow(api, batch_id, mails=mails, show=show)
     took = time.monotonic() - began
     page = opened.message_reader.messages(None, recipient=None, batch_id=batch_id, statuses=[], after=None, limit=mails)
     run_url = _run_that_sent(opened, page.lines[0].id)
     links = {"batch_url": f"{up['api_url']}/batches/{batch_id}", "run_url": run_url}
-    tell(f"all outcomes reported {took:.1f} s after submission\n")
+    report(f"all outcomes reported {took:.1f} s after submission\n")
     for line in _demo_batch.table(page.lines):
-        tell(line)
-    tell(f"\n  batch        {links['batch_url']}")
-    tell(f"  flow run     {links['run_url']}")
-    tell(f"  everything   .venv/bin/mailroom trace {batch_id}")
+        report(line)
+    report(f"\n  batch        {links['batch_url']}")
+    report(f"  flow run     {links['run_url']}")
+    report(f"  everything   .venv/bin/mailroom trace {batch_id}")
     return {"id": batch_id, "statuses": statuses, "seconds": round(took, 2)} | links
 
 
@@ -113,11 +113,11 @@ def _run_that_sent(opened: Opened, message_id: str) -> str:
     return run.url if run else ""
 
 
-def _running(tell: Callable[[str], None]) -> dict[str, Any]:
+def _running(report: Callable[[str], None]) -> dict[str, Any]:
     """Return the state of the running stack, after starting it if it does not run."""
     if stack.status()["state"] != "ready":
-        tell("starting the embedded stack (the first start takes about a minute)")
-        background.up_detached(tell)
+        report("starting the embedded stack (the first start takes about a minute)")
+        background.up_detached(report)
     up = running_stack()
     if up is None:
         raise PermanentError("the stack is not running; see `mailroom status`")
@@ -144,7 +144,7 @@ def _send(up: dict[str, Any]) -> str:
     return answer.decode().split()[-1]
 
 
-def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Entry:
+def _follow(opened: Opened, message_id: str, report: Callable[[str], None]) -> Entry:
     """Print each new state of the mail and its run until it is filed."""
     values: set[str] = set()
     deadline = time.monotonic() + _PATIENCE_S
@@ -153,11 +153,11 @@ def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Ent
         for line in _states(opened, entry):
             if line not in values:
                 values.add(line)
-                tell(f"  {line}")
+                report(f"  {line}")
         if entry is not None and entry.state in FINAL and entry.run_id and _has_ended(opened, entry.run_id):
             if entry.state is not State.FILED:
                 raise PermanentError("the mail was not filed", state=entry.state, reason=entry.reason)
-            _show_steps(opened, entry.run_id, tell)
+            _show_steps(opened, entry.run_id, report)
             return entry
         time.sleep(0.05)
     raise PermanentError(
@@ -187,14 +187,14 @@ def _has_ended(opened: Opened, run_id: str) -> bool:
     return run is not None and run.state in ("Completed", "Failed", "Crashed", "Cancelled")
 
 
-def _show_steps(opened: Opened, run_id: str, tell: Callable[[str], None]) -> None:
+def _show_steps(opened: Opened, run_id: str, report: Callable[[str], None]) -> None:
     """Print the run's tasks; the server records them shortly after they ran."""
     deadline = time.monotonic() + 5
     while not (steps := list(opened.runs.tasks(run_id))) or any(state != "Completed" for _, state in steps):
         if time.monotonic() > deadline:
             break
         time.sleep(0.2)
-    tell("  steps      " + ", ".join(name.rpartition("-")[0] or name for name, _ in steps))
+    report("  steps      " + ", ".join(name.rpartition("-")[0] or name for name, _ in steps))
 
 
 def _filed_at(opened: Opened, entry: Entry) -> float:

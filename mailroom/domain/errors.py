@@ -4,7 +4,9 @@
     ├── TransientError          nothing left our side; try again later
     │   ├── Throttled           the other side asked us to slow down
     │   │   └── DailyQuota      its daily quota is used up; room comes within hours
+    │   ├── RecipientUnavailable    this recipient cannot be reached now; others can
     │   ├── Paused              the other side has stopped this account or identity; a person must look
+    │   │   └── SenderRefused   it does not send for this sender's domain; other senders go on
     │   ├── NotPermitted        a permission of ours is missing; work pauses until a person grants it
     │   └── UnfitSchema         the database's schema and this code do not fit; all work waits until they do
     ├── OutcomeUnknown          it may have been accepted; never repeat it blindly
@@ -13,6 +15,8 @@
         ├── Conflict            the same was requested before, with different content
         ├── TakenOver           another worker has the lease now; ours writes nothing more
         └── Refused             this recipient or content will never be accepted
+            ├── RecipientRefused    this recipient will never be accepted, whatever the content
+            ├── ContentRefused      this content will never be accepted, by any recipient
             └── Unacceptable    a submitted request is refused as a whole; each fault names its place
 
     ConfigurationError          outside the tree: nothing may swallow or retry it
@@ -60,12 +64,20 @@ class DailyQuota(Throttled):
     """The daily quota is used up: stop sending until there is room."""
 
 
-class TurnOver(TransientError):
+class PermitExpired(TransientError):
     """The permit expired before the call, because earlier calls took too long; the provider was not called."""
 
 
 class Paused(TransientError):
     """The other side has stopped this account or identity: nothing was sent, and nothing more should be."""
+
+
+class SenderRefused(Paused):
+    """The provider does not send for this sender's domain; the fact `sender_domain` names it. Other senders go on."""
+
+
+class RecipientUnavailable(TransientError):
+    """The provider takes mail, but not for this recipient now: only this message waits."""
 
 
 class NotPermitted(TransientError):
@@ -91,6 +103,14 @@ class PermanentError(MailroomError):
 
 class Refused(PermanentError):
     """This recipient or content will never be accepted."""
+
+
+class RecipientRefused(Refused):
+    """This recipient will never be accepted, whatever the content; the fact `hard` is true where the address takes no mail."""
+
+
+class ContentRefused(Refused):
+    """This content will never be accepted by any recipient."""
 
 
 class Conflict(PermanentError):

@@ -29,8 +29,8 @@ from mailroom.domain.errors import (
     OutcomeUnknown,
     Paused,
     PermanentError,
+    PermitExpired,
     TransientError,
-    TurnOver,
 )
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
@@ -314,7 +314,7 @@ def _call(
     began = time.monotonic()
     if began > min(permit.until for permit in permits):
         # This process was frozen: others have the permits, and may have these messages.
-        return [TurnOver("send permit expired")] * len(mails)
+        return [PermitExpired("send permit expired")] * len(mails)
     for permit in permits:
         permit.began = began
     try:

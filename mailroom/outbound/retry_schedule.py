@@ -14,7 +14,7 @@ batch, with an order for that time.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from mailroom.domain.errors import DailyQuota, MailroomError, Paused, TransientError, TurnOver
+from mailroom.domain.errors import DailyQuota, MailroomError, Paused, PermitExpired, TransientError
 from mailroom.ports.provider import ProviderReceipt
 
 #: The longest wait within a run; for a longer one the batch is deferred.
@@ -37,9 +37,9 @@ def hold_after(
     `counts` is False if an overlapping round has counted the same errors.
     """
     # A permit that expired before its call began says nothing about the provider.
-    if all(isinstance(one, TurnOver) for one in results):
+    if all(isinstance(one, PermitExpired) for one in results):
         return AFTER_EXPIRED_PERMITS, failed_rounds
-    troubles = [one for one in results if isinstance(one, TransientError) and not isinstance(one, TurnOver)]
+    troubles = [one for one in results if isinstance(one, TransientError) and not isinstance(one, PermitExpired)]
     if any(isinstance(one, DailyQuota) for one in troubles):
         return AFTER_DAILY_QUOTA, failed_rounds
     if any(isinstance(one, Paused) for one in troubles):

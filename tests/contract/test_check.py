@@ -73,7 +73,7 @@ class Installation:
         self, *, limit_s: float = 0, since: datetime | None = None, sent: tuple[SentMail, ...] = ()
     ) -> dict[str, int]:
         """Return how often each kind of violation was found."""
-        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report = Report(emit=lambda _: None, progress=lambda _: None)
         patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=limit_s), since=since)
         check(self.places, s3=self.s3, sqs=self.sqs, report=report, patience=patience, deep=True, sent=sent)
         return dict(report.wrong)
@@ -329,7 +329,7 @@ def test_a_counter_that_advances_while_a_check_looks_is_no_restore(installation:
     """A check takes minutes, and the counter advances every five seconds while mail is sent: its snapshot is behind."""
     restores = SqlRestores(installation.engine, S3Counter(installation.s3, bucket=installation.places.archive_bucket))
     restores.advance()
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
 
     def meanwhile() -> Iterator[SentMail]:
         restores.advance()

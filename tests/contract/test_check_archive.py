@@ -42,7 +42,7 @@ class Auditor:
         return Patience(datetime.now(UTC) + timedelta(seconds=2), timedelta(seconds=limit_s))
 
     def look(self, *, after: str = "", most: int = 0, limit_s: float = 0) -> tuple[Report, str]:
-        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report = Report(emit=lambda _: None, progress=lambda _: None)
         until = compare_archive(
             self.places, s3=self.s3, report=report, patience=self.patience(limit_s), after=after, most=most
         )
@@ -53,7 +53,7 @@ class Auditor:
         return dict(report.wrong), until
 
     def read(self, receipt: Deposit) -> dict[str, int]:
-        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report = Report(emit=lambda _: None, progress=lambda _: None)
         for _ in range(2):
             read_deposit(self.s3, self.places.archive_bucket, receipt, report)
         return dict(report.wrong)

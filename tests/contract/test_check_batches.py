@@ -30,7 +30,7 @@ def send(office: Office, batch_id: str, now: datetime = NOW) -> None:
 
 def wrong(url: str, submissions: Submissions) -> dict[str, int]:
     """Return how often each kind of violation was found."""
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     with psycopg.connect(url) as connection:
         check_stories(connection, report)
         check_submissions(connection, submissions, report)

@@ -31,7 +31,7 @@ def settled(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Inst
 
 def found(installation: Installation) -> list[Violation]:
     """Return the violations of a check with an hour of patience."""
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=HOUR))
     check(installation.places, s3=installation.s3, sqs=installation.sqs, report=report, patience=patience, deep=False)
     assert report.counts["manifests"] >= 2
@@ -99,7 +99,7 @@ def test_a_missing_manifest_is_named(settled: Installation) -> None:
     assert line is not None
     assert line.state is State.FILED
 
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=HOUR))
     check(settled.places, s3=settled.s3, sqs=settled.sqs, report=report, patience=patience, deep=False)
 

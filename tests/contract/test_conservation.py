@@ -47,7 +47,7 @@ class Installation:
             connection.execute(text(statement))
 
     def look(self, *, limit_s: float = 3600, since: datetime | None = None) -> Report:
-        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report = Report(emit=lambda _: None, progress=lambda _: None)
         patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=limit_s), since=since)
         conserve(self.places, s3=self.s3, archive_s3=self.s3, report=report, patience=patience)
         return report

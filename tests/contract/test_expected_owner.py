@@ -145,7 +145,7 @@ def test_each_call_of_the_check_names_the_owner(installation: Settings, engine: 
     """The check has its own clients and shares no code: reading a stranger's bucket would prove nothing."""
     use_all(installation, client("s3", region="eu-west-1", owner=OURS))
     s3: Any = of_account(boto3.client("s3"), OURS)
-    recorder, report = Recorder(s3), Report(tell=lambda _: None, progress=lambda _: None)
+    recorder, report = Recorder(s3), Report(emit=lambda _: None, progress=lambda _: None)
     places = Places(
         installation.database_url.get_secret_value(),
         installation.inbound_bucket,

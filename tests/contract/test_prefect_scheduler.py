@@ -59,7 +59,7 @@ class Server:
 
 def silent(url: str) -> tuple[tuple[str, ...], list[str]]:
     """Return the deployments without a scheduled run, as the service and as the check report them."""
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     check_schedules(f"{url}/api", report, patience=timedelta(0))
     return PrefectScheduler(f"{url}/api").look().idle, sorted(one.subject for one in report.violations)
 

@@ -204,7 +204,7 @@ def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
     """Return an opener whose independent check finds these objects without a ledger row."""
 
     def prove(patience: Patience) -> Report:
-        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report = Report(emit=lambda _: None, progress=lambda _: None)
         report.counts.update({"e-mails": 3, "messages": 5})
         report.balance(INBOUND, "*", "in/").update({"came": 3 + len(lost), "filed": 3})
         report.balance(OUTBOUND, "acme").update({"came": 5, "ended": 4, "pending": 1})
@@ -287,7 +287,7 @@ def test_differences_of_the_archive_count_and_each_run_goes_on_where_the_last_on
 
     def compare(_: Patience, after: str, most: int) -> tuple[Report, str]:
         asked.append((after, most))
-        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report = Report(emit=lambda _: None, progress=lambda _: None)
         report.counts["archive versions"] = 2
         report.violate("versions", "acme/aa/|1", "remove it")
         return report, "" if after else "acme/aa/1"

@@ -223,7 +223,7 @@ class Installation:
 
     def check(self) -> dict[str, int]:
         """Return the findings of `mailroom check` on the tables."""
-        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report = Report(emit=lambda _: None, progress=lambda _: None)
         with psycopg.connect(self.database_url) as connection:
             saturate_times(connection)
             check_messages(connection, report, Patience(LATER, timedelta(hours=1)))

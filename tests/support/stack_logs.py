@@ -14,7 +14,7 @@ EXPECTED = read_known(Path(__file__).parents[1] / "e2e" / "expected_logs.toml")
 
 def unexpected(folder: Path, *lists: Sequence[Known]) -> list[str]:
     """Return the log entries in `folder` that are on none of these lists, a line for each kind."""
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     known = [*read_known(KNOWN), *(one for expected in lists for one in expected)]
     check_logs(folder, known, report)
     if kept := os.environ.get("MAILROOM_KEEP_LOGS"):

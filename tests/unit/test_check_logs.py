@@ -79,7 +79,7 @@ def entries(text: str) -> list[str]:
 
 
 def report_of(folder: Path, *known: Known) -> Report:
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     check_logs(folder, known, report)
     return report
 

@@ -12,9 +12,9 @@ from mailroom.domain.errors import (
     OutcomeUnknown,
     Paused,
     PermanentError,
+    PermitExpired,
     Throttled,
     TransientError,
-    TurnOver,
 )
 from mailroom.outbound.retry_schedule import LONGEST_WAIT_IN_RUN, hold_after
 
@@ -50,8 +50,8 @@ def test_an_overlapping_round_counts_once() -> None:
 @pytest.mark.parametrize(
     ("results", "seconds"),
     [
-        ([TurnOver("late"), TurnOver("late")], 1),
-        ([TurnOver("late"), AWAY], 2),
+        ([PermitExpired("late"), PermitExpired("late")], 1),
+        ([PermitExpired("late"), AWAY], 2),
         ([AWAY, Paused("paused")], 900),
         ([Paused("paused"), DailyQuota("used up")], 3600),
         ([Throttled("slow down", retry_after_s=12), Throttled("slow down", retry_after_s=7)], 12),

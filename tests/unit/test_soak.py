@@ -121,7 +121,7 @@ def test_a_workers_log_before_its_restart_is_judged_like_the_one_after_it(tmp_pa
     line = "12:00:00 | ERROR | prefect.engine Finished in state Failed('quarantined: virus')\n"
     for name in ("worker", "worker.1", "worker-restarted", "worker-restarted.2"):
         (tmp_path / f"{name}.log").write_text(line)
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     known: list[Known] = [*read_known(ALWAYS_KNOWN), *read_known(KNOWN)]
 
     check_logs(tmp_path, known, report)

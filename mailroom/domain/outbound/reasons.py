@@ -36,6 +36,18 @@ class OutboundReason(ReasonWord):
         "look at the provider's console; it is tried again every 15 minutes",
         "Paused",
     )
+    SENDER_REFUSED = (
+        "sender_refused",
+        "the provider does not send for the sender's domain",
+        "verify the domain at the provider (`mailroom sender verify DOMAIN`); it is tried again by itself",
+        "Paused",
+    )
+    RECIPIENT_UNAVAILABLE = (
+        "recipient_unavailable",
+        "the recipient's server takes no mail for this address now",
+        "nothing: this message is tried again by its own schedule, and the others go on",
+        "TransientError",
+    )
     NOT_PERMITTED = (
         "not_permitted",
         "a permission of this installation is missing",
@@ -57,6 +69,18 @@ class OutboundReason(ReasonWord):
     REFUSED = (
         "refused",
         "the provider will never accept this recipient or content",
+        f"see the code in the message's activity; {_NEW_BATCH}",
+        "Refused",
+    )
+    RECIPIENT_REFUSED = (
+        "recipient_refused",
+        "the provider or the recipient's server will never accept this recipient",
+        "correct the address, then send the message again",
+        "Refused",
+    )
+    CONTENT_REFUSED = (
+        "content_refused",
+        "the provider or the recipient's server will never accept this content",
         f"see the code in the message's activity; {_NEW_BATCH}",
         "Refused",
     )
@@ -183,8 +207,10 @@ REASONS: dict[type[errors.MailroomError], OutboundReason] = {
     errors.TransientError: OutboundReason.TEMPORARY_FAILURE,
     errors.Throttled: OutboundReason.THROTTLED,
     errors.DailyQuota: OutboundReason.DAILY_QUOTA_REACHED,
-    errors.TurnOver: OutboundReason.PERMIT_EXPIRED,
+    errors.PermitExpired: OutboundReason.PERMIT_EXPIRED,
     errors.Paused: OutboundReason.ACCOUNT_PAUSED,
+    errors.SenderRefused: OutboundReason.SENDER_REFUSED,
+    errors.RecipientUnavailable: OutboundReason.RECIPIENT_UNAVAILABLE,
     errors.NotPermitted: OutboundReason.NOT_PERMITTED,
     errors.UnfitSchema: OutboundReason.SCHEMA_MISMATCH,
     errors.OutcomeUnknown: OutboundReason.OUTCOME_UNKNOWN,
@@ -193,6 +219,8 @@ REASONS: dict[type[errors.MailroomError], OutboundReason] = {
     errors.Conflict: OutboundReason.CONFLICT,
     errors.TakenOver: OutboundReason.TAKEN_OVER,
     errors.Refused: OutboundReason.REFUSED,
+    errors.RecipientRefused: OutboundReason.RECIPIENT_REFUSED,
+    errors.ContentRefused: OutboundReason.CONTENT_REFUSED,
     errors.Unacceptable: OutboundReason.INVALID_REQUEST,
 }
 

@@ -1,4 +1,4 @@
-"""Outbound: batches, messages and their history, the outbox, quotas, suppressions, what webhooks brought."""
+"""Outbound: batches, messages and their history, the outbox, quotas, suppressions, and received webhooks."""
 
 import sqlalchemy as sa
 from alembic import op

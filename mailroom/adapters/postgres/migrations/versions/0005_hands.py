@@ -1,4 +1,4 @@
-"""Inbound: deaths of processes, the route's kind, and the workers that live."""
+"""Inbound: process deaths, the route's kind, and the roster of workers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Circuit breakers, reconciliations, and indexes for what is counted again and again."""
+"""Circuit breakers, reconciliations, and indexes for frequent counts."""
 
 import sqlalchemy as sa
 from alembic import op

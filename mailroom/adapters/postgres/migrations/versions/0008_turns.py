@@ -1,4 +1,4 @@
-"""Outbound: the places of each provider's rate, and when a run last worked on a batch."""
+"""Outbound: rate permits by provider, and when a run last worked on a batch."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Outbound: from which addresses a tenant sends, and what providers allow."""
+"""Outbound: the sender addresses of a tenant, and the limits that providers report."""
 
 import sqlalchemy as sa
 from alembic import op

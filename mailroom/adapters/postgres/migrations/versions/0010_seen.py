@@ -1,4 +1,4 @@
-"""What operators see: how old orders are, the rates that hold, what processors failed at, and events counted as they come."""
+"""Monitoring: ages of orders, current rates, processor failures, and counters of events."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The schema says which code it serves."""
+"""The schema's oldest compatible release."""
 
 import sqlalchemy as sa
 from alembic import op

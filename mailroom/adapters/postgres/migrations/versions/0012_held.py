@@ -1,4 +1,4 @@
-"""Held messages: found by batch without a look at the others."""
+"""Held messages: an index by batch."""
 
 import sqlalchemy as sa
 from alembic import op

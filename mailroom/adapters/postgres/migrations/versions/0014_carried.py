@@ -1,4 +1,4 @@
-"""What an operator decided in Prefect: the run that carries an order, and what a worker is held back by."""
+"""Operators' decisions in Prefect: the run of each order, and what holds a worker back."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Rows that a loop could not use and stepped over, by their ids."""
+"""Rows that a loop skipped, by their ids."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What checks find in the archive, when deposits were verified, and receipts in the order in which S3 lists keys."""
+"""Archive: findings of checks, times of verification, and receipts in the order in which S3 lists keys."""
 
 import sqlalchemy as sa
 from alembic import op

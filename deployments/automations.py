@@ -202,8 +202,8 @@ def _values(one: AutomationCore) -> Any:
 
 
 async def _notification_blocks(client: PrefectClient) -> list[UUID]:
-    found = await client.read_block_documents(include_secrets=False)
-    return [one.id for one in found if one.name == NOTIFICATION and _can_notify(one)]
+    documents = await client.read_block_documents(include_secrets=False)
+    return [one.id for one in documents if one.name == NOTIFICATION and _can_notify(one)]
 
 
 def _can_notify(block: BlockDocument) -> bool:

@@ -61,8 +61,8 @@ async def compare_archive(report: Report, patience: Patience, most: int, work: R
     """Add differences in the archive from where the last run stopped, and store where this one did."""
     if work.compare is None:
         return
-    found, until = await compare(work.compare, patience, str(await Variable.aget(_COMPARED_TO, default="")), most)
-    report.add(found)
+    comparison, until = await compare(work.compare, patience, str(await Variable.aget(_COMPARED_TO, default="")), most)
+    report.add(comparison)
     await Variable.aset(_COMPARED_TO, until, overwrite=True)
 
 

@@ -49,12 +49,12 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
             "run to send it"
         )
     try:
-        asked = NewBatch.model_validate_json(body).request("")
+        batch_request = NewBatch.model_validate_json(body).request("")
         tracked = outbound.tracker is not None or outbound.provider.capabilities.tracks
-        refuse_unlinked(asked, unsubscribe=outbound.leave_url is not None, tracked=tracked)
+        refuse_unlinked(batch_request, unsubscribe=outbound.leave_url is not None, tracked=tracked)
         accepted = await to_thread(
             submit,
-            asked,
+            batch_request,
             tenant=tenant,
             key=key,
             now=now,

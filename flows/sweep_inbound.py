@@ -36,31 +36,31 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
         return Completed(message=f"skipped: {backlog} messages wait in the queue")
     before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
     silent = await find_silent(before, inbound)
-    found = await continue_comparison(before, inbound)
-    if silent or found.lost:
-        await announce_all([*silent, *found.lost], inbound)
-        await report(silent, found.lost)
+    comparison = await continue_comparison(before, inbound)
+    if silent or comparison.lost:
+        await announce_all([*silent, *comparison.lost], inbound)
+        await report(silent, comparison.lost)
     recalled = await recall(inbound)
     words = f", {len(recalled)} missing after a restore" if recalled else ""
-    return Completed(message=f"queued again: {len(silent)} stopped, {len(found.lost)} unknown{words}")
+    return Completed(message=f"queued again: {len(silent)} stopped, {len(comparison.lost)} unknown{words}")
 
 
 async def continue_comparison(before: datetime, inbound: Inbound) -> Found:
     """Compare the bucket with the ledger from where the last sweep stopped, and store where this one did."""
-    found = await find_lost(str(await Variable.aget(_SWEPT_TO, default="")), before, inbound)
-    await Variable.aset(_SWEPT_TO, found.until, overwrite=True)
-    return found
+    comparison = await find_lost(str(await Variable.aget(_SWEPT_TO, default="")), before, inbound)
+    await Variable.aset(_SWEPT_TO, comparison.until, overwrite=True)
+    return comparison
 
 
 async def recall(inbound: Inbound) -> list[ObjectRef]:
     """Queue closed lines of a restored database that the archive knows more about, and store how far it was compared."""
     after = str(await Variable.aget(_RECALLED_TO, default=""))
-    found = await find_recalled(after, inbound)
-    if found.lost:
-        await announce_all(found.lost, inbound)
-    if found.until != after:
-        await Variable.aset(_RECALLED_TO, found.until, overwrite=True)
-    return found.lost
+    comparison = await find_recalled(after, inbound)
+    if comparison.lost:
+        await announce_all(comparison.lost, inbound)
+    if comparison.until != after:
+        await Variable.aset(_RECALLED_TO, comparison.until, overwrite=True)
+    return comparison.lost
 
 
 async def report(silent: list[ObjectRef], lost: list[ObjectRef]) -> None:

@@ -198,16 +198,16 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: a word of `provider_hooks` names no such provider.
         """
-        found = {row.name: _plain(getattr(self, row.hook_setting, "")).split() for row in REGISTRY if row.hook}
+        credentials = {row.name: _plain(getattr(self, row.hook_setting, "")).split() for row in REGISTRY if row.hook}
         for word in self.provider_hooks.get_secret_value().split():
             provider, _, credential = word.partition("/")
-            if provider not in found or not credential:
+            if provider not in credentials or not credential:
                 raise ConfigurationError(
                     "MAILROOM_PROVIDER_HOOKS has a word that does not begin with a provider and a slash; write "
-                    + " or ".join(f"{name}/CREDENTIAL" for name in sorted(found))
+                    + " or ".join(f"{name}/CREDENTIAL" for name in sorted(credentials))
                 )
-            found[provider].append(credential)
-        return {name: " ".join(words) for name, words in found.items()}
+            credentials[provider].append(credential)
+        return {name: " ".join(words) for name, words in credentials.items()}
 
     @property
     def webhook_targets(self) -> WebhookTargets:
@@ -286,11 +286,11 @@ def load_settings() -> Settings:
             "no stack is running here and MAILROOM_DATABASE_URL is not set; start one with `mailroom up`"
         )
     try:
-        found = _FromEnvironmentFirst(**{name: values[name] for name in Settings.model_fields if name in values})
+        settings = _FromEnvironmentFirst(**{name: values[name] for name in Settings.model_fields if name in values})
     except ValidationError as error:
         missing = ", ".join(_fault(one["loc"], one["type"], one["msg"]) for one in error.errors())
         raise ConfigurationError(f"missing or unusable settings: {missing}") from None
-    return Settings(**{name: getattr(found, name) for name in Settings.model_fields})
+    return Settings(**{name: getattr(settings, name) for name in Settings.model_fields})
 
 
 def _fault(where: tuple[int | str, ...], kind: str, what: str) -> str:

@@ -68,7 +68,7 @@ def compare(
     report = Report(tell=lambda _: None, progress=lambda _: None)
     again, now = findings.open_keys(), datetime.now(UTC)
     until = compare_archive(places, s3=s3, report=report, patience=patience, after=after, most=most, keys=again)
-    found = [ArchiveFinding(one.kind, one.key, one.version, one.do, now) for one in report.findings]
+    archive_findings = [ArchiveFinding(one.kind, one.key, one.version, one.do, now) for one in report.findings]
     if not report.wrong["permission"]:
-        findings.note(found, ScannedRange(after, until, tuple(again)), now=now)
+        findings.note(archive_findings, ScannedRange(after, until, tuple(again)), now=now)
     return report, until

@@ -23,11 +23,11 @@ def refuse_block_outside(
         ConfigurationError: one is outside the allowed regions, or does not name its region; the message names it.
     """
     allowed, of = allowed_regions(), f"of block {block},"
-    found: list[Resource] = []
+    resources: list[Resource] = []
     for client in clients:
         what = f"{client.meta.service_model.service_name} endpoint {of}"
-        found.append(allowed.judge_endpoint(what, str(client.meta.endpoint_url)))
-    found += [allowed.judge_named(f"resource {of}", where) for where in named if where]
-    found += [allowed.judge_endpoint(f"provider {of}", where) for where in providers if where]
-    found += [allowed.judge_if_said(f"database {of}", host) for host in database_hosts(database_url)]
-    refuse(found, allowed)
+        resources.append(allowed.judge_endpoint(what, str(client.meta.endpoint_url)))
+    resources += [allowed.judge_named(f"resource {of}", where) for where in named if where]
+    resources += [allowed.judge_endpoint(f"provider {of}", where) for where in providers if where]
+    resources += [allowed.judge_if_said(f"database {of}", host) for host in database_hosts(database_url)]
+    refuse(resources, allowed)

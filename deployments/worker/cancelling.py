@@ -66,12 +66,12 @@ class Cancelling:
         try:
             if "batch_id" in run.parameters:
                 # First the ledger: no further message of the batch can be leased then, and the run ends by itself.
-                said = await self._decisions.note_cancelled(run)
+                message = await self._decisions.note_cancelled(run)
                 await self._lanes.cancel(run.id, patience_s=_PATIENCE_S)
             else:
                 await self._lanes.cancel(run.id, patience_s=0)
-                said = await self._decisions.note_cancelled(run)
-            await self._decisions.end(run, said)
+                message = await self._decisions.note_cancelled(run)
+            await self._decisions.end(run, message)
             logger.warning("run %s was stopped, because it was cancelled in Prefect", run.id)
         except Exception as error:  # noqa: BLE001 - done again at the next look
             logger.warning("run %s cannot be stopped yet: %s", run.id, type(error).__name__)

@@ -66,28 +66,28 @@ class Decisions:
         """Record a person's cancel in the ledger, then set the run to Cancelled, if it is not yet."""
         if run.state is None or not is_by_a_person(run.state.message):
             return
-        said = await self.note_cancelled(run)
-        await self.end(run, said)
+        message = await self.note_cancelled(run)
+        await self.end(run, message)
 
     async def note_cancelled(self, run: FlowRun) -> str:
         """Record the cancel of a run in the ledger, and return the outcome as a sentence."""
         parameters = run.parameters
         if isinstance(batch_id := parameters.get("batch_id"), str):
-            said = await asyncio.to_thread(cancel, batch_id, str(run.id), outbox=self._outbox, now=datetime.now(UTC))
+            message = await asyncio.to_thread(cancel, batch_id, str(run.id), outbox=self._outbox, now=datetime.now(UTC))
             logger.warning(
-                "batch %s is cancelled, because its run %s was cancelled in Prefect: %s", batch_id, run.id, said
+                "batch %s is cancelled, because its run %s was cancelled in Prefect: %s", batch_id, run.id, message
             )
-            return said
+            return message
         if {"bucket", "key"} <= parameters.keys():
             return await asyncio.to_thread(self._close_email, str(run.id))
         return "cancelled by an operator"
 
-    async def end(self, run: FlowRun, said: str) -> None:
+    async def end(self, run: FlowRun, message: str) -> None:
         """Set a run to Cancelled, if it is not yet; a run that was deleted meanwhile is skipped."""
         if run.state is not None and run.state.is_cancelled():
             return
         try:
-            await self._client.set_flow_run_state(run.id, Cancelled(message=said), force=True)
+            await self._client.set_flow_run_state(run.id, Cancelled(message=message), force=True)
         except ObjectNotFound:
             logger.warning("run %s was deleted while it was being cancelled", run.id)
 

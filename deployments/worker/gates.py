@@ -209,20 +209,20 @@ class Gates:
             ),
             self._client.request("GET", "/work_pools/{name}", path_params={"name": self._pool}),
         )
-        found: dict[Key, _Bound] = {}
+        bounds: dict[Key, _Bound] = {}
         for one in deployments.json():
             bound = one.get("global_concurrency_limit") or {}
             limit = bound.get("limit") if bound.get("active", True) else None
-            found["deployment", one["name"]] = _Bound(bool(one["paused"]), limit)
+            bounds["deployment", one["name"]] = _Bound(bool(one["paused"]), limit)
             self._names[UUID(one["id"])] = one["name"]
             if one.get("work_queue_name"):
                 self._queues[one["name"]] = one["work_queue_name"]
         for one in queues.json():
-            found["work queue", one["name"]] = _bound_of(one)
-        found["work pool", self._pool] = _bound_of(pool.json())
-        if any(bound.limit is not None for bound in found.values()):
+            bounds["work queue", one["name"]] = _bound_of(one)
+        bounds["work pool", self._pool] = _bound_of(pool.json())
+        if any(bound.limit is not None for bound in bounds.values()):
             self._share = await self._shared()
-        self._note(found)
+        self._note(bounds)
 
     async def _shared(self) -> LimitShare:
         try:
@@ -231,18 +231,18 @@ class Gates:
             logger.debug("the roster cannot be read: %s", error)
             return self._share
 
-    def _note(self, found: Mapping[Key, _Bound]) -> None:
+    def _note(self, bounds: Mapping[Key, _Bound]) -> None:
         """Store the answer, and log pauses and limits that begin or end with it."""
         before = {key: self._sentence(key) for key in self._bounds}
         limits = {key: bound.limit for key, bound in self._bounds.items()}
-        self._bounds = found
-        for key in {**before, **found}:
+        self._bounds = bounds
+        for key in {**before, **bounds}:
             was, now = before.get(key), self._sentence(key)
             if now and now != was:
                 logger.warning("held: %s; no new runs start, and messages stay in the queue", now)
             elif was and not now:
                 logger.warning("resumed: no longer held because %s", was)
-            limit = found[key].limit if key in found else None
+            limit = bounds[key].limit if key in bounds else None
             if limit != limits.get(key):
                 logger.warning(
                     "%s %s: %s over all workers", *key, "no limit" if limit is None else f"at most {limit} runs"

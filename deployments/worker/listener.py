@@ -190,8 +190,8 @@ class Listener(QueueListener):
             # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
             named = known.envelope is None and job.arrival.envelope is not None
             # Another notice came after no object was found: the object may be there now.
-            found = job.gone and len(job.notices) > notices
-            if done is not NextStep.DONE or not (named or found):
+            renotified = job.gone and len(job.notices) > notices
+            if done is not NextStep.DONE or not (named or renotified):
                 return done
 
     async def _process_known(self, job: Job, arrival: Arrival) -> NextStep:

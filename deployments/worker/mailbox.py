@@ -112,19 +112,19 @@ class MailboxListener(QueueListener):
         behind: list[tuple[Received, BatchOrder]] = []
         for message in received:
             try:
-                said = read(message.body, message.attributes)
+                order = read(message.body, message.attributes)
             except Unacceptable as error:
                 _not_understood(message.message_id, error)
                 continue
-            if isinstance(said, PlainMail):
-                plain.append((message, said))
-            elif said.lane is not Lane.BULK:
-                self._begin_work(partial(self._send, said), [message])
+            if isinstance(order, PlainMail):
+                plain.append((message, order))
+            elif order.lane is not Lane.BULK:
+                self._begin_work(partial(self._send, order), [message])
             elif len(self._bulk) < self._limit:
                 self._bulk.add(message.receipt_handle)
-                self._begin_work(partial(self._send, said), [message])
+                self._begin_work(partial(self._send, order), [message])
             else:
-                behind.append((message, said))
+                behind.append((message, order))
         if plain:
             self._begin_work(partial(self._keep, plain), [message for message, _ in plain])
         return behind

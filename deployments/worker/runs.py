@@ -119,8 +119,8 @@ class InboundRuns(_Runs):
             return
         if run.state is not None and _is_left(run.state, stale_s):
             end = Completed if entry.state is EmailState.FILED else Failed
-            said = f"{entry.state}: {entry.reason}" if entry.reason else str(entry.state)
-            await self._client.set_flow_run_state(run.id, end(message=said), force=True)
+            message = f"{entry.state}: {entry.reason}" if entry.reason else str(entry.state)
+            await self._client.set_flow_run_state(run.id, end(message=message), force=True)
             logger.info("run %s is %s, as its e-mail is %s", run.id, end.__name__, entry.state)
 
     async def _ended(self, run: FlowRun) -> FlowRun:

@@ -47,11 +47,11 @@ def _plain(_: Any, blob: bytes) -> Any:
     return json.loads(blob, object_hook=_described)
 
 
-def _described(found: dict[str, Any]) -> Any:
+def _described(document: dict[str, Any]) -> Any:
     """Return a stored error as a RuntimeError with its type and message; other dicts are unchanged."""
-    if "__exc_type__" not in found:
-        return found
-    return RuntimeError(f"{found['__exc_type__']}: {found.get('message')}")
+    if "__exc_type__" not in document:
+        return document
+    return RuntimeError(f"{document['__exc_type__']}: {document.get('message')}")
 
 
 # Prefect reads a record without a serializer with this class, and a subclass of either could replace ours.

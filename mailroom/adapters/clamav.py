@@ -97,11 +97,11 @@ def _answer(connection: socket.socket) -> str:
 def _read_answer(answer: str) -> tuple[Finding, str | None]:
     if answer == "stream: OK":
         return Finding.CLEAN, None
-    found = _FOUND.fullmatch(answer)
-    if found:
+    match = _FOUND.fullmatch(answer)
+    if match:
         # Content that clamd cannot open is reported like a virus with these names, if it is configured to report it.
-        unscannable = found["signature"].startswith(("Heuristics.Limits.", "Heuristics.Encrypted."))
-        return Finding.UNSCANNED if unscannable else Finding.INFECTED, found["signature"]
+        unscannable = match["signature"].startswith(("Heuristics.Limits.", "Heuristics.Encrypted."))
+        return Finding.UNSCANNED if unscannable else Finding.INFECTED, match["signature"]
     return Finding.UNSCANNED, "too_large" if "size limit exceeded" in answer else "unreadable"
 
 

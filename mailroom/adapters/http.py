@@ -72,12 +72,12 @@ class HttpWebhooks:
 
     def _address(self, name: str, port: int) -> str:
         try:
-            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+            address_infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             raise TransientError(
                 "the webhook's host name cannot be resolved", step=PostFault.NO_ADDRESS.value
             ) from None
-        addresses = [str(one[4][0]) for one in found]
+        addresses = [str(one[4][0]) for one in address_infos]
         if fault := self._targets.addresses_fault(addresses):
             _refuse(fault)
         return addresses[0].partition("%")[0]

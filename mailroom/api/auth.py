@@ -28,8 +28,8 @@ def api_holder(
     Raises:
         HTTPException: 401.
     """
-    found: Holder | None = getattr(request.state, "holder", None)
-    return found or holder_of(services, request.headers.get("authorization", ""))
+    holder: Holder | None = getattr(request.state, "holder", None)
+    return holder or holder_of(services, request.headers.get("authorization", ""))
 
 
 def holder_of(services: Services, authorization: str) -> Holder:

@@ -17,7 +17,7 @@ def verified(read: Callable[..., Said | None], services: Services, token: str, *
         HTTPException: 404, the token is invalid.
     """
     key = services.settings.unsubscribe_key
-    said = read(token, key=key.get_secret_value().encode()) if key and len(token) <= longest else None
-    if said is None:
+    content = read(token, key=key.get_secret_value().encode()) if key and len(token) <= longest else None
+    if content is None:
         raise HTTPException(404, "Link not found, or incomplete. Copy the whole link from the mail.")
-    return said
+    return content

@@ -118,10 +118,14 @@ def listen(place: ListenAddress, sockets: Sequence[socket.socket]) -> None:
 
 def _addresses(place: ListenAddress) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, tuple[object, ...]]]:
     try:
-        found = socket.getaddrinfo(place.host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        address_infos = socket.getaddrinfo(
+            place.host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except (OSError, UnicodeError):
         raise ConfigurationError(f"{place.host!r} is not an IP address, and the name cannot be resolved") from None
-    return list(dict.fromkeys((family, kind, protocol, address) for family, kind, protocol, _, address in found))
+    return list(
+        dict.fromkeys((family, kind, protocol, address) for family, kind, protocol, _, address in address_infos)
+    )
 
 
 def _bound(

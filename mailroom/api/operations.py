@@ -102,11 +102,11 @@ def _prefect(services: Services, scheduling: Scheduling | None) -> str:
     """Return whether Prefect answers, within a load balancer's timeout: a Prefect that hangs must not make this route hang."""
     if services.scheduler is not None and scheduling is None:
         return "unreachable"
-    found = _prefect_threads.submit(services.runs.find, _NO_RUN)
+    lookup = _prefect_threads.submit(services.runs.find, _NO_RUN)
     try:
-        found.result(timeout=_PATIENCE_S)
+        lookup.result(timeout=_PATIENCE_S)
     except (MailroomError, TimeoutError):
-        found.cancel()
+        lookup.cancel()
         return "unreachable"
     return "ok"
 
@@ -121,10 +121,10 @@ def _looked(services: Services) -> Scheduling | None:
 def _skipped(services: Services) -> dict[str, int]:
     """Return the number of rows that each loop skips; they do not affect readiness."""
     try:
-        found = services.watch.skipped() if services.watch is not None else ()
+        skipped = services.watch.skipped() if services.watch is not None else ()
     except MailroomError:
         return {}
-    return {one.loop: one.rows for one in found}
+    return {one.loop: one.rows for one in skipped}
 
 
 def _counted(name: str, part: Callable[[], str], missing: list[str]) -> str:

@@ -96,12 +96,12 @@ def _serve(
 
 def _listen_addresses_of(options: argparse.Namespace, settings: Settings) -> list[ListenAddress]:
     public_port = settings.public_port if options.public_port is None else options.public_port
-    found = listen_addresses(
+    addresses = listen_addresses(
         settings, host=options.host, port=options.port, public_host=options.public_host, public_port=public_port
     )
     behind = options.behind_tls_proxy or settings.behind_tls_proxy
-    refuse_plain_http([listen_on.host for listen_on in found], behind_tls_proxy=behind)
-    return found
+    refuse_plain_http([listen_on.host for listen_on in addresses], behind_tls_proxy=behind)
+    return addresses
 
 
 def _application(services: Services, bound: Sequence[tuple[ListenAddress, Sequence[socket]]]) -> ASGIApp:

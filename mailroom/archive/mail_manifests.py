@@ -79,10 +79,10 @@ def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, l
     For a mail whose notification is not known: lost, late, or missing from a restored ledger. Manifests of other bytes
     under the same key are ignored, by the digest of the raw e-mail.
     """
-    found = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
-    if found is None or (found.envelope is None and found.received_at == entry.received_at):
+    manifest = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
+    if manifest is None or (manifest.envelope is None and manifest.received_at == entry.received_at):
         return entry
-    return ledger.recall(entry.id, envelope=found.envelope, received_at=found.received_at, now=now)
+    return ledger.recall(entry.id, envelope=manifest.envelope, received_at=manifest.received_at, now=now)
 
 
 def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
@@ -103,11 +103,11 @@ def digest_of(raw: bytes) -> str:
 
 def _recipients_by_tenant(routing: RoutingDecision) -> dict[str, list[str]]:
     """Return each tenant's recipients, spelled as in the envelope."""
-    found: dict[str, list[str]] = {}
+    recipients: dict[str, list[str]] = {}
     for recipient in routing.recipients:
         for tenant in _tenants(recipient, routing.routes) or [NOBODY]:
-            found.setdefault(tenant, []).append(recipient)
-    return found
+            recipients.setdefault(tenant, []).append(recipient)
+    return recipients
 
 
 def _tenants(recipient: str, routes: Iterable[Route]) -> list[str]:
@@ -115,8 +115,8 @@ def _tenants(recipient: str, routes: Iterable[Route]) -> list[str]:
         spellings = candidates(recipient)
     except ValueError:
         return []
-    found = ([to.tenant for to in routes if to.recipient == spelling] for spelling in spellings)
-    return next((tenants for tenants in found if tenants), [])
+    tenant_lists = ([to.tenant for to in routes if to.recipient == spelling] for spelling in spellings)
+    return next((tenants for tenants in tenant_lists if tenants), [])
 
 
 def _reason(tenant: str, routing: RoutingDecision) -> str | None:

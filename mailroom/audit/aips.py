@@ -230,9 +230,9 @@ def _load(stored: bytes) -> dict[str, Any]:
 
 
 def _name(key: str) -> str:
-    found = _KEY.fullmatch(key)
-    assert found is not None
-    return found[2]
+    match = _KEY.fullmatch(key)
+    assert match is not None
+    return match[2]
 
 
 _DESCRIBED = """

@@ -53,23 +53,23 @@ def check_archive(
     chance = random.SystemRandom()
     strangers = _Strangers(report, locks, acknowledged)
     rows = heapq.merge(receipts, described, key=lambda one: one.key.encode())
-    for key, found, kept in side_by_side(objects, rows, lambda one: one.key):
+    for key, stored_objects, kept in side_by_side(objects, rows, lambda one: one.key):
         if is_manifest(key):
-            ours = strangers.beside_manifest(found)
+            ours = strangers.beside_manifest(stored_objects)
             if manifests is not None:
                 manifests.compare(key, ours, kept)
             continue
         report.counts["deposits"] += len(kept)
         if not kept:
-            _check_orphan(key, found, report, patience, acknowledged)
+            _check_orphan(key, stored_objects, report, patience, acknowledged)
             continue
-        versions = [one for one in found if not one.is_marker]
+        versions = [one for one in stored_objects if not one.is_marker]
         for receipt in kept:
             _check_receipt(receipt, versions, report, patience)
             heapq.heappush(sample, (chance.random(), receipt.archive_id, receipt))
             if len(sample) > SAMPLE:
                 heapq.heappop(sample)
-        strangers.look(found, kept)
+        strangers.look(stored_objects, kept)
         if report.counts["deposits"] % 1000 == 0:
             report.progress(f"{report.counts['deposits']} deposits")
     return [receipt for _, _, receipt in sample]
@@ -113,22 +113,22 @@ class _Strangers:
     def __init__(self, report: Report, locks: Locks, acknowledged: Container[tuple[str, str]]) -> None:
         self._report, self._locks, self._acknowledged = report, locks, acknowledged
 
-    def look(self, found: list[Stored], kept: list[Any]) -> None:
+    def look(self, stored_objects: list[Stored], kept: list[Any]) -> None:
         """Report every version and delete marker of a deposit's key that is neither the deposit nor a copy of it."""
         named = {receipt.version for receipt in kept}
-        others = [one for one in found if one.version not in named]
+        others = [one for one in stored_objects if one.version not in named]
         for number, one in enumerate(others):
             if not one.is_marker and number < _MOST_COPIES and self._is_copy(one, kept[0]):
                 continue
             self._name(one)
 
-    def beside_manifest(self, found: list[Stored]) -> list[Stored]:
+    def beside_manifest(self, stored_objects: list[Stored]) -> list[Stored]:
         """Report every delete marker of a manifest's key, and versions that are no manifest; return the other versions.
 
         Versions are read only where there are several, which is rare. One that may not be read is foreign where another one
         may be read, because ours are all encrypted alike.
         """
-        ours, denied = [one for one in found if not one.is_marker], dict[str, Any]()
+        ours, denied = [one for one in stored_objects if not one.is_marker], dict[str, Any]()
         looked_at = ours[:_MOST_RENEWED] if len(ours) > 1 else []
         strange = [one for one in looked_at if not self._is_manifest(one, denied)]
         unread = [one for one in looked_at if one.version in denied]
@@ -136,7 +136,7 @@ class _Strangers:
             strange += unread
         elif unread:
             self._locks.denied(denied[unread[0].version], "s3:GetObjectVersion")
-        for one in (*(one for one in found if one.is_marker), *strange):
+        for one in (*(one for one in stored_objects if one.is_marker), *strange):
             self._name(one)
         return [one for one in ours if one not in strange]
 
@@ -183,15 +183,15 @@ class _Strangers:
 
 
 def _check_orphan(
-    key: str, found: list[Stored], report: Report, patience: Patience, acknowledged: Container[tuple[str, str]]
+    key: str, stored_objects: list[Stored], report: Report, patience: Patience, acknowledged: Container[tuple[str, str]]
 ) -> None:
     """Report an object without a receipt: an interrupted deposit, which the mail's next attempt adopts; or a foreign object."""
     if any(pattern.fullmatch(key) for pattern in OTHERS):
-        report.counts["objects of our own"] += len(found)
+        report.counts["objects of our own"] += len(stored_objects)
         return
-    left = [one for one in found if (one.key, one.version) not in acknowledged]
-    if len(left) < len(found):
-        report.counts["acknowledged strangers"] += len(found) - len(left)
+    left = [one for one in stored_objects if (one.key, one.version) not in acknowledged]
+    if len(left) < len(stored_objects):
+        report.counts["acknowledged strangers"] += len(stored_objects) - len(left)
     old = [one for one in left if patience.is_over(one.modified)]
     if len(old) < len(left):
         report.counts["receipts to come"] += len(left) - len(old)

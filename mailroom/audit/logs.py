@@ -153,20 +153,20 @@ def _severe(line: str) -> str | None:
     """Return the line (of JSON: its texts) if its level is ERROR or worse, or it has an exception; otherwise None."""
     if line.startswith("{"):
         try:
-            said = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             return None
-        if not isinstance(said, dict) or (said.get("level") not in _SEVERE and "exception" not in said):
+        if not isinstance(record, dict) or (record.get("level") not in _SEVERE and "exception" not in record):
             return None
-        return f"{said.get('logger', '')} {said.get('message', '')} {said.get('exception', '')}".strip()
-    found = _LEVEL.search(line[:_LEVEL_WITHIN])
-    return line if found and found.group(1) in _SEVERE_LEVELS else None
+        return f"{record.get('logger', '')} {record.get('message', '')} {record.get('exception', '')}".strip()
+    match = _LEVEL.search(line[:_LEVEL_WITHIN])
+    return line if match and match.group(1) in _SEVERE_LEVELS else None
 
 
 def _stamp(head: str) -> str:
     """Return the time at the start of a record."""
-    found = re.match(r"[\[\d][\d:.,\-T ]*(UTC|GMT|Z)?\]?\s*", head)
-    return found.group(0) if found else ""
+    match = re.match(r"[\[\d][\d:.,\-T ]*(UTC|GMT|Z)?\]?\s*", head)
+    return match.group(0) if match else ""
 
 
 def _is(known: Known, entry: Entry) -> bool:

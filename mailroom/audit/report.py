@@ -93,11 +93,11 @@ class Report:
 
     def violate(self, kind: str, subject: str, do: str) -> None:
         """Record a violation."""
-        found = Violation(kind, subject, do)
+        violation = Violation(kind, subject, do)
         self.wrong[kind] += 1
         if len(self.violations) < _KEPT:
-            self.violations.append(found)
-        self.emit(found)
+            self.violations.append(violation)
+        self.emit(violation)
 
     def violate_once(self, kind: str, subject: str, do: str) -> None:
         """Record a violation, such as a missing permission, only the first time."""
@@ -105,10 +105,10 @@ class Report:
             self._said.add((kind, subject))
             self.violate(kind, subject, do)
 
-    def find(self, found: Finding) -> None:
+    def find(self, finding: Finding) -> None:
         """Record a problem in the archive's bucket, as a finding and as a violation."""
-        self.findings.append(found)
-        self.violate(found.kind, found.key, found.do)
+        self.findings.append(finding)
+        self.violate(finding.kind, finding.key, finding.do)
 
     def add(self, other: "Report") -> None:
         """Add the counts and violations of another report."""

@@ -101,14 +101,14 @@ def _made(*states: str) -> dict[str, Any]:
 def _ask(prefect: httpx.Client, path: str, body: dict[str, Any]) -> list[Any]:
     answer = prefect.post(path, json=body)
     answer.raise_for_status()
-    found: list[Any] = answer.json()
-    return found
+    items: list[Any] = answer.json()
+    return items
 
 
 def _all(prefect: httpx.Client, path: str, body: dict[str, Any]) -> list[Any]:
-    found: list[Any] = []
+    items: list[Any] = []
     while True:
-        page = _ask(prefect, path, body | {"limit": _PAGE, "offset": len(found)})
-        found += page
+        page = _ask(prefect, path, body | {"limit": _PAGE, "offset": len(items)})
+        items += page
         if len(page) < _PAGE:
-            return found
+            return items

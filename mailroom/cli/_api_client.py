@@ -61,14 +61,16 @@ class ApiClient:
 
     def batch(self, batch_id: str) -> dict[str, Any]:
         """Return a batch in its current state."""
-        found: dict[str, Any] = self._tried(lambda: self._http.get(f"/v1/batches/{batch_id}")).json()
-        return found
+        batch: dict[str, Any] = self._tried(lambda: self._http.get(f"/v1/batches/{batch_id}")).json()
+        return batch
 
     def messages(self, batch_id: str, statuses: Sequence[str], *, limit: int) -> list[dict[str, Any]]:
         """Return the newest messages of a batch in these statuses."""
         params: dict[str, Any] = {"batch": batch_id, "status": list(statuses), "limit": limit}
-        found: list[dict[str, Any]] = self._tried(lambda: self._http.get("/v1/messages", params=params)).json()["items"]
-        return found
+        messages: list[dict[str, Any]] = self._tried(lambda: self._http.get("/v1/messages", params=params)).json()[
+            "items"
+        ]
+        return messages
 
     def _tried(self, call: Callable[[], httpx.Response]) -> httpx.Response:
         for pause_s in (*_PAUSES_S, None):
@@ -124,7 +126,7 @@ def _checked(answer: httpx.Response) -> httpx.Response:
         return answer
     try:
         problem = answer.json()
-        said, errors = str(problem.get("detail") or problem.get("title")), problem.get("errors") or ()
+        detail, errors = str(problem.get("detail") or problem.get("title")), problem.get("errors") or ()
         faults = faults_of(errors)
     except (ValueError, KeyError, AttributeError, TypeError):
         raise PermanentError("the response is not from Mailroom's API; check MAILROOM_API_URL", status=status) from None
@@ -134,4 +136,4 @@ def _checked(answer: httpx.Response) -> httpx.Response:
         raise Unacceptable("the batch was not submitted", faults=faults)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise TransientError("the API failed; try again later", status=status)
-    raise PermanentError(f"the API rejected the request: {said}", status=status)
+    raise PermanentError(f"the API rejected the request: {detail}", status=status)

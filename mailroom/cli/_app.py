@@ -52,11 +52,11 @@ class _Lazy(TyperGroup):
 
 def _summaries() -> dict[str, str]:
     """Return the first docstring line of each command module."""
-    found = {}
+    summaries = {}
     for file in sorted(_COMMANDS.glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(file.read_text())) or ""
-        found[file.stem.replace("_", "-")] = text.partition("\n")[0]
-    return found
+        summaries[file.stem.replace("_", "-")] = text.partition("\n")[0]
+    return summaries
 
 
 app = typer.Typer(
@@ -143,16 +143,16 @@ def status(as_json: AsJson = False) -> None:
     from mailroom.cli._regions import region_lines, regions_of
     from mailroom.sandbox.stack import stack
 
-    found = stack.status()
-    found["workers"], found["regions"] = _on_duty(found), regions_of(found)
-    found["scheduler"] = _scheduler(found)
-    found["held"] = _held(found)
+    facts = stack.status()
+    facts["workers"], facts["regions"] = _on_duty(facts), regions_of(facts)
+    facts["scheduler"] = _scheduler(facts)
+    facts["held"] = _held(facts)
     if as_json:
-        say(json.dumps(found, indent=1))
+        say(json.dumps(facts, indent=1))
     else:
-        for part in found["parts"]:
+        for part in facts["parts"]:
             say(_part_line(part))
-        for worker in found["workers"]:
+        for worker in facts["workers"]:
             paused = f", paused: {worker['paused_by']} is unavailable" if worker["paused_by"] else ""
             paused += f", held: {worker['held_by']}" if worker["held_by"] else ""
             say(
@@ -161,17 +161,17 @@ def status(as_json: AsJson = False) -> None:
             )
             for message_id in worker["holds"]:
                 say(f"{'':<12} {message_id}")
-        if found["scheduler"]:
-            say(f"{'schedules':<12} {found['scheduler']['says']}")
-        for line in region_lines(found["regions"]):
+        if facts["scheduler"]:
+            say(f"{'schedules':<12} {facts['scheduler']['says']}")
+        for line in region_lines(facts["regions"]):
             say(line)
-        for one in found["held"]:
+        for one in facts["held"]:
             say(f"{'held':<12} {one['batches']} batches, {one['messages']} messages: {one['why']}")
             say(f"{'':<12} decide with `mailroom batch list --held`")
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
-            if name in found:
-                say(f"{name:<12} {found[name]}")
-    _end_as(found)
+            if name in facts:
+                say(f"{name:<12} {facts[name]}")
+    _end_as(facts)
 
 
 def _part_line(part: dict[str, Any]) -> str:
@@ -183,39 +183,39 @@ def _part_line(part: dict[str, Any]) -> str:
     return line.rstrip()
 
 
-def _end_as(found: dict[str, Any]) -> None:
+def _end_as(facts: dict[str, Any]) -> None:
     """Exit with the code of the stack's state, and print what is wrong."""
-    state, why = found["state"], found.get("reason")
-    if faults := [one for one in found["regions"]["resources"] if one["fault"]]:
+    state, why = facts["state"], facts.get("reason")
+    if faults := [one for one in facts["regions"]["resources"] if one["fault"]]:
         raise ConfigurationError(
             f"{len(faults)} resources are outside the regions of MAILROOM_REGIONS_ALLOWED; see above"
         )
     if state == "ready":
         return
     if state == "stopped":
-        _to_stderr(f"mailroom: no stack is running in {found['data']}; start it with `mailroom up`")
+        _to_stderr(f"mailroom: no stack is running in {facts['data']}; start it with `mailroom up`")
         raise typer.Exit(_NOT_RUNNING)
     if state in ("starting", "restarting", "stopping"):
-        down = [part["name"] for part in found["parts"] if part["state"] not in ("ready", "done")]
+        down = [part["name"] for part in facts["parts"] if part["state"] not in ("ready", "done")]
         which = f" ({', '.join(down)})" if down else ""
         _to_stderr(f"mailroom: the stack is {state}{which}; try again in a few seconds")
         raise typer.Exit(_UNDER_WAY)
     raise ConfigurationError(f"the stack is {state}" + (f": {why}" if why else ""))
 
 
-def _serves(found: dict[str, Any], part: str) -> bool:
+def _serves(facts: dict[str, Any], part: str) -> bool:
     """Return whether a part serves at a known address; at the stack's first start it does not."""
-    is_ready = any(one["name"] == part and one["state"] == "ready" for one in found["parts"])
-    return is_ready and {"database_url", "prefect_api_url"} <= set(found)
+    is_ready = any(one["name"] == part and one["state"] == "ready" for one in facts["parts"])
+    return is_ready and {"database_url", "prefect_api_url"} <= set(facts)
 
 
-def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _on_duty(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the workers and their work; none if the database does not serve."""
-    if not _serves(found, "postgres"):
+    if not _serves(facts, "postgres"):
         return []
     now = datetime.now(UTC)
     try:
-        workers = _store(found).roster.live_workers()
+        workers = _store(facts).roster.live_workers()
     except MailroomError:
         return []
     return [
@@ -230,37 +230,37 @@ def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _store(found: dict[str, Any]) -> "Store":
+def _store(facts: dict[str, Any]) -> "Store":
     from mailroom import wiring
 
-    return wiring.Store(wiring.engine_of(found["database_url"], wiring.COMMAND))
+    return wiring.Store(wiring.engine_of(facts["database_url"], wiring.COMMAND))
 
 
-def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
+def _scheduler(facts: dict[str, Any]) -> dict[str, Any] | None:
     """Return when Prefect's scheduler last worked; None if Prefect does not serve."""
     from mailroom import wiring
 
-    if not _serves(found, "prefect"):
+    if not _serves(facts, "prefect"):
         return None
     now = datetime.now(UTC)
     try:
-        seen = wiring.scheduler(found["prefect_api_url"]).look()
+        seen = wiring.scheduler(facts["prefect_api_url"]).look()
     except MailroomError:
         return None
     worked = seen.last_worked_at
-    said = f"last scheduled {round((now - worked).total_seconds())} s ago" if worked else "nothing scheduled yet"
+    sentence = f"last scheduled {round((now - worked).total_seconds())} s ago" if worked else "nothing scheduled yet"
     if seen.is_silent(now):
         without = f": no runs ahead for {', '.join(seen.idle)}" if seen.idle else ""
-        said += f"; SILENT{without}; see prefect.log (normal in the first minute after `mailroom up`)"
-    return {**seen.as_json(now), "says": said}
+        sentence += f"; SILENT{without}; see prefect.log (normal in the first minute after `mailroom up`)"
+    return {**seen.as_json(now), "says": sentence}
 
 
-def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _held(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what is held until a person decides, by reason; empty if the database does not serve."""
-    if not _serves(found, "postgres"):
+    if not _serves(facts, "postgres"):
         return []
     try:
-        counts = _store(found).outbox.held_count()
+        counts = _store(facts).outbox.held_count()
     except MailroomError:
         return []
     return [

@@ -65,12 +65,12 @@ def revision_of(engine: Engine) -> str:
 
 def contents_of(engine: Engine) -> dict[str, int]:
     """Return counts of the database's contents, without those whose table does not exist."""
-    found = {}
+    counts = {}
     with transaction(engine, gated=False) as connection:
         for name, what in _COUNTED.items():
             if connection.execute(text("select to_regclass(:name) is not null"), {"name": name}).scalar_one():
-                found[what] = int(connection.execute(text(f"select count(*) from {name}")).scalar_one())  # noqa: S608 - a constant
-    return found
+                counts[what] = int(connection.execute(text(f"select count(*) from {name}")).scalar_one())  # noqa: S608 - a constant
+    return counts
 
 
 def others_at_work(engine: Engine) -> list[str]:

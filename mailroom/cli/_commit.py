@@ -33,10 +33,10 @@ def commit_of(checkout: Path) -> str | None:
     # A git hook runs with variables that name another repository or index.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        found = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=10)
+        completed = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return (found.stdout.strip() or None) if found.returncode == 0 else None
+    return (completed.stdout.strip() or None) if completed.returncode == 0 else None
 
 
 def _built() -> str | None:

@@ -50,7 +50,7 @@ class MailOutcome:
 
 
 #: No two match the same mail: their last digits differ.
-_FATES = (
+_SPECIAL_OUTCOMES = (
     MailOutcome("open", 10, 5, Status.OPENED, "read"),
     MailOutcome("click", 20, 3, Status.CLICKED, "read, and a link clicked"),
     MailOutcome("delay", 50, 39, Status.DEFERRED, "the recipient's server deferred it; SES retries"),
@@ -63,7 +63,10 @@ _ARRIVES = MailOutcome("user", 1, 0, Status.DELIVERED, "in the inbox")
 
 def outcomes(mails: int) -> list[MailOutcome]:
     """Return the outcome of each mail of a batch of `mails`, in order."""
-    return [next((fate for fate in _FATES if at % fate.every == fate.first), _ARRIVES) for at in range(mails)]
+    return [
+        next((outcome for outcome in _SPECIAL_OUTCOMES if at % outcome.every == outcome.first), _ARRIVES)
+        for at in range(mails)
+    ]
 
 
 def submit(api: ApiClient, mails: int) -> str:
@@ -72,8 +75,8 @@ def submit(api: ApiClient, mails: int) -> str:
     Each batch has a new tenant: a tenant with three such batches a day would be stopped for its complaints.
     """
     people = [
-        {"to": f"{fate.word}+{at}@users.test", "data": {"name": f"customer {at}", "number": 1000 + at}}
-        for at, fate in enumerate(outcomes(mails))
+        {"to": f"{outcome.word}+{at}@users.test", "data": {"name": f"customer {at}", "number": 1000 + at}}
+        for at, outcome in enumerate(outcomes(mails))
     ]
     body = json.dumps({"template": _WORDS, "recipients": people}).encode()
     tenant = f"demo-{secrets.token_hex(4)}"
@@ -87,7 +90,7 @@ def follow(api: ApiClient, batch_id: str, *, mails: int, show: Show, patience_s:
     Raises:
         PermanentError: some had none in time.
     """
-    expected = Counter(fate.status.value for fate in outcomes(mails))
+    expected = Counter(outcome.status.value for outcome in outcomes(mails))
     deadline = time.monotonic() + patience_s
     while True:
         statuses: dict[str, int] = {name: count for name, count in api.batch(batch_id)["statuses"].items() if count}
@@ -124,9 +127,9 @@ def table(lines: Sequence[MessageLine]) -> Iterator[str]:
     """Yield a table of these messages: a line for each outcome with its count."""
     counts = Counter((line.status, line.to.address.partition("+")[0]) for line in lines)
     yield f"  {'outcome':<12} {'mails':>5}  recipients"
-    for fate in (_ARRIVES, *_FATES):
-        if count := counts[fate.status, fate.word]:
-            yield f"  {fate.status:<12} {count:>5}  {f'{fate.word}+N@users.test':<26} {fate.shown}"
+    for outcome in (_ARRIVES, *_SPECIAL_OUTCOMES):
+        if count := counts[outcome.status, outcome.word]:
+            yield f"  {outcome.status:<12} {count:>5}  {f'{outcome.word}+N@users.test':<26} {outcome.shown}"
 
 
 def _lines(mails: int) -> Show:

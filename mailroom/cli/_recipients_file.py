@@ -48,12 +48,12 @@ def template(file: Path) -> dict[str, Any]:
     """
     text, kind = _read(file), file.suffix.lower()
     if kind == ".json":
-        found = _json(file, text)
-        if not isinstance(found, dict):
+        document = _json(file, text)
+        if not isinstance(document, dict):
             raise ConfigurationError(f"{file}: a JSON template must be one object")
-        return found
+        return document
     head, _, body = text.partition("\n\n")
-    said: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for number, line in enumerate(head.splitlines(), 1):
         name, colon, value = line.partition(":")
         field = _HEADERS.get(name.strip().lower())
@@ -61,10 +61,10 @@ def template(file: Path) -> dict[str, Any]:
             raise ConfigurationError(
                 f"{file}, line {number}: a template starts with `Subject: ...`, then an empty line, then the text"
             )
-        said[field] = value.strip()
-    if "subject" not in said:
+        fields[field] = value.strip()
+    if "subject" not in fields:
         raise ConfigurationError(f"{file}: the first line must be `Subject: ...`")
-    return said | {"html" if kind in (".html", ".htm") else "text": body}
+    return fields | {"html" if kind in (".html", ".htm") else "text": body}
 
 
 def _from_csv(file: Path, text: str) -> list[Row]:

@@ -11,11 +11,11 @@ from mailroom.domain.errors import ConfigurationError, MailroomError
 from mailroom.settings import allowed_regions, load_settings, use_stack_environment
 
 
-def regions_of(found: dict[str, Any]) -> dict[str, Any]:
+def regions_of(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the allowed regions and those in use; without a stack or an installation nothing is requested."""
     regions: dict[str, Any] = {"allowed": "", "resources": [], "queues": []}
     emulated = (
-        any(part["name"] == "aws" and part["state"] == "ready" for part in found["parts"]) and "inbound_bucket" in found
+        any(part["name"] == "aws" and part["state"] == "ready" for part in facts["parts"]) and "inbound_bucket" in facts
     )
     try:
         regions["allowed"] = str(allowed_regions())

@@ -29,13 +29,13 @@ def findings(
     as_json: AsJson = False,
 ) -> None:
     """List what the last `reconcile` found wrong in the archive's bucket, and what to do."""
-    found = _findings().all(acknowledged=all_, limit=_MOST)
+    rows = _findings().all(acknowledged=all_, limit=_MOST)
     if as_json:
-        say(json.dumps([asdict(one) for one in found], indent=1, default=datetime.isoformat))
+        say(json.dumps([asdict(one) for one in rows], indent=1, default=datetime.isoformat))
         return
-    for one in found:
+    for one in rows:
         say(_sentence(one))
-    if not found:
+    if not rows:
         say("no findings in the archive's bucket; `mailroom check` compares all of it")
 
 

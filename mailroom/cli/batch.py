@@ -50,8 +50,8 @@ def list_(
     """List batches, newest first; with --held the held ones, in the order in which they are due."""
     opened = Opened()
     if held:
-        found = opened.store.outbox.held(tenant, limit=most)
-        lines, values = [_held_line(one) for one in found], [one.as_json() for one in found]
+        batches = opened.store.outbox.held(tenant, limit=most)
+        lines, values = [_held_line(one) for one in batches], [one.as_json() for one in batches]
     else:
         page = opened.message_reader.batches(tenant, after=None, limit=most)
         lines, values = [_line(one) for one in page.lines], [_json(one) for one in page.lines]

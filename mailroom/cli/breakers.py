@@ -24,13 +24,13 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List open breakers, what they stop and why."""
-    found = Opened().store.breakers.all(tenant, only_open=not closed, limit=_MOST)
+    breakers = Opened().store.breakers.all(tenant, only_open=not closed, limit=_MOST)
     if as_json:
-        say(json.dumps([one.as_json() for one in found], indent=1))
+        say(json.dumps([one.as_json() for one in breakers], indent=1))
         return
-    for one in found:
+    for one in breakers:
         say(f"{one.id}  {_sentence(one)}")
-    if not found:
+    if not breakers:
         say("no open breakers")
 
 

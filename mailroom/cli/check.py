@@ -70,7 +70,7 @@ def check(
         archive_bucket=settings.archive_bucket,
         inbound_queue_url=settings.inbound_queue_url,
     )
-    report = Report(emit=lambda found: None if as_json else say(str(found)), progress=_progress)
+    report = Report(emit=lambda violation: None if as_json else say(str(violation)), progress=_progress)
     # Rows of a schema that does not fit prove nothing about mail; schedules and logs are checked all the same.
     if (fault := schema_status(places.database_url).fault) is not None:
         report.violate("schema", "database", str(fault))

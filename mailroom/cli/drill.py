@@ -83,12 +83,12 @@ def _send(
     receiver, port = Receiver(pipelining=True), any_free_port()
     with (
         receiving(receiver, port=port),
-        open_drill_batches(drill_stack, fork_server, lambda: list(receiver.accepted)) as office,
+        open_drill_batches(drill_stack, fork_server, lambda: list(receiver.accepted)) as drill_batches,
     ):
-        office.use(port, per_second=_PER_SECOND)
-        office.serve()
+        drill_batches.use(port, per_second=_PER_SECOND)
+        drill_batches.serve()
         held = SendDrill(
-            office, seed=seed, say=_print_line, throttle=lambda: receiver.behaviours.append(Behaviour.DAILY)
+            drill_batches, seed=seed, say=_print_line, throttle=lambda: receiver.behaviours.append(Behaviour.DAILY)
         )
         if points:
             held.kill_at_points(mails=3)
@@ -112,8 +112,8 @@ def _show(outcome: Outcome | SendOutcome) -> None:
             "No random kill hit a mail in progress, so this drill proves nothing. Repeat it with more --minutes, or "
             "on an idle machine."
         )
-    for found in values["check"]["violations"]:
-        say(f"{found['kind']}  {found['subject']}  {found['do']}")
+    for violation in values["check"]["violations"]:
+        say(f"{violation['kind']}  {violation['subject']}  {violation['do']}")
 
 
 def _print_line(line: str) -> None:

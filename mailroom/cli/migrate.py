@@ -55,52 +55,52 @@ def _migrate(url: str, *, as_json: bool) -> None:
         say(f"the schema is at {done.ended_at}, the newest; nothing changed")
 
 
-def _check(found: SchemaStatus, *, as_json: bool) -> None:
+def _check(schema: SchemaStatus, *, as_json: bool) -> None:
     """Print the schema's status; exit 1 if something must be done before this version may start."""
     if as_json:
-        say(json.dumps(_facts(found)))
-    elif found.pending:
-        where = f"the schema is at {found.revision}" if found.revision else "the database has no Mailroom schema"
-        say(f"{where}; missing: {_migrations(len(found.pending))}, to {found.newest}; run `mailroom migrate`")
-        _list(found)
-    elif found.fault is not None:
-        say(str(found.fault))
-        for column in found.lacks:
+        say(json.dumps(_facts(schema)))
+    elif schema.pending:
+        where = f"the schema is at {schema.revision}" if schema.revision else "the database has no Mailroom schema"
+        say(f"{where}; missing: {_migrations(len(schema.pending))}, to {schema.newest}; run `mailroom migrate`")
+        _list(schema)
+    elif schema.fault is not None:
+        say(str(schema.fault))
+        for column in schema.lacks:
             say(f"  {column} is missing")
-    elif found.is_newer:
-        say(f"the schema is at {found.revision}, newer than this version's {found.newest}, which is still compatible")
+    elif schema.is_newer:
+        say(f"the schema is at {schema.revision}, newer than this version's {schema.newest}, which is still compatible")
     else:
-        say(f"the schema is at {found.revision}, the newest")
-    if found.pending or found.fault is not None:
+        say(f"the schema is at {schema.revision}, the newest")
+    if schema.pending or schema.fault is not None:
         raise typer.Exit(1)
 
 
-def _show(found: SchemaStatus, *, as_json: bool) -> None:
-    refuse_newer(found)
-    sql = sql_of(found)
+def _show(schema: SchemaStatus, *, as_json: bool) -> None:
+    refuse_newer(schema)
+    sql = sql_of(schema)
     if as_json:
-        say(json.dumps(_facts(found) | {"sql": sql}))
-    elif not found.pending:
-        say(f"the schema is at {found.revision}, the newest; nothing would run")
+        say(json.dumps(_facts(schema) | {"sql": sql}))
+    elif not schema.pending:
+        say(f"the schema is at {schema.revision}, the newest; nothing would run")
     else:
-        say(f"-- from {_name(found.revision)} to {found.newest}: {_migrations(len(found.pending))} would run")
-        _list(found, before="-- ")
+        say(f"-- from {_name(schema.revision)} to {schema.newest}: {_migrations(len(schema.pending))} would run")
+        _list(schema, before="-- ")
         say(sql)
 
 
-def _list(found: SchemaStatus, *, before: str = "  ") -> None:
-    for one in found.pending:
+def _list(schema: SchemaStatus, *, before: str = "  ") -> None:
+    for one in schema.pending:
         say(f"{before}{one.revision}  {one.what}")
 
 
-def _facts(found: SchemaStatus) -> dict[str, Any]:
+def _facts(schema: SchemaStatus) -> dict[str, Any]:
     return {
-        "revision": found.revision,
-        "newest": found.newest,
-        "pending": [{"revision": one.revision, "what": one.what} for one in found.pending],
-        "lacks": list(found.lacks) if found.revision else [],
-        "fits": found.fault is None,
-        "fault": str(found.fault) if found.fault is not None else None,
+        "revision": schema.revision,
+        "newest": schema.newest,
+        "pending": [{"revision": one.revision, "what": one.what} for one in schema.pending],
+        "lacks": list(schema.lacks) if schema.revision else [],
+        "fits": schema.fault is None,
+        "fault": str(schema.fault) if schema.fault is not None else None,
     }
 
 

@@ -76,13 +76,13 @@ def send(
 ) -> None:
     rows, words = recipients(file), template(template_file)
     send_at = moment(at)
-    asked = {
+    request = {
         "template": words,
         "recipients": [row.recipient for row in rows],
         "from": sender,
         "send_at": send_at.isoformat() if send_at else None,
     }
-    body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
+    body = json.dumps({name: value for name, value in request.items() if value is not None}).encode()
     api = api_client()
     with _bar("submitting", len(body)) as (bar, task):
         try:

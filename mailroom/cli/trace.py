@@ -30,27 +30,27 @@ def trace(
 ) -> None:
     opened = Opened()
     if (entry := opened.ledger.find(any_id)) is not None:
-        found, show = _received(opened, entry.id) | {"run": _run(opened, entry.run_id)}, _show
+        history, show = _received(opened, entry.id) | {"run": _run(opened, entry.run_id)}, _show
     elif (batch := opened.message_reader.batch(None, any_id)) is not None:
-        found, show = _batch(opened, batch), _show_batch
+        history, show = _batch(opened, batch), _show_batch
     else:
-        found, show = _sent(opened, any_id), _show_sent
+        history, show = _sent(opened, any_id), _show_sent
     if as_json:
-        say(json.dumps(found, indent=1, ensure_ascii=False))
+        say(json.dumps(history, indent=1, ensure_ascii=False))
     else:
-        show(found, opened.settings.api_url)
+        show(history, opened.settings.api_url)
 
 
 def _received(opened: Opened, email_id: str) -> dict[str, Any]:
     """Return a received e-mail's trace, its reason in both spellings and with what to do."""
-    found = opened.ledger.trace(email_id)
-    email, activities = found["email"], found["activities"]
+    history = opened.ledger.trace(email_id)
+    email, activities = history["email"], history["activities"]
     why = {"reason": InboundReason.old_word(email["reason"]), **InboundReason.explain(email["reason"])}
     values = [
         one | {"facts": InboundReason.both_words(one["facts"])} if isinstance(one["facts"], dict) else one
         for one in activities
     ]
-    return found | {"email": email | why, "activities": values}
+    return history | {"email": email | why, "activities": values}
 
 
 def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
@@ -92,8 +92,8 @@ def _run(opened: Opened, run_id: str | None) -> dict[str, Any] | None:
     return {"id": run.id, "state": run.state, "url": run.url, "tasks": tasks}
 
 
-def _show(found: dict[str, Any], api_url: str) -> None:
-    email, run = found["email"], found["run"]
+def _show(history: dict[str, Any], api_url: str) -> None:
+    email, run = history["email"], history["run"]
     code = email["reason_code"]
     say(f"e-mail    {email['id']}  {email['state']}" + (f" ({code})" if code else ""))
     _show_why(email)
@@ -104,16 +104,16 @@ def _show(found: dict[str, Any], api_url: str) -> None:
         say(f"run       {run['state']}  {run.get('url', run['id'])}")
         for task in run.get("tasks", []):
             say(f"          {task['state']:<10} {task['name']}")
-    for kept in found["deposits"]:
+    for kept in history["deposits"]:
         say(
             f"deposit   {kept['archive_id']}  {kept['size']} bytes, {kept['lock_mode']} until "
             f"{kept['retain_until'][:10]}"
         )
-    for item in found["items"]:
+    for item in history["items"]:
         say(f"item      {api_url}/items/{item['id']}  for {item['recipient']} ({item['tenant']})")
         for part in item["attachments"]:
             say(f"          {part['number']}. {part['filename']}  {part['size']} bytes  {part['sha256'][:12]}")
-    for activity in found["activities"]:
+    for activity in history["activities"]:
         known = activity["facts"] if isinstance(activity["facts"], dict) else {"unreadable": activity["facts"]}
         facts = {name: value for name, value in _by_code(known).items() if name != "routes"}
         values = " ".join(f"{name}={value}" for name, value in facts.items())
@@ -130,8 +130,8 @@ def _show_envelope(envelope: Any) -> None:
         say(line)
 
 
-def _show_batch(found: dict[str, Any], api_url: str) -> None:
-    batch, messages = found["batch"], found["messages"]
+def _show_batch(history: dict[str, Any], api_url: str) -> None:
+    batch, messages = history["batch"], history["messages"]
     say(f"batch     {batch['id']}  {batch['messages']:,} messages of {batch['tenant']}, {batch['lane']}")
     say(f"from      {batch['from']}")
     say("statuses  " + ", ".join(f"{count:,} {status}" for status, count in batch["statuses"].items()))
@@ -145,8 +145,8 @@ def _show_batch(found: dict[str, Any], api_url: str) -> None:
         say(f"          and {batch['messages'] - len(messages):,} more")
 
 
-def _show_sent(found: dict[str, Any], api_url: str) -> None:
-    for one in found["messages"]:
+def _show_sent(history: dict[str, Any], api_url: str) -> None:
+    for one in history["messages"]:
         message, run = one["message"], one["run"]
         say(f"message   {message['id']}  {_state(message)}  to {message['to']} ({message['tenant']})")
         _show_why(message)

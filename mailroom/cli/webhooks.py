@@ -29,15 +29,15 @@ def list_(
 ) -> None:
     """List the webhooks: pending events, and which are failing, disabled, or refused by the settings."""
     opened = Opened()
-    found, targets = opened.store.endpoints.all(tenant), opened.settings.webhook_targets
+    endpoints, targets = opened.store.endpoints.all(tenant), opened.settings.webhook_targets
     if as_json:
-        say(json.dumps([_shown(one, targets) for one in found], default=str))
+        say(json.dumps([_shown(one, targets) for one in endpoints], default=str))
         return
-    for one in found:
+    for one in endpoints:
         say(f"{one.id}  {one.tenant:<16} {_state(one, targets):<28} {one.waiting:>6} waiting  {one.url}")
-    for fault in sorted({fault for one in found if (fault := targets.url_fault(one.url))}):
+    for fault in sorted({fault for one in endpoints if (fault := targets.url_fault(one.url))}):
         say(f"refused, {fault}: {fault.sentence}")
-    if not found:
+    if not endpoints:
         say("no webhooks")
 
 

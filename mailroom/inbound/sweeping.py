@@ -50,16 +50,16 @@ def silent(*, ledger: Ledger, before: datetime) -> list[ObjectRef]:
 
 def lost(*, mails: MailStore, ledger: Ledger, bucket: str, after: str, before: datetime) -> Found:
     """Return objects older than `before` that the ledger does not know, after key `after`; the pages read are limited."""
-    found: list[ObjectRef] = []
+    objects: list[ObjectRef] = []
     for _ in range(_PAGES):
         page = mails.list(bucket, after=after, most=_PAGE)
         keys = [one.key for one in page if one.modified_at < before and not one.key.endswith(SETUP_NOTIFICATION)]
         known = ledger.known(bucket, keys)
-        found += [ObjectRef(bucket, key) for key in keys if key not in known]
+        objects += [ObjectRef(bucket, key) for key in keys if key not in known]
         after = page[-1].key if len(page) == _PAGE else ""
-        if not after or len(found) >= _MOST_LOST:
+        if not after or len(objects) >= _MOST_LOST:
             break
-    return Found(found, after)
+    return Found(objects, after)
 
 
 def recalled(*, ledger: Ledger, manifests: Manifests, after: str, now: datetime) -> Found:

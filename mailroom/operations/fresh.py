@@ -23,9 +23,9 @@ class Fresh(Generic[T]):
         """Return the value."""
         with self._lock:
             if self._known is None or self._clock() - self._known[0] >= self._fresh_s:
-                found = self._ask()
+                value = self._ask()
                 # Timed from the answer: a call that took longer than `fresh_s` would otherwise be repeated at once.
-                self._known = self._clock(), found
+                self._known = self._clock(), value
             return self._known[1]
 
     def forget(self) -> None:

@@ -60,12 +60,12 @@ def read_batch(body: Body, default_sender: str) -> Request:
     try:
         batch = NewBatch.model_validate_json(rest)
         # Of a repeated name in one body the last counts, and its value may be null.
-        lists = {name: found for name, found in lists.items() if getattr(batch, name) is not None}
+        lists = {name: elements for name, elements in lists.items() if getattr(batch, name) is not None}
     except ValidationError as error:
         faults += shape_faults(error)
     messages, recipients = lists.get("messages"), lists.get("recipients")
-    for name, found, model in (("messages", messages, Message), ("recipients", recipients, TemplateRecipient)):
-        for number, element in enumerate(found or ()):
+    for name, elements, model in (("messages", messages, Message), ("recipients", recipients, TemplateRecipient)):
+        for number, element in enumerate(elements or ()):
             try:
                 model.model_validate_json(element)
             except ValidationError as error:
@@ -83,13 +83,13 @@ def read_batch(body: Body, default_sender: str) -> Request:
 
 def shape_faults(error: ValidationError, at: tuple[str | int, ...] = ()) -> list[Fault]:
     """Return the faults in the shape of the value at `at`, without the value: it may be an address."""
-    found: list[Fault] = []
+    faults: list[Fault] = []
     for one in error.errors(include_input=False, include_url=False, include_context=False):
         where, what = one["loc"], _SHAPES.get(one["type"], one["msg"].removeprefix("Value error, "))
         if where[-1:] and where[-1] in _WAYS and where[-2] in _EITHER:
             where, what = where[:-1], _EITHER[str(where[-2])]
-        found.append(Fault((*at, *where), what))
-    return list(dict.fromkeys(found))
+        faults.append(Fault((*at, *where), what))
+    return list(dict.fromkeys(faults))
 
 
 @dataclass(slots=True)
@@ -143,9 +143,9 @@ def _cut(body: Body) -> tuple[Body, dict[str, _List]]:
     """
     cutting = _Cutting(body)
     at = 0
-    while (found := _NEXT.match(body, at)) is not None:
-        cutting.mark(body[found.end() - 1], at, found.end())
-        at = found.end()
+    while (match := _NEXT.match(body, at)) is not None:
+        cutting.mark(body[match.end() - 1], at, match.end())
+        at = match.end()
     if cutting.depth or body.find(b'"', at) >= 0:
         raise Misshapen("not JSON", faults=(Fault((), "Invalid JSON: a bracket or a quotation mark is not closed"),))
     return cutting.rest(), cutting.lists
@@ -193,11 +193,11 @@ class _Cutting:
         return b"".join(self._body[start:end] for start, end in zip(pairs, pairs, strict=True))
 
     def _begin(self, since: int, end: int) -> None:
-        found = _KEY.fullmatch(self._body, since, end)
-        if found is None:
+        match = _KEY.fullmatch(self._body, since, end)
+        if match is None:
             return
         try:
-            name: Any = json.loads(found[1])
+            name: Any = json.loads(match[1])
         except ValueError:
             return
         if name in _LISTS:

@@ -66,10 +66,10 @@ class _Reading(HTMLParser):
                 self.pieces.append(f" ({target})")
 
     def handle_data(self, data: str) -> None:
-        said = data.replace("\n", " ")
+        text = data.replace("\n", " ")
         # White space between blocks is dropped; within a line it separates words.
-        if said.strip() or not self._breaks:
-            self._say(said)
+        if text.strip() or not self._breaks:
+            self._say(text)
 
     def _say(self, text: str) -> None:
         if text:

@@ -50,8 +50,8 @@ def hold_after(
         failed_rounds += 1
     if not troubles:
         return timedelta(), failed_rounds
-    asked = timedelta(seconds=max(float(one.facts.get("retry_after_s") or 0) for one in troubles))
+    requested_wait = timedelta(seconds=max(float(one.facts.get("retry_after_s") or 0) for one in troubles))
     if failed_rounds >= FAILED_ROUNDS_OF_OUTAGE:
-        return max(AFTER_OUTAGE, asked), 0
+        return max(AFTER_OUTAGE, requested_wait), 0
     backoff = min(LONGEST_WAIT_IN_RUN.total_seconds(), 2.0 ** max(1, failed_rounds)) * jitter
-    return max(asked, timedelta(seconds=backoff)), failed_rounds
+    return max(requested_wait, timedelta(seconds=backoff)), failed_rounds

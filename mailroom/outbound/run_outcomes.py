@@ -71,27 +71,27 @@ class OrderRuns(Protocol):
 
 
 def apply_outcomes(
-    carried: Sequence[OrderRun], fates: Mapping[str, RunOutcome], *, outbox: Outbox, now: datetime
+    carried: Sequence[OrderRun], outcomes: Mapping[str, RunOutcome], *, outbox: Outbox, now: datetime
 ) -> AppliedOutcomes:
     """Cancel or hold these batches by the outcomes of their runs.
 
     Args:
         carried: The batches with their runs.
-        fates: The outcome of each of these runs.
+        outcomes: The outcome of each of these runs.
         outbox: Where batches are cancelled and held.
         now: The current time.
     """
     applied = AppliedOutcomes()
     for one in carried:
-        fate = fates[one.run_id] if one.run_id is not None else RunOutcome.OTHER
-        if fate is RunOutcome.CANCELLED:
+        outcome = outcomes[one.run_id] if one.run_id is not None else RunOutcome.OTHER
+        if outcome is RunOutcome.CANCELLED:
             cancel(one.batch_id, str(one.run_id), outbox=outbox, now=now)
             applied.cancelled.append(one.batch_id)
-        elif fate is RunOutcome.GONE:
+        elif outcome is RunOutcome.GONE:
             outbox.hold([one.batch_id], reason=HoldReason.RUN_GONE, now=now)
             applied.held.append(one.batch_id)
         else:
-            (applied.waits if fate is RunOutcome.WAITS else applied.left).append(one.batch_id)
+            (applied.waits if outcome is RunOutcome.WAITS else applied.left).append(one.batch_id)
     # A batch may have several runs; the decision on one of them holds for the batch.
     decided = {*applied.cancelled, *applied.held, *applied.waits}
     applied.left = [batch_id for batch_id in dict.fromkeys(applied.left) if batch_id not in decided]

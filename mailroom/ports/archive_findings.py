@@ -35,7 +35,7 @@ class ScannedRange:
 class ArchiveFindings(Protocol):
     """Findings, each kept until the archive is right again or an operator has acknowledged it."""
 
-    def note(self, found: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
+    def note(self, findings: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
         """Store what was found; earlier findings in the range `looked` that were not found again are settled."""
 
     def open_keys(self) -> list[str]:

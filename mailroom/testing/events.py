@@ -54,13 +54,13 @@ class MemoryEvents:
     def rematch(self, *, now: datetime, limit: int) -> Folded:
         """Match parked events again, each that is due."""
         due = [one for one in self._parked.values() if one.next_at <= now and not one.is_aged(now)][:limit]
-        found = [one for one in due if self._matches(one.event)]
+        matching = [one for one in due if self._matches(one.event)]
         for one in due:
             one.tries += 1
             one.next_at = next_try(one.tries, now)
-        for one in found:
+        for one in matching:
             self.events[one.event.event_id] = self._parked.pop(one.event.event_id).event
-        return Folded(matched=len(found), parked=len(due) - len(found))
+        return Folded(matched=len(matching), parked=len(due) - len(matching))
 
     def parked(self, *, now: datetime) -> Parked:
         """Count the parked events."""

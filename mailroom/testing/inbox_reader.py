@@ -55,16 +55,16 @@ class MemoryInboxReader:
         self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
     ) -> Page[ItemLine]:
         """Return items of `address` that match the question."""
-        found = [_line(filed) for filed in self._of(tenant, address) if _holds(words_of(filed.item), question)]
-        return _page(found, after, limit)
+        lines = [_line(filed) for filed in self._of(tenant, address) if _holds(words_of(filed.item), question)]
+        return _page(lines, after, limit)
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item."""
         self.ping()
-        found = [filed for filed in self.filed if filed.id == item_id and tenant in (None, filed.item.tenant)]
-        if not found:
+        filed_items = [filed for filed in self.filed if filed.id == item_id and tenant in (None, filed.item.tenant)]
+        if not filed_items:
             return None
-        return found[0] if tenant is None else replace(found[0], run_id=None)
+        return filed_items[0] if tenant is None else replace(filed_items[0], run_id=None)
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return the description of one attachment."""
@@ -170,18 +170,18 @@ class MemoryLedgerReader:
 
 def _holds(text: str, question: str) -> bool:
     """Return whether words match a question as PostgreSQL's `websearch_to_tsquery` parses it."""
-    asked, text = words_asked(question), f" {text} "
+    query, text = words_asked(question), f" {text} "
     if not question.strip():
         return True
-    begun = re.search(r"[^\W_]{3}$", asked) is not None
+    begun = re.search(r"[^\W_]{3}$", query) is not None
     ways: list[list[bool]] = [[]]
-    for found in _TERMS.finditer(asked):
-        words = (found[3] if found[2] is None else found[2]).strip('"-').split()
-        if found[0] == "or":
+    for match in _TERMS.finditer(query):
+        words = (match[3] if match[2] is None else match[2]).strip('"-').split()
+        if match[0] == "or":
             ways.append([])
         elif words:
-            end = "" if begun and found.end() == len(asked) else " "
-            ways[-1].append((f" {' '.join(words)}{end}" in text) is not bool(found[1]))
+            end = "" if begun and match.end() == len(query) else " "
+            ways[-1].append((f" {' '.join(words)}{end}" in text) is not bool(match[1]))
     return any(way and all(way) for way in ways)
 
 

@@ -45,12 +45,12 @@ class MemoryMailStore:
         """Return the object or this version of it."""
         self.asked.append(ref)
         versions = self._versions.get((ref.bucket, ref.key), [])
-        found = [one.stored for one in versions if ref.version in ("", one.id)]
-        if not found or found[-1] is None:
+        stored_objects = [one.stored for one in versions if ref.version in ("", one.id)]
+        if not stored_objects or stored_objects[-1] is None:
             raise Quarantined(Reason.GONE)
-        if len(found[-1].body) > MAX_OBJECT_BYTES:
-            raise Quarantined(Reason.TOO_LARGE, size=len(found[-1].body))
-        return found[-1]
+        if len(stored_objects[-1].body) > MAX_OBJECT_BYTES:
+            raise Quarantined(Reason.TOO_LARGE, size=len(stored_objects[-1].body))
+        return stored_objects[-1]
 
     def list(self, bucket: str, *, after: str, most: int) -> Sequence[Listed]:
         """Return up to `most` objects with keys after `after`."""

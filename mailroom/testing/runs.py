@@ -30,11 +30,11 @@ class MemoryRuns:
 
     def retry(self, run_id: str) -> Run:
         """Return the run, scheduled, or raise LookupError."""
-        found = self.find(run_id)
-        if found is None:
+        run = self.find(run_id)
+        if run is None:
             raise LookupError("no such run")
         self.asked.append(("retry", run_id))
-        return _run(run_id, found.name, "AwaitingRetry")
+        return _run(run_id, run.name, "AwaitingRetry")
 
     def resume(self, run_id: str) -> bool:
         """Resume a suspended run."""

@@ -18,8 +18,8 @@ class MemoryScanner:
 
     def scan(self, content: bytes) -> Scan:
         """Return the verdict."""
-        found, why = self._look(content)
-        return Scan(found, "memory", why, None if self.down else self.signatures_of)
+        finding, why = self._look(content)
+        return Scan(finding, "memory", why, None if self.down else self.signatures_of)
 
     def _look(self, content: bytes) -> tuple[Finding, str | None]:
         if self.down:

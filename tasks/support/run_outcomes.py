@@ -11,7 +11,7 @@ from tasks.support.steps import step
 #: The server's page size: the most runs in one response.
 _AT_ONCE = 200
 
-_FATES = {
+_RUN_OUTCOMES = {
     "SCHEDULED": RunOutcome.WAITS,
     "PAUSED": RunOutcome.WAITS,
     "CANCELLING": RunOutcome.CANCELLED,
@@ -47,14 +47,14 @@ def is_by_a_person(message: str | None) -> bool:
 
 async def outcomes_of(client: PrefectClient, run_ids: Collection[str]) -> dict[str, RunOutcome]:
     """Return the outcome of each of these runs; `GONE` is one that the server does not have."""
-    fates, wanted = dict.fromkeys(run_ids, RunOutcome.GONE), sorted(run_ids)
+    outcomes, wanted = dict.fromkeys(run_ids, RunOutcome.GONE), sorted(run_ids)
     for start in range(0, len(wanted), _AT_ONCE):
-        asked = {"flow_runs": {"id": {"any_": wanted[start : start + _AT_ONCE]}}, "limit": _AT_ONCE}
-        for run in (await client.request("POST", "/flow_runs/filter", json=asked)).json():
-            fate = _FATES.get(run["state_type"] or "", RunOutcome.OTHER)
-            if fate is RunOutcome.CANCELLED and not is_by_a_person((run.get("state") or {}).get("message")):
-                fate = RunOutcome.OTHER
+        query = {"flow_runs": {"id": {"any_": wanted[start : start + _AT_ONCE]}}, "limit": _AT_ONCE}
+        for run in (await client.request("POST", "/flow_runs/filter", json=query)).json():
+            outcome = _RUN_OUTCOMES.get(run["state_type"] or "", RunOutcome.OTHER)
+            if outcome is RunOutcome.CANCELLED and not is_by_a_person((run.get("state") or {}).get("message")):
+                outcome = RunOutcome.OTHER
             # A run outside the work queue that it was scheduled in is never given to a worker.
-            lost = fate is RunOutcome.WAITS and run["state_type"] == "SCHEDULED" and run.get("work_queue_id") is None
-            fates[run["id"]] = RunOutcome.OTHER if lost else fate
-    return fates
+            lost = outcome is RunOutcome.WAITS and run["state_type"] == "SCHEDULED" and run.get("work_queue_id") is None
+            outcomes[run["id"]] = RunOutcome.OTHER if lost else outcome
+    return outcomes

@@ -19,13 +19,13 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def office(engine: Engine) -> Iterator[Office]:
+def outbound_side(engine: Engine) -> Iterator[Office]:
     with office_on(engine) as made:
         yield made
 
 
-def send(office: Office, batch_id: str, now: datetime = NOW) -> None:
-    Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: now).send_some(100)
+def send(outbound_side: Office, batch_id: str, now: datetime = NOW) -> None:
+    Sender(batch_id, Lane.BULK, outbound_side.outbound, clock=lambda: now).send_some(100)
 
 
 def wrong(url: str, submissions: Submissions) -> dict[str, int]:
@@ -37,90 +37,92 @@ def wrong(url: str, submissions: Submissions) -> dict[str, int]:
     return dict(report.wrong)
 
 
-def both_ends(office: Office, batch_id: str, messages: int = 3) -> Submissions:
-    return Submissions({batch_id: messages}, Counter(office.provider.accepted))
+def both_ends(outbound_side: Office, batch_id: str, messages: int = 3) -> Submissions:
+    return Submissions({batch_id: messages}, Counter(outbound_side.provider.accepted))
 
 
-def note(office: Office, kind: str, which: str) -> None:
+def note(outbound_side: Office, kind: str, which: str) -> None:
     """Write an activity that no code of ours would write."""
     statement = f"insert into activity (message_id, at, kind, facts) select id, now(), '{kind}', '{{}}' from message"
-    with office.engine.begin() as connection:
+    with outbound_side.engine.begin() as connection:
         connection.execute(text(f"{statement} where {which}"))
 
 
-def test_a_batch_that_was_sent_once_is_clean(office: Office, database_url: str, tmp_path: Path) -> None:
+def test_a_batch_that_was_sent_once_is_clean(outbound_side: Office, database_url: str, tmp_path: Path) -> None:
     """Also as a file, the form in which a drill reports it."""
-    batch_id = office.batch(3, now=NOW)
-    send(office, batch_id)
-    both_ends(office, batch_id).write(tmp_path / "both.jsonl")
+    batch_id = outbound_side.batch(3, now=NOW)
+    send(outbound_side, batch_id)
+    both_ends(outbound_side, batch_id).write(tmp_path / "both.jsonl")
 
     assert wrong(database_url, read_submissions(tmp_path / "both.jsonl")) == {}
 
 
-def test_a_message_that_was_sent_again_is_named(office: Office, database_url: str) -> None:
+def test_a_message_that_was_sent_again_is_named(outbound_side: Office, database_url: str) -> None:
     """Its history alone proves it, without the receiving end."""
-    batch_id = office.batch(3, now=NOW)
-    send(office, batch_id)
-    note(office, "sending", "number = 1")
+    batch_id = outbound_side.batch(3, now=NOW)
+    send(outbound_side, batch_id)
+    note(outbound_side, "sending", "number = 1")
 
-    assert wrong(database_url, both_ends(office, batch_id)) == {"sent twice": 1}
+    assert wrong(database_url, both_ends(outbound_side, batch_id)) == {"sent twice": 1}
 
 
-def test_a_mail_that_was_received_twice_is_named(office: Office, database_url: str) -> None:
+def test_a_mail_that_was_received_twice_is_named(outbound_side: Office, database_url: str) -> None:
     """The one thing that must never happen."""
-    batch_id = office.batch(3, now=NOW)
-    send(office, batch_id)
-    office.provider.accepted.append(office.provider.accepted[0])
+    batch_id = outbound_side.batch(3, now=NOW)
+    send(outbound_side, batch_id)
+    outbound_side.provider.accepted.append(outbound_side.provider.accepted[0])
 
-    assert wrong(database_url, both_ends(office, batch_id)) == {"received twice": 1}
+    assert wrong(database_url, both_ends(outbound_side, batch_id)) == {"received twice": 1}
 
 
-def test_a_mail_that_may_go_again_may_come_twice(office: Office, database_url: str) -> None:
+def test_a_mail_that_may_go_again_may_come_twice(outbound_side: Office, database_url: str) -> None:
     """`prefer_delivery` says which is worse."""
-    batch_id = office.batch(1, now=NOW, policy=ResendPolicy.PREFER_DELIVERY)
-    dispatch = office.outbound.dispatch
+    batch_id = outbound_side.batch(1, now=NOW, policy=ResendPolicy.PREFER_DELIVERY)
+    dispatch = outbound_side.outbound.dispatch
     [claim] = dispatch.claim(batch_id, most=1, provider="memory", now=NOW)
-    office.provider.accepted.append(claim.draft.id)
+    outbound_side.provider.accepted.append(claim.draft.id)
     dispatch.strand(before=NOW + timedelta(hours=2), now=NOW + timedelta(hours=2))
     dispatch.resend([claim.draft.id], now=NOW + timedelta(hours=2))
-    send(office, batch_id, NOW + timedelta(hours=3))
+    send(outbound_side, batch_id, NOW + timedelta(hours=3))
 
-    assert len(office.provider.accepted) == 2
-    assert wrong(database_url, both_ends(office, batch_id, 1)) == {}
+    assert len(outbound_side.provider.accepted) == 2
+    assert wrong(database_url, both_ends(outbound_side, batch_id, 1)) == {}
 
 
-def test_what_was_taken_and_never_came_is_named_and_what_is_unknown_is_not(office: Office, database_url: str) -> None:
+def test_what_was_taken_and_never_came_is_named_and_what_is_unknown_is_not(
+    outbound_side: Office, database_url: str
+) -> None:
     """`dispatched` is a promise; `unknown` is not."""
-    batch_id = office.batch(3, now=NOW)
-    send(office, batch_id)
-    office.provider.accepted.clear()
-    with office.engine.begin() as connection:
+    batch_id = outbound_side.batch(3, now=NOW)
+    send(outbound_side, batch_id)
+    outbound_side.provider.accepted.clear()
+    with outbound_side.engine.begin() as connection:
         connection.execute(text("update message set status = 'unknown' where number = 0"))
 
-    assert wrong(database_url, both_ends(office, batch_id)) == {"not received": 2}
+    assert wrong(database_url, both_ends(outbound_side, batch_id)) == {"not received": 2}
 
 
-def test_received_mails_without_a_sent_message_are_named(office: Office, database_url: str) -> None:
+def test_received_mails_without_a_sent_message_are_named(outbound_side: Office, database_url: str) -> None:
     """One of a batch that still waits, and one of no batch at all."""
-    batch_id = office.batch(3, now=NOW)
-    waiting = office.values("select id::text from message")[0]
-    office.provider.accepted += [waiting, "00000000-0000-0000-0000-000000000000"]
+    batch_id = outbound_side.batch(3, now=NOW)
+    waiting = outbound_side.values("select id::text from message")[0]
+    outbound_side.provider.accepted += [waiting, "00000000-0000-0000-0000-000000000000"]
 
-    assert wrong(database_url, both_ends(office, batch_id)) == {"received unawares": 1, "strange mail": 1}
+    assert wrong(database_url, both_ends(outbound_side, batch_id)) == {"received unawares": 1, "strange mail": 1}
 
 
-def test_a_mail_that_its_provider_delays_was_received(office: Office, database_url: str) -> None:
+def test_a_mail_that_its_provider_delays_was_received(outbound_side: Office, database_url: str) -> None:
     """`deferred` has two meanings: postponed by us, and sent but delayed at the provider (SES's DeliveryDelay)."""
-    batch_id = office.batch(3, now=NOW)
-    send(office, batch_id)
-    with office.engine.begin() as connection:
+    batch_id = outbound_side.batch(3, now=NOW)
+    send(outbound_side, batch_id)
+    with outbound_side.engine.begin() as connection:
         connection.execute(text("update message set status = 'deferred', handed_at = null where number = 1"))
         connection.execute(text("update message set status = 'deferred' where number = 2"))
 
-    assert wrong(database_url, both_ends(office, batch_id)) == {"received unawares": 1}
+    assert wrong(database_url, both_ends(outbound_side, batch_id)) == {"received unawares": 1}
 
 
-def test_an_accepted_batch_that_is_not_there_is_lost(office: Office, database_url: str) -> None:
+def test_an_accepted_batch_that_is_not_there_is_lost(outbound_side: Office, database_url: str) -> None:
     """A caller that was answered 202 relies on it."""
     output = Submissions({"00000000-0000-0000-0000-000000000000": 3})
 

@@ -12,7 +12,7 @@ from tests.support.tenant_endpoints import URL, Desk, Receiver
 
 
 @pytest.fixture
-def desk(engine: Engine) -> Desk:
+def webhook_service(engine: Engine) -> Desk:
     return Desk(engine)
 
 
@@ -21,26 +21,26 @@ def desk(engine: Engine) -> Desk:
     ["http://acme.test/", "ftp://acme.test/", "acme.test", "https://", "https://ann:pw@acme.test/", "https://a b/", "https://x:99999/",
      "https://acme.test/\n", "https://" + "a" * 2_000, "javascript:alert(1)", "https://[::1"],
 )  # fmt: skip
-def test_invalid_webhook_url_is_refused(desk: Desk, url: str) -> None:
+def test_invalid_webhook_url_is_refused(webhook_service: Desk, url: str) -> None:
     """Plain http would expose addresses on the way; where a name resolves to is checked at each POST."""
-    assert desk.api.post("/v1/webhooks", json={"url": url}).status_code == 422
+    assert webhook_service.api.post("/v1/webhooks", json={"url": url}).status_code == 422
 
 
-def test_unknown_events_and_too_many_webhooks_are_refused(desk: Desk) -> None:
+def test_unknown_events_and_too_many_webhooks_are_refused(webhook_service: Desk) -> None:
     """A misspelt event would never be sent; each webhook costs a row for each activity."""
-    assert desk.api.post("/v1/webhooks", json={"url": URL, "events": ["deliverd"]}).status_code == 422
-    assert desk.api.post("/v1/webhooks", json={"url": URL, "event": []}).status_code == 422
+    assert webhook_service.api.post("/v1/webhooks", json={"url": URL, "events": ["deliverd"]}).status_code == 422
+    assert webhook_service.api.post("/v1/webhooks", json={"url": URL, "event": []}).status_code == 422
 
-    answers = [desk.api.post("/v1/webhooks", json={"url": URL}).status_code for _ in range(21)]
+    answers = [webhook_service.api.post("/v1/webhooks", json={"url": URL}).status_code for _ in range(21)]
 
     assert answers == [201] * 20 + [409]
 
 
-def test_secret_is_shown_once_and_never_again(desk: Desk) -> None:
+def test_secret_is_shown_once_and_never_again(webhook_service: Desk) -> None:
     """A later reader of the list must not be able to sign."""
-    webhook = desk.subscribe()
-    desk.report(desk.send()[0], Kind.DELIVERED)
-    desk.notify(Receiver())
+    webhook = webhook_service.subscribe()
+    webhook_service.report(webhook_service.send()[0], Kind.DELIVERED)
+    webhook_service.notify(Receiver())
 
     for path in (
         "/v1/webhooks",
@@ -49,7 +49,7 @@ def test_secret_is_shown_once_and_never_again(desk: Desk) -> None:
         "/webhooks",
         f"/webhooks/{webhook['id']}",
     ):
-        answer = desk.api.get(path)
+        answer = webhook_service.api.get(path)
         assert answer.status_code == 200
         assert webhook["secret"] not in answer.text
 
@@ -67,12 +67,14 @@ def test_secret_is_shown_once_and_never_again(desk: Desk) -> None:
     ],
     ids=["show", "remove", "enable", "attempts", "replay"],
 )
-def test_another_tenants_webhook_is_not_found(desk: Desk, ask: Callable[..., Any]) -> None:
+def test_another_tenants_webhook_is_not_found(webhook_service: Desk, ask: Callable[..., Any]) -> None:
     """Nor is a malformed id; an administrator sees all of them."""
-    webhook = desk.subscribe()
+    webhook = webhook_service.subscribe()
 
-    assert ask(desk.api, webhook["id"], UMBRELLA).status_code == 404
-    assert ask(desk.api, "x' or 1=1", ACME).status_code == 404
-    assert ask(desk.api, webhook["id"], {"Authorization": "Bearer none"}).status_code == 401
-    assert desk.api.get("/v1/webhooks", headers=UMBRELLA).json()["items"] == []
-    assert [one["id"] for one in desk.api.get("/v1/webhooks", headers=ADMIN).json()["items"]] == [webhook["id"]]
+    assert ask(webhook_service.api, webhook["id"], UMBRELLA).status_code == 404
+    assert ask(webhook_service.api, "x' or 1=1", ACME).status_code == 404
+    assert ask(webhook_service.api, webhook["id"], {"Authorization": "Bearer none"}).status_code == 401
+    assert webhook_service.api.get("/v1/webhooks", headers=UMBRELLA).json()["items"] == []
+    assert [one["id"] for one in webhook_service.api.get("/v1/webhooks", headers=ADMIN).json()["items"]] == [
+        webhook["id"]
+    ]

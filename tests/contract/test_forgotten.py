@@ -59,76 +59,76 @@ class Desk:
 
 
 @pytest.fixture
-def desk(engine: Engine) -> Desk:
+def mail_setup(engine: Engine) -> Desk:
     return Desk(engine)
 
 
 @pytest.mark.parametrize("raw", [RAW, None], ids=["opened", "cannot be opened"])
-def test_envelope_and_time_of_receipt_come_back_from_all_tenants_parts(desk: Desk, raw: bytes | None) -> None:
+def test_envelope_and_time_of_receipt_come_back_from_all_tenants_parts(mail_setup: Desk, raw: bytes | None) -> None:
     """Its recipients get it again, with the verdicts and the time it had; also a mail in quarantine."""
-    found = desk.recalls(raw)
+    found = mail_setup.recalls(raw)
 
     assert found.envelope is not None
     assert (set(found.envelope.recipients), found.envelope.verdicts) == (set(ENVELOPE.recipients), ENVELOPE.verdicts)
     assert (found.received_at, found.state) == (MANIFEST.received_at, State.PROCESSING)
-    assert desk.ledger.find(desk.entry.id) == found
-    assert desk.kinds() == ["received", "started", "recalled"]
+    assert mail_setup.ledger.find(mail_setup.entry.id) == found
+    assert mail_setup.kinds() == ["received", "started", "recalled"]
 
 
-def test_other_bytes_under_the_same_key_get_no_envelope(desk: Desk) -> None:
+def test_other_bytes_under_the_same_key_get_no_envelope(mail_setup: Desk) -> None:
     """An overwritten object must not be filed for the recipients of the first one."""
-    assert desk.recalls(b"other") == desk.entry
+    assert mail_setup.recalls(b"other") == mail_setup.entry
 
 
-def test_a_mail_without_a_manifest_is_unchanged(desk: Desk) -> None:
+def test_a_mail_without_a_manifest_is_unchanged(mail_setup: Desk) -> None:
     """The usual case: a new mail that S3 announces first."""
-    desk.manifests.kept.clear()
+    mail_setup.manifests.kept.clear()
 
-    assert desk.recalls() == desk.entry
-    assert desk.kinds() == ["received", "started"]
+    assert mail_setup.recalls() == mail_setup.entry
+    assert mail_setup.kinds() == ["received", "started"]
 
 
-def test_a_notification_that_came_meanwhile_is_the_one_that_counts(desk: Desk) -> None:
+def test_a_notification_that_came_meanwhile_is_the_one_that_counts(mail_setup: Desk) -> None:
     """SES's own notification was late and then came: nothing read from the archive may replace it."""
     late = replace(ENVELOPE, recipients=("dora@acme.test",))
-    desk.ledger.register(Arrival(REF, late), now=NOW)
+    mail_setup.ledger.register(Arrival(REF, late), now=NOW)
 
-    assert desk.recalls().envelope == late
+    assert mail_setup.recalls().envelope == late
 
 
-def test_headers_of_a_mail_give_back_its_time_alone(desk: Desk, engine: Engine) -> None:
+def test_headers_of_a_mail_give_back_its_time_alone(mail_setup: Desk, engine: Engine) -> None:
     """Its notification never came; should it come now, it must still count."""
-    desk.manifests.kept = [replace(MANIFEST, named_by=Source.HEADERS)]
+    mail_setup.manifests.kept = [replace(MANIFEST, named_by=Source.HEADERS)]
 
-    found = desk.recalls()
+    found = mail_setup.recalls()
 
     assert (found.envelope, found.received_at) == (None, MANIFEST.received_at)
     with engine.connect() as connection:
         assert connection.execute(text("select envelope is null and scan is null from inbound_email")).scalar_one()
 
 
-def test_a_mail_that_was_filed_by_its_headers_is_opened_again(desk: Desk) -> None:
+def test_a_mail_that_was_filed_by_its_headers_is_opened_again(mail_setup: Desk) -> None:
     """Its notification came after the dump was made: the ledger says filed, and the Bcc recipient has nothing."""
-    desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
-    filed = desk.ledger.find(desk.entry.id)
+    mail_setup.ledger.close(mail_setup.entry.id, State.FILED, now=NOW)
+    filed = mail_setup.ledger.find(mail_setup.entry.id)
     assert filed is not None
 
-    opened = reopen_filed(filed, manifests=desk.manifests, ledger=desk.ledger, now=NOW)
+    opened = reopen_filed(filed, manifests=mail_setup.manifests, ledger=mail_setup.ledger, now=NOW)
 
     assert (opened.state, opened.envelope is not None) == (State.RECEIVED, True)
-    assert desk.kinds()[-2:] == ["recalled", "reopened"]
+    assert mail_setup.kinds()[-2:] == ["recalled", "reopened"]
     claim = Lease("this", NOW - timedelta(minutes=1))
-    assert desk.ledger.begin(REF, now=NOW, claim=claim).attempts == 2
+    assert mail_setup.ledger.begin(REF, now=NOW, claim=claim).attempts == 2
 
 
-def test_a_filed_mail_of_which_the_archive_knows_no_more_stays_filed(desk: Desk) -> None:
+def test_a_filed_mail_of_which_the_archive_knows_no_more_stays_filed(mail_setup: Desk) -> None:
     """A Retry of it repeats what processors failed at, and files nothing."""
-    desk.manifests.kept.clear()
-    desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
-    filed = desk.ledger.find(desk.entry.id)
+    mail_setup.manifests.kept.clear()
+    mail_setup.ledger.close(mail_setup.entry.id, State.FILED, now=NOW)
+    filed = mail_setup.ledger.find(mail_setup.entry.id)
     assert filed is not None
 
-    assert reopen_filed(filed, manifests=desk.manifests, ledger=desk.ledger, now=NOW).state is State.FILED
+    assert reopen_filed(filed, manifests=mail_setup.manifests, ledger=mail_setup.ledger, now=NOW).state is State.FILED
 
 
 def restored(engine: Engine) -> None:
@@ -136,61 +136,65 @@ def restored(engine: Engine) -> None:
     SqlRestores(engine, MemoryCounter()).recognise(because="a test")
 
 
-def test_what_failed_before_a_restore_is_announced_until_it_is_tried_again(desk: Desk, engine: Engine) -> None:
+def test_what_failed_before_a_restore_is_announced_until_it_is_tried_again(mail_setup: Desk, engine: Engine) -> None:
     """The queue redelivered it after the dump, it was filed and its message deleted: no other message will come."""
     later = datetime.now(UTC) + timedelta(days=1)
-    desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason="TransientError")
-    assert silent(ledger=desk.ledger, before=later) == [], "its message is in the queue"
+    mail_setup.ledger.close(mail_setup.entry.id, State.FAILED, now=NOW, reason="TransientError")
+    assert silent(ledger=mail_setup.ledger, before=later) == [], "its message is in the queue"
 
     restored(engine)
 
-    assert silent(ledger=desk.ledger, before=later) == [REF]
-    desk.ledger.begin(REF, now=later)
-    desk.ledger.close(desk.entry.id, State.FAILED, now=later, reason="TransientError")
-    assert silent(ledger=desk.ledger, before=later + timedelta(days=1)) == []
+    assert silent(ledger=mail_setup.ledger, before=later) == [REF]
+    mail_setup.ledger.begin(REF, now=later)
+    mail_setup.ledger.close(mail_setup.entry.id, State.FAILED, now=later, reason="TransientError")
+    assert silent(ledger=mail_setup.ledger, before=later + timedelta(days=1)) == []
 
 
 @pytest.mark.parametrize("word", [CANCELLED.value, CANCELLED.old])
-def test_what_a_person_cancelled_before_a_restore_stays_cancelled(desk: Desk, engine: Engine, word: str) -> None:
+def test_what_a_person_cancelled_before_a_restore_stays_cancelled(mail_setup: Desk, engine: Engine, word: str) -> None:
     """It waits for `mailroom replay`, also where the release before cancelled it."""
-    desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason=word)
+    mail_setup.ledger.close(mail_setup.entry.id, State.FAILED, now=NOW, reason=word)
     restored(engine)
 
-    assert silent(ledger=desk.ledger, before=datetime.now(UTC)) == []
+    assert silent(ledger=mail_setup.ledger, before=datetime.now(UTC)) == []
 
 
 @pytest.mark.parametrize("state", [State.FILED, State.QUARANTINED])
 def test_a_mail_whose_notification_came_after_the_dump_comes_back_by_itself(
-    desk: Desk, engine: Engine, state: State
+    mail_setup: Desk, engine: Engine, state: State
 ) -> None:
     """The ledger says that it was closed by its headers alone, and the archive names a Bcc."""
-    desk.ledger.close(desk.entry.id, state, now=NOW, reason="spam")
+    mail_setup.ledger.close(mail_setup.entry.id, state, now=NOW, reason="spam")
 
-    assert desk.looks("") == Found([], ""), "no restore"
+    assert mail_setup.looks("") == Found([], ""), "no restore"
     restored(engine)
-    found = desk.looks("")
+    found = mail_setup.looks("")
 
     assert found.lost == [REF]
-    assert silent(ledger=desk.ledger, before=datetime.now(UTC)) == [REF]
-    assert desk.looks(found.until) == Found([], found.until)
+    assert silent(ledger=mail_setup.ledger, before=datetime.now(UTC)) == [REF]
+    assert mail_setup.looks(found.until) == Found([], found.until)
 
 
-def test_closed_lines_are_compared_some_at_a_time(desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_lines_are_compared_some_at_a_time(
+    mail_setup: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In an installation without notifications every line is such a line."""
     monkeypatch.setattr(sweeping, "_COMPARED", 2)
-    desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
+    mail_setup.ledger.close(mail_setup.entry.id, State.FILED, now=NOW)
     for number in range(5):
-        one = desk.ledger.register(Arrival(ObjectRef("inbound", f"in/{number}")), now=NOW + timedelta(hours=number + 1))
+        one = mail_setup.ledger.register(
+            Arrival(ObjectRef("inbound", f"in/{number}")), now=NOW + timedelta(hours=number + 1)
+        )
         assert one is not None
-        desk.ledger.close(one.id, State.FILED, now=NOW + timedelta(days=1))
+        mail_setup.ledger.close(one.id, State.FILED, now=NOW + timedelta(days=1))
     restored(engine)
 
     found, after = list[ObjectRef](), ""
     for _ in range(5):
-        look = desk.looks(after)
+        look = mail_setup.looks(after)
         found, after = found + look.lost, look.until
     assert found == [REF]
 
     SqlRestores(engine, MemoryCounter()).recognise(because="another")
-    assert desk.looks(after).until != after, "another restore is another look"
-    assert desk.looks("nonsense " + "x").lost == []
+    assert mail_setup.looks(after).until != after, "another restore is another look"
+    assert mail_setup.looks("nonsense " + "x").lost == []

@@ -102,15 +102,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk(engine: Engine) -> Desk:
+def processing_setup(engine: Engine) -> Desk:
     return Desk(engine)
 
 
-def test_sender_gets_a_receipt_for_each_attachment(desk: Desk) -> None:
+def test_sender_gets_a_receipt_for_each_attachment(processing_setup: Desk) -> None:
     """Archived, a duplicate, or not stored: each with its archive id, and the mail marked as automatic."""
-    output = desk.answer(desk.mail())
+    output = processing_setup.answer(processing_setup.mail())
 
-    [(raw, sender, recipient)] = desk.answers.sent
+    [(raw, sender, recipient)] = processing_setup.answers.sent
     answer = message_from_bytes(raw, policy=policy.default)
     kept = a_deposit(hashlib.sha256(b"%PDF-1.7 lease").hexdigest()).archive_id
     assert output == {"answer_id": "answer-1"}
@@ -123,56 +123,56 @@ def test_sender_gets_a_receipt_for_each_attachment(desk: Desk) -> None:
     assert "lost.pdf: rejected" in body
 
 
-def test_deposit_of_an_earlier_mail_is_a_duplicate(desk: Desk) -> None:
+def test_deposit_of_an_earlier_mail_is_a_duplicate(processing_setup: Desk) -> None:
     """The archive stores one; the sender learns that it already had it."""
-    mail = desk.mail()
+    mail = processing_setup.mail()
     kept = next(iter(mail.receipts.values()))
     values = {name: getattr(kept, name) for name in kept.__slots__} | {"deposited_at": NOW - timedelta(days=1)}
-    with desk.engine.begin() as connection:
+    with processing_setup.engine.begin() as connection:
         names = ", ".join(values)
         places = ", ".join(f":{name}" for name in values)
         connection.execute(text(f"insert into deposit ({names}) values ({places})"), values)
 
-    desk.answer(mail)
+    processing_setup.answer(mail)
 
-    assert b"lease.pdf: duplicate" in desk.answers.sent[0][0].replace(b"=\r\n", b"")
+    assert b"lease.pdf: duplicate" in processing_setup.answers.sent[0][0].replace(b"=\r\n", b"")
 
 
-def test_mail_is_answered_once_however_often_it_runs(desk: Desk) -> None:
+def test_mail_is_answered_once_however_often_it_runs(processing_setup: Desk) -> None:
     """A retry, a redelivery, two workers: the intent was recorded before the first answer was sent."""
-    mail = desk.mail()
+    mail = processing_setup.mail()
 
-    output = [desk.answer(mail) for _ in range(3)]
+    output = [processing_setup.answer(mail) for _ in range(3)]
 
-    assert len(desk.answers.sent) == 1
+    assert len(processing_setup.answers.sent) == 1
     assert output[1:] == [{"not_answered": "done_before"}] * 2
 
 
 def test_answer_that_may_have_left_is_never_sent_again(engine: Engine) -> None:
     """SES takes no idempotency key that would make the second one harmless."""
-    desk = Desk(engine, MemoryReplies(OutcomeUnknown("lost")))
-    mail = desk.mail()
+    processing_setup = Desk(engine, MemoryReplies(OutcomeUnknown("lost")))
+    mail = processing_setup.mail()
 
-    assert desk.answer(mail) == {"not_answered": "unknown"}
-    assert desk.answer(mail) == {"not_answered": "done_before"}
-    assert desk.answers.sent == []
+    assert processing_setup.answer(mail) == {"not_answered": "unknown"}
+    assert processing_setup.answer(mail) == {"not_answered": "done_before"}
+    assert processing_setup.answers.sent == []
 
 
 def test_answer_that_did_not_leave_is_tried_again(engine: Engine) -> None:
     """SES throttles: nothing was sent, so the intent is withdrawn for the next try."""
-    desk = Desk(engine, MemoryReplies(TransientError("slower")))
-    mail = desk.mail()
+    processing_setup = Desk(engine, MemoryReplies(TransientError("slower")))
+    mail = processing_setup.mail()
 
     with pytest.raises(TransientError):
-        desk.answer(mail)
+        processing_setup.answer(mail)
 
-    assert desk.answer(mail) == {"answer_id": "answer-1"}
+    assert processing_setup.answer(mail) == {"answer_id": "answer-1"}
 
 
-def test_sender_gets_one_answer_an_hour(desk: Desk) -> None:
+def test_sender_gets_one_answer_an_hour(processing_setup: Desk) -> None:
     """Two machines that ignore RFC 3834 would otherwise answer each other endlessly; other senders are not affected."""
-    output = [desk.answer(desk.mail(f"m{number}")) for number in range(3)]
-    other = desk.answer(desk.mail("other", sender="dora@sender.test"))
+    output = [processing_setup.answer(processing_setup.mail(f"m{number}")) for number in range(3)]
+    other = processing_setup.answer(processing_setup.mail("other", sender="dora@sender.test"))
 
     assert [one.get("not_answered") for one in output] == [None, "too_often", "too_often"]
     assert other == {"answer_id": "answer-2"}
@@ -200,15 +200,15 @@ def headed(header: str) -> bytes:
         "Subject: x\r\n folded\r\nAuto-Submitted:\r\n auto-replied",
     ],
 )
-def test_automatic_mail_is_never_answered(desk: Desk, header: str) -> None:
+def test_automatic_mail_is_never_answered(processing_setup: Desk, header: str) -> None:
     """RFC 3834 section 2: no answer to an answer, a list, a newsletter or a report, in any spelling."""
-    assert set(desk.answer(desk.mail(raw=headed(header)))) == {"not_answered"}
-    assert desk.answers.sent == []
+    assert set(processing_setup.answer(processing_setup.mail(raw=headed(header)))) == {"not_answered"}
+    assert processing_setup.answers.sent == []
 
 
-def test_mail_that_a_person_sent_is_answered(desk: Desk) -> None:
+def test_mail_that_a_person_sent_is_answered(processing_setup: Desk) -> None:
     """`Auto-Submitted: no` says so."""
-    assert "answer_id" in desk.answer(desk.mail(raw=headed("Auto-Submitted: no")))
+    assert "answer_id" in processing_setup.answer(processing_setup.mail(raw=headed("Auto-Submitted: no")))
 
 
 @pytest.mark.parametrize(
@@ -225,38 +225,40 @@ def test_mail_that_a_person_sent_is_answered(desk: Desk) -> None:
         ("j\u00fcrgen@sender.test", "unusable_address"),
     ],
 )
-def test_addresses_that_no_answer_may_go_to(desk: Desk, sender: str, why: str) -> None:
+def test_addresses_that_no_answer_may_go_to(processing_setup: Desk, sender: str, why: str) -> None:
     """Machines, lists, null senders, and above all our own inboxes: two of them would write to each other for ever."""
-    assert desk.answer(desk.mail(sender=sender)) == {"not_answered": why}
+    assert processing_setup.answer(processing_setup.mail(sender=sender)) == {"not_answered": why}
 
 
 @pytest.mark.parametrize("check", ["spf", "spam", "virus"])
 @pytest.mark.parametrize("word", [word for word in Verdict if word is not Verdict.PASS])
-def test_sender_or_content_that_did_not_pass_gets_no_answer(desk: Desk, check: str, word: Verdict) -> None:
+def test_sender_or_content_that_did_not_pass_gets_no_answer(processing_setup: Desk, check: str, word: Verdict) -> None:
     """A forged sender would make us write to the victim, once for each forged mail."""
-    assert "not_answered" in desk.answer(desk.mail(verdicts=replace(GOOD, **{check: word})))
-    assert desk.answers.sent == []
+    assert "not_answered" in processing_setup.answer(processing_setup.mail(verdicts=replace(GOOD, **{check: word})))
+    assert processing_setup.answers.sent == []
 
 
-def test_failed_dmarc_gets_no_answer_though_spf_passed(desk: Desk) -> None:
+def test_failed_dmarc_gets_no_answer_though_spf_passed(processing_setup: Desk) -> None:
     """The envelope may be honest and the header's sender forged."""
-    assert "not_answered" in desk.answer(desk.mail(verdicts=replace(GOOD, dmarc=Verdict.FAIL)))
+    assert "not_answered" in processing_setup.answer(processing_setup.mail(verdicts=replace(GOOD, dmarc=Verdict.FAIL)))
 
 
-def test_mail_without_a_notification_of_ses_gets_no_answer(desk: Desk) -> None:
+def test_mail_without_a_notification_of_ses_gets_no_answer(processing_setup: Desk) -> None:
     """Its sender is not authenticated."""
-    assert desk.answer(replace(desk.mail(), envelope=None)) == {"not_answered": "unknown_sender"}
+    assert processing_setup.answer(replace(processing_setup.mail(), envelope=None)) == {
+        "not_answered": "unknown_sender"
+    }
 
 
-def test_hostile_subject_and_names_stay_within_their_lines(desk: Desk) -> None:
+def test_hostile_subject_and_names_stay_within_their_lines(processing_setup: Desk) -> None:
     """A line feed in the sender's text must not become a header or a line of the receipt."""
-    mail = desk.mail()
+    mail = processing_setup.mail()
     part = replace(mail.parsed.attachments[0], filename="a.pdf\r\nBcc: x@y.test\u2028evil")
     parsed = replace(mail.parsed, subject="x\r\nBcc: victim@y.test", message_id="<1>\r\nX: y", attachments=(part,))
 
-    desk.answer(replace(mail, parsed=parsed))
+    processing_setup.answer(replace(mail, parsed=parsed))
 
-    answer = message_from_bytes(desk.answers.sent[0][0], policy=policy.default)
+    answer = message_from_bytes(processing_setup.answers.sent[0][0], policy=policy.default)
     assert (answer["Bcc"], answer["X"], answer["In-Reply-To"]) == (None, None, None)
     assert answer["Subject"] == "Receipt: x Bcc: victim@y.test"
     assert "a.pdf Bcc: x@y.test evil: archived" in answer.get_content()
@@ -291,12 +293,12 @@ def receiving() -> Iterator[type[Receiving]]:
     server.server_close()
 
 
-def test_tenant_is_notified_with_a_signature_that_it_can_check(desk: Desk, receiving: Any) -> None:
+def test_tenant_is_notified_with_a_signature_that_it_can_check(processing_setup: Desk, receiving: Any) -> None:
     """A holder of the secret can prove that we wrote it, its content and its time; it holds no texts of the mail."""
-    desk.tenants.set_webhook("acme", Webhook(receiving.url, "s3cret"))
-    mail = desk.mail()
+    processing_setup.tenants.set_webhook("acme", Webhook(receiving.url, "s3cret"))
+    mail = processing_setup.mail()
 
-    output = tenant_webhook.notify(mail, desk.inbound)
+    output = tenant_webhook.notify(mail, processing_setup.inbound)
 
     [(path, headers, body)] = receiving.got
     at, digest_ = (word.partition("=")[2] for word in headers["Mailroom-Signature"].split(","))
@@ -315,25 +317,25 @@ def test_tenant_is_notified_with_a_signature_that_it_can_check(desk: Desk, recei
     [(503, TransientError), (429, TransientError), (404, Refused), (401, Refused), (302, Refused), (301, Refused)],
 )
 def test_answer_of_an_endpoint_decides_whether_it_is_tried_again(
-    desk: Desk, receiving: Any, status: int, error: type[Exception]
+    processing_setup: Desk, receiving: Any, status: int, error: type[Exception]
 ) -> None:
     """A redirect is never followed: it would lead where the URL itself may not."""
-    desk.tenants.set_webhook("acme", Webhook(receiving.url, "s3cret"))
+    processing_setup.tenants.set_webhook("acme", Webhook(receiving.url, "s3cret"))
     receiving.statuses.append(status)
 
     with pytest.raises(error):
-        tenant_webhook.notify(desk.mail(), desk.inbound)
+        tenant_webhook.notify(processing_setup.mail(), processing_setup.inbound)
     assert len(receiving.got) == 1
 
 
-def test_tenant_without_a_url_is_not_notified(desk: Desk) -> None:
+def test_tenant_without_a_url_is_not_notified(processing_setup: Desk) -> None:
     """The address names the processor before the tenant has set a URL."""
-    assert tenant_webhook.notify(desk.mail(), desk.inbound) == {"not_told": "no_url"}
+    assert tenant_webhook.notify(processing_setup.mail(), processing_setup.inbound) == {"not_told": "no_url"}
 
 
-def test_what_a_policy_holds_back_is_not_processed(desk: Desk) -> None:
+def test_what_a_policy_holds_back_is_not_processed(processing_setup: Desk) -> None:
     """No automatic action on doubtful mail; and each tenant's processor sees its own part alone."""
-    entry = desk.ledger.begin(ObjectRef("inbound", "in/x"), now=NOW)
+    entry = processing_setup.ledger.begin(ObjectRef("inbound", "in/x"), now=NOW)
     other = Route("bob@other.test", "other", "bob", "exact", None, "webhook")
     plain = Route("carla@acme.test", "acme", "carla", "exact")
     routing = RoutingDecision((ROUTE, other, plain), ("acme", "other"), None, {"acme": Reason.SPAM})
@@ -346,7 +348,7 @@ def test_what_a_policy_holds_back_is_not_processed(desk: Desk) -> None:
 
 
 def test_example_of_the_documentation_works_as_an_installed_package(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processing_setup: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page shows a module and an entry point; this installs exactly these, as pip would."""
     page = (Path(__file__).parents[2] / "docs/adding-a-processor.md").read_text()
@@ -360,23 +362,25 @@ def test_example_of_the_documentation_works_as_an_installed_package(
     processors.known_processors.cache_clear()
     archive = MemoryArchive()
     kept = archive.deposit("acme", b"%PDF-1.7 lease")
-    desk.inbound = replace(desk.inbound, archive=archive)
-    mail = desk.mail()
+    processing_setup.inbound = replace(processing_setup.inbound, archive=archive)
+    mail = processing_setup.mail()
 
     [step] = processors.known_processors()["stamp"]
-    noted = step.run(replace(mail, receipts={kept.sha256: kept}), desk.inbound)
+    noted = step.run(replace(mail, receipts={kept.sha256: kept}), processing_setup.inbound)
 
     processors.known_processors.cache_clear()
     assert noted == {"bytes": 14}
 
 
-def test_row_of_an_intent_is_claimed_by_one_of_many(desk: Desk) -> None:
+def test_row_of_an_intent_is_claimed_by_one_of_many(processing_setup: Desk) -> None:
     """Eight workers with the same mail, and two mails of one sender at the same moment."""
-    mails = [desk.mail("a"), desk.mail("b")]
+    mails = [processing_setup.mail("a"), processing_setup.mail("b")]
 
     async def race() -> list[str | None]:
         def claim(mail: FiledMail) -> str | None:
-            return desk.processings.claim(mail.email_id, "digest", now=NOW, sender="s", once_in=timedelta(hours=1))
+            return processing_setup.processings.claim(
+                mail.email_id, "digest", now=NOW, sender="s", once_in=timedelta(hours=1)
+            )
 
         return await asyncio.gather(*(asyncio.to_thread(claim, mails[number % 2]) for number in range(8)))
 

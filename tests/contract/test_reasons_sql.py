@@ -36,9 +36,9 @@ CLASSES = re.compile("|".join(rf"\b{kind.__name__}\b" for kind in TREE) + r"|\b(
 
 
 @pytest.fixture
-def office(engine: Engine) -> Iterator[Office]:
-    with office_on(engine) as office:
-        yield office
+def outbound_side(engine: Engine) -> Iterator[Office]:
+    with office_on(engine) as outbound_side:
+        yield outbound_side
 
 
 @pytest.fixture
@@ -73,22 +73,22 @@ def rejected(engine: Engine, batch_id: str, word: str) -> str:
     return claim.draft.id
 
 
-def test_what_is_written_of_a_message_is_a_stable_word(office: Office) -> None:
+def test_what_is_written_of_a_message_is_a_stable_word(outbound_side: Office) -> None:
     """Every error of the tree as an outcome, and every other source of a reason: no row has the name of a class."""
-    engine, dispatch = office.engine, SqlDispatch(office.engine)
-    batch_id = office.batch(len(TREE), now=NOW)
+    engine, dispatch = outbound_side.engine, SqlDispatch(outbound_side.engine)
+    batch_id = outbound_side.batch(len(TREE), now=NOW)
     claims = dispatch.claim(batch_id, most=len(TREE), provider="ses", now=NOW)
     outcomes = [
         Outcome(claim.draft.id, claim.attempt, kind("virus"), NOW) for claim, kind in zip(claims, TREE, strict=True)
     ]
 
     dispatch.settle(outcomes, now=NOW)
-    came_of_it = set(office.values("select reason from message"))
+    came_of_it = set(outbound_side.values("select reason from message"))
     dispatch.defer(batch_id, until=NOW, reason=OutboundReason.PROVIDER_SLOW_OR_AWAY, now=NOW)
-    office.outbound.dispatch.strand(before=NOW, now=NOW)
+    outbound_side.outbound.dispatch.strand(before=NOW, now=NOW)
     SqlOutbox(engine).cancel(None, batch_id, now=NOW, reason=CANCELLED_IN_PREFECT)
 
-    noted = set(office.values("select facts ->> 'reason' from activity where facts ? 'reason'"))
+    noted = set(outbound_side.values("select facts ->> 'reason' from activity where facts ? 'reason'"))
     assert came_of_it == {outbound_reason(kind("virus")) for kind in TREE}
     assert noted == {"provider_slow_or_away", "cancelled_in_prefect"}
     assert [row for row in stored(engine) if CLASSES.search(row)] == []
@@ -154,11 +154,11 @@ def test_rows_of_both_releases_are_one_series(engine: Engine, ledger: SqlLedger)
     assert 'mailroom_inbound_reasons{state="failed",reason_code="unforeseen"} 2' in lines
 
 
-def test_a_message_is_shown_by_both_words(api: TestClient, office: Office) -> None:
+def test_a_message_is_shown_by_both_words(api: TestClient, outbound_side: Office) -> None:
     """JSON still says `Refused`; a person reads a sentence, whichever release wrote the row."""
     reason = OutboundReason.REFUSED
     for word in reason.spellings:
-        message_id = rejected(office.engine, office.batch(1, now=NOW), word)
+        message_id = rejected(outbound_side.engine, outbound_side.batch(1, now=NOW), word)
 
         output = api.get(f"/v1/messages/{message_id}", headers=ADMIN).json()
         activities = api.get(f"/v1/messages/{message_id}/activities", headers=ADMIN).json()["items"]

@@ -49,7 +49,7 @@ DELIVERED = json.dumps({"RecordType": "Delivery", "MessageID": "p-1", "Delivered
 
 
 @pytest.fixture
-def office(engine: Engine) -> Iterator[Office]:
+def outbound_side(engine: Engine) -> Iterator[Office]:
     with office_on(engine) as made:
         yield made
 
@@ -63,16 +63,16 @@ def named(engine: Engine) -> dict[str, list[tuple[str, str]]]:
     return {one.loop: list(one.named) for one in skipped_now(engine)}
 
 
-def test_a_message_that_cannot_be_rendered_fails_alone(office: Office, engine: Engine) -> None:
+def test_a_message_that_cannot_be_rendered_fails_alone(outbound_side: Office, engine: Engine) -> None:
     """Its batch would otherwise never be sent: each claim would meet it again."""
-    batch_id = office.batch(3, now=NOW)
+    batch_id = outbound_side.batch(3, now=NOW)
     execute(engine, "update message set \"to\" = '[]' where number = 1")
 
     claimed = SqlDispatch(engine).claim(batch_id, most=10, provider="ses", now=NOW)
 
     assert [one.draft.number for one in claimed] == [0, 2]
-    assert office.statuses() == ["sending", "failed", "sending"]
-    assert office.values("select facts ->> 'reason' from activity where kind = 'failed'") == ["unreadable"]
+    assert outbound_side.statuses() == ["sending", "failed", "sending"]
+    assert outbound_side.values("select facts ->> 'reason' from activity where kind = 'failed'") == ["unreadable"]
     [(subject, reason)] = named(engine)[Loop.DISPATCH]
     assert subject.startswith("message ")
     assert reason == "not an address with a name"
@@ -87,15 +87,17 @@ def test_a_message_that_cannot_be_rendered_fails_alone(office: Office, engine: E
         """enclosures = '[{"filename": 5, "content_type": "text/plain", "size": 1, "sha256": "a"}]'""",
     ],
 )
-def test_a_batch_whose_content_cannot_be_read_comes_to_an_end(office: Office, engine: Engine, spoilt: str) -> None:
+def test_a_batch_whose_content_cannot_be_read_comes_to_an_end(
+    outbound_side: Office, engine: Engine, spoilt: str
+) -> None:
     """None of its messages can be sent; each is failed instead of tried for ever."""
-    batch_id = office.batch(2, now=NOW)
+    batch_id = outbound_side.batch(2, now=NOW)
     execute(engine, f"update content set {spoilt}")
 
     claimed = SqlDispatch(engine).claim(batch_id, most=10, provider="ses", now=NOW)
 
     assert claimed == []
-    assert office.statuses() == ["failed", "failed"]
+    assert outbound_side.statuses() == ["failed", "failed"]
 
 
 def test_a_provider_that_breaks_off_for_one_message_settles_the_others(engine: Engine) -> None:
@@ -107,15 +109,15 @@ def test_a_provider_that_breaks_off_for_one_message_settles_the_others(engine: E
                 raise PermanentError("no such answer")
             return ProviderReceipt("memory", "known")
 
-    with office_on(engine, provider=Breaking()) as office:
-        batch_id = office.batch(2, now=NOW)
+    with office_on(engine, provider=Breaking()) as outbound_side:
+        batch_id = outbound_side.batch(2, now=NOW)
         claimed = SqlDispatch(engine).claim(batch_id, most=10, provider="memory", now=NOW)
         first = claimed[0].draft.id
 
-        settle_unknown(office.outbound, now=NOW + timedelta(minutes=10))
+        settle_unknown(outbound_side.outbound, now=NOW + timedelta(minutes=10))
         again = SqlDispatch(engine).unknown(before=NOW + timedelta(hours=1), limit=10)
 
-        assert office.statuses() == ["unknown", "dispatched"]
+        assert outbound_side.statuses() == ["unknown", "dispatched"]
         assert again == []
         assert named(engine)[Loop.SETTLE] == [(f"message {first}", "no such answer")]
 
@@ -129,9 +131,9 @@ def test_a_provider_that_breaks_off_for_one_message_settles_the_others(engine: E
     ],
     ids=["source", "facts", "deep"],
 )
-def test_a_call_that_cannot_be_used_is_not_the_first_again(office: Office, engine: Engine, bad: Hook) -> None:
+def test_a_call_that_cannot_be_used_is_not_the_first_again(outbound_side: Office, engine: Engine, bad: Hook) -> None:
     """It stays for a person; every call behind it, and the queue, are handled at once."""
-    office.batch(1, now=NOW)
+    outbound_side.batch(1, now=NOW)
     execute(engine, "update message set provider = 'postmark', provider_message_id = 'p-1', status = 'no such word'")
     hooks, stepped = SqlHooks(engine), list[str]()
     hooks.store([bad], now=NOW)
@@ -142,7 +144,7 @@ def test_a_call_that_cannot_be_used_is_not_the_first_again(office: Office, engin
 
     assert tracking.once() == 2
 
-    assert office.statuses() == ["delivered"]
+    assert outbound_side.statuses() == ["delivered"]
     assert hooks.waiting() == 0
     assert all("1" in what for what in stepped)
 
@@ -171,9 +173,9 @@ def test_parts_of_tracking_do_not_wait_for_each_other(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "spoilt", ['{"recipient": 5}', '{"kind": "nonsense"}', '{"provider": null, "event_id": null}', '{"x": 1}']
 )
-def test_a_parked_event_that_cannot_be_matched_waits_alone(office: Office, engine: Engine, spoilt: str) -> None:
+def test_a_parked_event_that_cannot_be_matched_waits_alone(outbound_side: Office, engine: Engine, spoilt: str) -> None:
     """Also where it fails only while all parked events are matched together."""
-    office.batch(1, now=NOW)
+    outbound_side.batch(1, now=NOW)
     events = SqlEvents(engine)
     output = [an_event(Kind.DELIVERED, f"event-{at}", provider_message_id=f"p-{at}") for at in (1, 2)]
     events.record(output, now=NOW)
@@ -190,13 +192,13 @@ def test_a_parked_event_that_cannot_be_matched_waits_alone(office: Office, engin
     matched = [events.rematch(now=later, limit=10).matched for _ in range(2)]
 
     assert matched == [1, 0]
-    assert office.values("select status from message order by number") == ["accepted", "delivered"]
-    [put_off] = office.values("select next_at from parked_event where matched_at is null")
+    assert outbound_side.values("select status from message order by number") == ["accepted", "delivered"]
+    [put_off] = outbound_side.values("select next_at from parked_event where matched_at is null")
     assert later < put_off <= later + AGAIN_AFTER
     assert [what.split()[0] for what, _ in named(engine)[Loop.PARKED]] == ["parked"]
 
 
-def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, engine: Engine) -> None:
+def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(outbound_side: Office, engine: Engine) -> None:
     """A URL that older code accepted: it fails once, is reported, and the next endpoint gets its events."""
 
     class Receiver(MemoryWebhooks):
@@ -210,7 +212,7 @@ def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, 
         made = NOW + timedelta(seconds=number)
         endpoints.add(Endpoint(id=f"00000000-0000-0000-0000-00000000000{number}", tenant="acme", url=url, secret="s",
                                kinds=("accepted",), created_at=made))  # fmt: skip
-    office.batch(1, now=NOW)
+    outbound_side.batch(1, now=NOW)
     later = NOW + timedelta(minutes=1)
 
     output = [notify(endpoints, Receiver(), clock=lambda: later) for _ in range(3)]
@@ -251,10 +253,10 @@ def test_unknown_words_of_a_policy_hold_mail_back(engine: Engine) -> None:
     assert sorted(directory.lookup(["ada@acme.test", "ada@other.test"])) == ["ada@acme.test", "ada@other.test"]
 
 
-def test_deletion_continues_after_an_unreadable_content(office: Office, engine: Engine) -> None:
+def test_deletion_continues_after_an_unreadable_content(outbound_side: Office, engine: Engine) -> None:
     """Nothing of its tenant is deleted, because it is unknown what the content needs."""
     leaflet = StoredAttachment(filename="a.pdf", content_type="application/pdf", size=1, sha256="a" * 64)
-    office.batch(1, now=NOW, content=Content(subject="s", text="t", html=None, enclosures=(leaflet,)))
+    outbound_side.batch(1, now=NOW, content=Content(subject="s", text="t", html=None, enclosures=(leaflet,)))
     for tenant in ("acme", "other"):
         execute(engine, "insert into file values (:tenant, repeat('a', 64), '', :now)", tenant=tenant, now=NOW)
     execute(engine, "update content set enclosures = '{\"sha256\": 5}'")
@@ -262,7 +264,7 @@ def test_deletion_continues_after_an_unreadable_content(office: Office, engine: 
     forgotten = forget_outbound(engine, NOW + 2 * FILES_KEPT)
 
     assert forgotten == (0, 1)
-    assert office.values("select tenant from file") == ["acme"]
+    assert outbound_side.values("select tenant from file") == ["acme"]
 
 
 def test_naming_a_row_never_fails_and_quotes_none(engine: Engine) -> None:
@@ -304,18 +306,18 @@ def test_an_object_whose_key_is_no_name_keeps_no_other_from_being_announced(engi
 
 @pytest.mark.parametrize("left", ["handed_at = handed_at - interval '4 days'", "provider = 'the one before'"])
 def test_outcomes_that_are_no_longer_queried_do_not_block_others(
-    office: Office, engine: Engine, monkeypatch: pytest.MonkeyPatch, left: str
+    outbound_side: Office, engine: Engine, monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
     """They stay unknown for a person; otherwise five hundred of them would block every other query."""
     monkeypatch.setattr(unknown_outcomes, "_MOST", 1)
-    dispatch, name = SqlDispatch(engine), office.provider.name
+    dispatch, name = SqlDispatch(engine), outbound_side.provider.name
     for at in (NOW - timedelta(minutes=1), NOW):
-        dispatch.claim(office.batch(1, now=at), most=1, provider=name, now=at)
+        dispatch.claim(outbound_side.batch(1, now=at), most=1, provider=name, now=at)
     execute(engine, f"update message set {left} where handed_at < :now", now=NOW)
 
-    settle_unknown(office.outbound, now=NOW + timedelta(minutes=10))
+    settle_unknown(outbound_side.outbound, now=NOW + timedelta(minutes=10))
 
-    assert office.values("select status from message order by created_at") == ["unknown", "queued"]
+    assert outbound_side.values("select status from message order by created_at") == ["unknown", "queued"]
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -324,9 +326,9 @@ def test_outcomes_of_stopped_batches_do_not_block_others(
 ) -> None:
     """`prefer_delivery` sends again after an hour, however many messages of cancelled or held batches wait."""
     monkeypatch.setattr(unknown_outcomes, "_MOST", 1)
-    with office_on(engine, provider=MemoryProvider(capabilities=Capabilities(asks=False))) as office:
+    with office_on(engine, provider=MemoryProvider(capabilities=Capabilities(asks=False))) as outbound_side:
         dispatch, outbox = SqlDispatch(engine), SqlOutbox(engine)
-        stopped, going = [office.batch(2, now=NOW, policy=ResendPolicy.PREFER_DELIVERY) for _ in range(2)]
+        stopped, going = [outbound_side.batch(2, now=NOW, policy=ResendPolicy.PREFER_DELIVERY) for _ in range(2)]
         for at, batch_id in enumerate((stopped, going)):
             dispatch.claim(batch_id, most=1, provider="memory", now=NOW + timedelta(seconds=at))
         if held:
@@ -334,12 +336,12 @@ def test_outcomes_of_stopped_batches_do_not_block_others(
         else:
             outbox.cancel(None, stopped, now=NOW)
 
-        settle_unknown(office.outbound, now=NOW + timedelta(hours=2))
+        settle_unknown(outbound_side.outbound, now=NOW + timedelta(hours=2))
 
-        assert office.values("select batch_id::text from message where reason = 'sent_again'") == [going]
+        assert outbound_side.values("select batch_id::text from message where reason = 'sent_again'") == [going]
 
 
-def test_an_event_that_cannot_be_recorded_does_not_affect_the_others(office: Office, engine: Engine) -> None:
+def test_an_event_that_cannot_be_recorded_does_not_affect_the_others(outbound_side: Office, engine: Engine) -> None:
     """Opens and clicks of all tenants are recorded together, up to two hundred of them."""
     begin = threading.Event()
 
@@ -348,9 +350,9 @@ def test_an_event_that_cannot_be_recorded_does_not_affect_the_others(office: Off
             begin.wait(10)
             return super().record(events, now=now)
 
-    office.batch(3, now=NOW)
+    outbound_side.batch(3, now=NOW)
     execute(engine, "update message set status = 'dispatched', provider = 'ses', handed_at = :now", now=NOW)
-    first, bad, last = office.values("select id::text from message order by number")
+    first, bad, last = outbound_side.values("select id::text from message order by number")
     notes = EventRecorder(Slow(engine), patience_s=0)
 
     notes.record(an_event(Kind.OPENED, "first", message_id=first))
@@ -358,7 +360,7 @@ def test_an_event_that_cannot_be_recorded_does_not_affect_the_others(office: Off
     notes.record(an_event(Kind.OPENED, "last", message_id=last))
     begin.set()
     until = time.monotonic() + 10
-    while office.statuses()[2] == "dispatched" and time.monotonic() < until:
+    while outbound_side.statuses()[2] == "dispatched" and time.monotonic() < until:
         time.sleep(0.02)
 
-    assert office.statuses() == ["opened", "dispatched", "opened"]
+    assert outbound_side.statuses() == ["opened", "dispatched", "opened"]

@@ -32,7 +32,7 @@ SEND = "POST outbound-emails"
 
 
 @pytest.fixture
-def office(field: Range) -> Iterator[DrillBatches]:
+def drill_batches(field: Range) -> Iterator[DrillBatches]:
     """A service that accepts batches and sends through the emulator's SES, slowly enough to be killed meanwhile."""
     with open_drill_batches(field.drill_stack, field.fork_server, lambda: _taken(field)) as made:
         made.choose("mailroom-provider-ses/default", per_second=40.0)
@@ -47,15 +47,15 @@ def _taken(field: Range) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Range, office: DrillBatches) -> None:
+def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Range, drill_batches: DrillBatches) -> None:
     """SIGKILL at random in a batch, and dozens of answers lost, while events flow: SES emits events for each mail that it accepted.
 
     These settle what it accepted, whatever was recorded when the worker died. A mail without events is sent again after
     the window of its policy; then nothing is open, each mail was accepted once, and each history is complete.
     """
-    _slow_down(field, office)
+    _slow_down(field, drill_batches)
     people = [{"to": f"{WORDS[at % 10]}+{at}@users.test", "data": {"name": f"number {at}"}} for at in range(MAILS)]
-    batch_id = office.post(0, recipients=people, policy="prefer_delivery")
+    batch_id = drill_batches.post(0, recipients=people, policy="prefer_delivery")
 
     lost = _kill_while_events_flow(field, batch_id)
     worker = field.ready()
@@ -63,7 +63,7 @@ def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Rang
     eventually(lambda: field.drill_stack.depth("tracking") == 0, "all events are handled", within_s=120)
     taken = set(_taken(field))
     left = _statuses(field, batch_id)
-    office.pass_time()
+    drill_batches.pass_time()
     eventually(lambda: _open(field, batch_id) == 0, "events have settled all that went again", within_s=240)
     worker.stop()
 
@@ -73,12 +73,12 @@ def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Rang
     assert {status for one, status in left.items() if one not in taken} <= {"sending", "unknown"}
     assert {one: count for one, count in received.items() if one in ends} == dict.fromkeys(ends, 1)
     assert _wrong(field, batch_id) == []
-    assert office.check()["clean"], json.dumps(office.check(), indent=1)
+    assert drill_batches.check()["clean"], json.dumps(drill_batches.check(), indent=1)
 
 
-def _slow_down(field: Range, office: DrillBatches) -> None:
+def _slow_down(field: Range, drill_batches: DrillBatches) -> None:
     """Edit the provider's limit, which its first mail makes, as an operator does in the Prefect UI."""
-    first = office.post(1)
+    first = drill_batches.post(1)
     worker = field.ready()
     eventually(lambda: _open(field, first) == 0, "the first mail is delivered")
     facts = field.drill_stack.facts

@@ -38,7 +38,7 @@ def receiver() -> Receiver:
 
 
 @pytest.fixture
-def office(field: Range, receiver: Receiver) -> Iterator[DrillBatches]:
+def drill_batches(field: Range, receiver: Receiver) -> Iterator[DrillBatches]:
     """A service that accepts batches and sends to the receiver."""
     port = free_port()
     with (
@@ -62,10 +62,10 @@ DEADLY = {
     "where", [pytest.param(DEADLY, id="deadly"), pytest.param({}, id="all", marks=pytest.mark.long)]
 )
 def test_r1_service_and_worker_killed_at_crash_points_of_a_batch_send_nothing_twice(
-    office: DrillBatches, receiver: Receiver, where: dict[str, Any]
+    drill_batches: DrillBatches, receiver: Receiver, where: dict[str, Any]
 ) -> None:
     """SIGKILL before and after each side effect and commit; the drill fails for a point that nothing reaches."""
-    drill = SendDrill(office, seed=1, say=print, throttle=lambda: receiver.behaviours.append(Behaviour.DAILY))
+    drill = SendDrill(drill_batches, seed=1, say=print, throttle=lambda: receiver.behaviours.append(Behaviour.DAILY))
 
     drill.kill_at_points(mails=3, **where)
     outcome = drill.prove()
@@ -76,33 +76,33 @@ def test_r1_service_and_worker_killed_at_crash_points_of_a_batch_send_nothing_tw
 
 
 def test_r8_each_order_three_times_in_any_order_to_two_workers_is_sent_once(
-    office: DrillBatches, receiver: Receiver
+    drill_batches: DrillBatches, receiver: Receiver
 ) -> None:
     """SQS promises at least once and no order; two workers may have the same batch at the same moment."""
-    drill_stack = office.drill_stack
+    drill_stack = drill_batches.drill_stack
     for _ in range(8):
-        office.post(15)
+        drill_batches.post(15)
     eventually(lambda: drill_stack.depth("mailbox") >= 8, "the relay has posted all batches")
     orders = drill_stack.take_messages("mailbox") * 3
     random.Random(8).shuffle(orders)
     drill_stack.post_messages(orders, "mailbox")
 
-    workers = [office.fork_server.fork() for _ in range(2)]
-    office.drain()
+    workers = [drill_batches.fork_server.fork() for _ in range(2)]
+    drill_batches.drain()
     for worker in workers:
         worker.kill()
 
-    assert office.check()["clean"]
+    assert drill_batches.check()["clean"]
     assert sorted(Counter(receiver.accepted).values()) == [1] * 120
-    assert office.statuses() == {"dispatched": 120}
+    assert drill_batches.statuses() == {"dispatched": 120}
 
 
 @contextmanager
-def sink(office: DrillBatches) -> Iterator[None]:
+def sink(drill_batches: DrillBatches) -> Iterator[None]:
     """Use Debian's smtp-sink as the receiving server."""
     with counting_sink() as (port, received):
-        office.received = received
-        office.use(port, per_second=60.0)
+        drill_batches.received = received
+        drill_batches.use(port, per_second=60.0)
         yield
 
 
@@ -115,16 +115,16 @@ def sink(office: DrillBatches) -> Iterator[None]:
     ],
 )
 def test_r15_a_sender_killed_at_random_in_a_batch_sends_nothing_twice(
-    office: DrillBatches, mails: int, kills: int, longest_s: float
+    drill_batches: DrillBatches, mails: int, kills: int, longest_s: float
 ) -> None:
     """Counted by smtp-sink of Postfix, independent code; an outcome is unknown only where a worker died while sending."""
-    with sink(office):
-        batch_id = office.post(mails)
-        drill = SendDrill(office, seed=15, say=print)
+    with sink(drill_batches):
+        batch_id = drill_batches.post(mails)
+        drill = SendDrill(drill_batches, seed=15, say=print)
 
         drill.kill_at_random(batch_id, kills=kills, longest_s=longest_s)
         outcome = drill.prove()
-        received = Counter(office.received())
+        received = Counter(drill_batches.received())
 
     assert outcome.is_clean, outcome
     assert set(received.values()) == {1}
@@ -135,10 +135,10 @@ def test_r15_a_sender_killed_at_random_in_a_batch_sends_nothing_twice(
 
 
 @pytest.mark.timeout(900)
-def test_r15_workers_killed_while_batches_keep_coming_send_nothing_twice(office: DrillBatches) -> None:
+def test_r15_workers_killed_while_batches_keep_coming_send_nothing_twice(drill_batches: DrillBatches) -> None:
     """The short form of `mailroom drill --outbound`: three workers, bulk and transactional batches, kills that meet mails."""
-    with sink(office):
-        drill = SendDrill(office, seed=16, say=print)
+    with sink(drill_batches):
+        drill = SendDrill(drill_batches, seed=16, say=print)
 
         drill.kill_while_sending(kills=12, seconds=180, workers=3, in_hand=600)
         outcome = drill.prove(workers=3)
@@ -149,22 +149,22 @@ def test_r15_workers_killed_while_batches_keep_coming_send_nothing_twice(office:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_r16_three_workers_keep_to_the_limit_of_every_second_and_use_it(office: DrillBatches) -> None:
+def test_r16_three_workers_keep_to_the_limit_of_every_second_and_use_it(drill_batches: DrillBatches) -> None:
     """14 a second, counted where the mails arrive: no second has more, and nearly all of it is used."""
     arrived = Arrivals()
     port = free_port()
     with receiving(arrived, port=port):
-        office.received = lambda: list(arrived.accepted)
-        office.use(port, per_second=14.0)
+        drill_batches.received = lambda: list(arrived.accepted)
+        drill_batches.use(port, per_second=14.0)
         for _ in range(4):
-            office.post(250)
-        workers = [office.fork_server.fork() for _ in range(3)]
-        took = office.drain(within_s=600)
+            drill_batches.post(250)
+        workers = [drill_batches.fork_server.fork() for _ in range(3)]
+        took = drill_batches.drain(within_s=600)
         for worker in workers:
             worker.kill()
 
     times = arrived.times
     worst = max(bisect_left(times, at + 1.0) - number for number, at in enumerate(times))
-    assert office.check()["clean"]
+    assert drill_batches.check()["clean"]
     assert worst <= 14, f"{worst} mails in one second, {took:.0f} s in all"
     assert 1000 / (times[-1] - times[0]) >= 0.95 * 14

@@ -179,11 +179,11 @@ def test_a_row_that_a_loop_steps_over_raises_an_alarm(
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.loop.relay"]
 
 
-def test_held_batches_raise_an_alarm(server: None, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_held_batches_raise_an_alarm(server: None, outbound_side: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not sent until a person decides, so a person must be notified."""
-    now, watched = datetime.now(UTC), SqlOutbox(office.engine)
-    watched.hold([office.batch(20, now=now) for _ in range(2)], reason=HoldReason.RESTORED, now=now)
-    watching_on(office.engine, monkeypatch)
+    now, watched = datetime.now(UTC), SqlOutbox(outbound_side.engine)
+    watched.hold([outbound_side.batch(20, now=now) for _ in range(2)], reason=HoldReason.RESTORED, now=now)
+    watching_on(outbound_side.engine, monkeypatch)
 
     async def watch() -> list[FlowRun]:
         async with get_client() as client:
@@ -195,12 +195,12 @@ def test_held_batches_raise_an_alarm(server: None, office: Office, monkeypatch: 
 
 
 @pytest.fixture
-def office(engine: Engine) -> Iterator[Office]:
+def outbound_side(engine: Engine) -> Iterator[Office]:
     with office_on(engine) as made:
         yield made
 
 
-def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
+def _proving(outbound_side: Office, queue: MemoryQueue, *lost: str) -> Any:
     """Return an opener whose independent check finds these objects without a ledger row."""
 
     def prove(patience: Patience) -> Report:
@@ -213,9 +213,9 @@ def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
         return report
 
     async def opened() -> Reconciling:
-        engine = office.engine
+        engine = outbound_side.engine
         inbound = inbound_on(engine, queue=queue, bucket="mails")
-        return Reconciling(inbound, office.outbound, SqlEvents(engine), SqlReconciliations(engine), prove)
+        return Reconciling(inbound, outbound_side.outbound, SqlEvents(engine), SqlReconciliations(engine), prove)
 
     return opened
 
@@ -230,11 +230,11 @@ async def _artifact(client: PrefectClient) -> str:
 
 
 def test_proof_of_an_installation_in_order_says_so(
-    server: None, office: Office, monkeypatch: pytest.MonkeyPatch
+    server: None, outbound_side: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Zero differences is shown too: without it an operator cannot know whether the check ran."""
     queue = MemoryQueue()
-    monkeypatch.setattr(reconciling, "open_reconciling", _proving(office, queue))
+    monkeypatch.setattr(reconciling, "open_reconciling", _proving(outbound_side, queue))
 
     async def prove() -> tuple[State, str]:
         state = await reconciling.reconcile(return_state=True)
@@ -243,7 +243,7 @@ def test_proof_of_an_installation_in_order_says_so(
 
     state, shown = asyncio.run(prove())
 
-    proof = SqlReconciliations(office.engine).last()
+    proof = SqlReconciliations(outbound_side.engine).last()
     assert state.message == "3 e-mails, 5 messages: nothing lost"
     assert "**0 differences**" in shown
     assert "| all | `in/` | 3 | 3 | 0 | 0 | 0 | 0 |" in shown
@@ -254,11 +254,11 @@ def test_proof_of_an_installation_in_order_says_so(
 
 
 def test_difference_is_shown_by_its_id_repaired_and_raises_an_alarm(
-    server: None, office: Office, monkeypatch: pytest.MonkeyPatch
+    server: None, outbound_side: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An object whose notification was lost is announced again; the loss is reported all the same."""
     queue = MemoryQueue()
-    monkeypatch.setattr(reconciling, "open_reconciling", _proving(office, queue, "in/forgotten"))
+    monkeypatch.setattr(reconciling, "open_reconciling", _proving(outbound_side, queue, "in/forgotten"))
 
     async def prove() -> tuple[State, str, list[FlowRun]]:
         async with get_client() as client:
@@ -268,7 +268,7 @@ def test_difference_is_shown_by_its_id_repaired_and_raises_an_alarm(
 
     state, shown, alarms = asyncio.run(prove())
 
-    proof = SqlReconciliations(office.engine).last()
+    proof = SqlReconciliations(outbound_side.engine).last()
     [announced] = queue.receive(most=10, wait_s=0)
     assert state.message == "1 inbound, 0 outbound differences"
     assert "| unknown object | `in/forgotten` |" in shown
@@ -280,7 +280,7 @@ def test_difference_is_shown_by_its_id_repaired_and_raises_an_alarm(
 
 
 def test_differences_of_the_archive_count_and_each_run_goes_on_where_the_last_one_stopped(
-    server: None, office: Office, monkeypatch: pytest.MonkeyPatch
+    server: None, outbound_side: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Millions of versions are compared over days; findings are in the artifact and count like any other difference."""
     asked: list[tuple[str, int]] = []
@@ -293,7 +293,7 @@ def test_differences_of_the_archive_count_and_each_run_goes_on_where_the_last_on
         return report, "" if after else "acme/aa/1"
 
     async def opened() -> Reconciling:
-        return replace(await _proving(office, MemoryQueue())(), compare=compare)
+        return replace(await _proving(outbound_side, MemoryQueue())(), compare=compare)
 
     monkeypatch.setattr(reconciling, "open_reconciling", opened)
 

@@ -53,14 +53,14 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-def desk(server: None, engine: Engine, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with office_on(engine, provider=gate) as office:
+def mailbox_setup(server: None, engine: Engine, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with office_on(engine, provider=gate) as outbound_side:
 
         async def opened() -> Outbound:
-            return office.outbound
+            return outbound_side.outbound
 
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
-        yield Desk(office)
+        yield Desk(outbound_side)
 
 
 def runs() -> list[FlowRun]:
@@ -71,14 +71,14 @@ def runs() -> list[FlowRun]:
     return asyncio.run(read())
 
 
-def test_a_transactional_batch_is_sent_while_bulk_batches_fill_all_their_slots(desk: Desk, gate: Gate) -> None:
+def test_a_transactional_batch_is_sent_while_bulk_batches_fill_all_their_slots(mailbox_setup: Desk, gate: Gate) -> None:
     """Newsletters of hours, more than a worker holds, came first; their orders wait without using up receive counts."""
     now = datetime.now(UTC)
-    offers = [desk.office.batch(1, now=now, content=OFFERS, lane=Lane.BULK) for _ in range(2 * LIMIT)]
+    offers = [mailbox_setup.office.batch(1, now=now, content=OFFERS, lane=Lane.BULK) for _ in range(2 * LIMIT)]
     for batch_id in offers:
-        desk.order(batch_id, now, Lane.BULK)
-    reset = desk.office.batch(1, now=now)
-    desk.order(reset, now)
+        mailbox_setup.order(batch_id, now, Lane.BULK)
+    reset = mailbox_setup.office.batch(1, now=now)
+    mailbox_setup.order(reset, now)
     while_waiting: list[str] = []
 
     def all_sent() -> bool:
@@ -88,18 +88,18 @@ def test_a_transactional_batch_is_sent_while_bulk_batches_fill_all_their_slots(d
                 gate.open.set()
             return False
         # The orders that were put back come again; an order that is worked on is hidden for an hour, however slow this machine is.
-        desk.clock.now = min(desk.clock.now + 1, 3_500)
-        return desk.empty()
+        mailbox_setup.clock.now = min(mailbox_setup.clock.now + 1, 3_500)
+        return mailbox_setup.empty()
 
-    desk.listen(all_sent)
+    mailbox_setup.listen(all_sent)
 
     sent = dict(zip(gate.accepted, (mail.subject for mail in gate.mails), strict=True))
     assert len(gate.accepted) == len(sent) == 1 + 2 * LIMIT
     assert sent[gate.accepted[0]] != OFFERS.subject
     assert len(while_waiting) == LIMIT
-    assert desk.queue.most_receives == 1
+    assert mailbox_setup.queue.most_receives == 1
     # No sweep orders them once more.
-    assert set(desk.waited) == set(offers[LIMIT:])
+    assert set(mailbox_setup.waited) == set(offers[LIMIT:])
     ended = {run.name: (run.work_queue_name, run.state and run.state.type) for run in runs()}
     assert {ended[batch_id] for batch_id in offers} == {(BULK, "COMPLETED")}
     assert ended[reset] == ("default", "COMPLETED")

@@ -19,33 +19,33 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def desk(engine: Engine) -> Desk:
+def inbound_setup(engine: Engine) -> Desk:
     return Desk(SqlLedger(engine))
 
 
-def test_stopping_releases_unfinished_mails_within_the_patience(desk: Desk) -> None:
+def test_stopping_releases_unfinished_mails_within_the_patience(inbound_setup: Desk) -> None:
     """A deployment stops workers; what they cannot finish must go to another at once, not after a timeout."""
-    desk.executor.ending = lambda run: asyncio.sleep(3600, None)
-    desk.queue.send(from_ses())
+    inbound_setup.executor.ending = lambda run: asyncio.sleep(3600, None)
+    inbound_setup.queue.send(from_ses())
 
-    took_s = desk.listen(lambda: bool(desk.executor.ran), replace(QUICK, stop_patience_s=0.2))
+    took_s = inbound_setup.listen(lambda: bool(inbound_setup.executor.ran), replace(QUICK, stop_patience_s=0.2))
 
     assert 0.2 <= took_s < 1.5
-    assert desk.came_back() == [(from_ses(), 2)]
+    assert inbound_setup.came_back() == [(from_ses(), 2)]
 
 
-def test_stopping_lets_a_run_end_and_acknowledges_it(desk: Desk) -> None:
+def test_stopping_lets_a_run_end_and_acknowledges_it(inbound_setup: Desk) -> None:
     """Most runs take less than a second; ending them would waste the work."""
-    desk.executor.ending = lambda run: asyncio.sleep(0.1, Completed())
-    desk.queue.send(from_ses())
+    inbound_setup.executor.ending = lambda run: asyncio.sleep(0.1, Completed())
+    inbound_setup.queue.send(from_ses())
 
-    took_s = desk.listen(lambda: bool(desk.executor.ran))
+    took_s = inbound_setup.listen(lambda: bool(inbound_setup.executor.ran))
 
     assert took_s < QUICK.stop_patience_s
-    assert desk.empty()
+    assert inbound_setup.empty()
 
 
-def test_what_is_in_progress_stays_hidden_and_leased(desk: Desk) -> None:
+def test_what_is_in_progress_stays_hidden_and_leased(inbound_setup: Desk) -> None:
     """A mail that takes longer than the visibility timeout must not land on a second worker."""
     taken: list[Entry | None] = []
 
@@ -53,81 +53,81 @@ def test_what_is_in_progress_stays_hidden_and_leased(desk: Desk) -> None:
         await asyncio.sleep(0.6)
         now = datetime.now(UTC)
         claim = Lease("another", now - timedelta(seconds=0.4))
-        taken.append(desk.ledger.register(Arrival(ref()), now=now, claim=claim))
+        taken.append(inbound_setup.ledger.register(Arrival(ref()), now=now, claim=claim))
         return Completed()
 
-    desk.executor.ending = long
-    desk.queue.send(from_ses())
+    inbound_setup.executor.ending = long
+    inbound_setup.queue.send(from_ses())
 
-    desk.listen(desk.empty, replace(QUICK, beat_s=0.05))
+    inbound_setup.listen(inbound_setup.empty, replace(QUICK, beat_s=0.05))
 
     assert taken == [None]
-    assert desk.queue.hidden_for.count(45) > 1
+    assert inbound_setup.queue.hidden_for.count(45) > 1
 
 
-def test_one_failed_heartbeat_does_not_end_the_heartbeats(desk: Desk) -> None:
+def test_one_failed_heartbeat_does_not_end_the_heartbeats(inbound_setup: Desk) -> None:
     """Expired credentials are renewed a moment later; without heartbeats every long mail would be run twice, silently."""
-    desk.executor.ending = lambda run: asyncio.sleep(3600, None)
-    desk.queue.broken = True
-    desk.queue.send(from_ses())
+    inbound_setup.executor.ending = lambda run: asyncio.sleep(3600, None)
+    inbound_setup.queue.broken = True
+    inbound_setup.queue.send(from_ses())
 
-    desk.listen(desk.left(45), replace(QUICK, beat_s=0.05, stop_patience_s=0.1))
+    inbound_setup.listen(inbound_setup.left(45), replace(QUICK, beat_s=0.05, stop_patience_s=0.1))
 
-    assert not desk.queue.broken
+    assert not inbound_setup.queue.broken
 
 
-def test_a_queue_that_cannot_be_read_is_probed_and_read_again(desk: Desk) -> None:
+def test_a_queue_that_cannot_be_read_is_probed_and_read_again(inbound_setup: Desk) -> None:
     """An outage of SQS, or expired credentials: the listener must neither end nor spin."""
-    desk.queue.unreadable = 1
-    desk.queue.send(from_ses())
+    inbound_setup.queue.unreadable = 1
+    inbound_setup.queue.send(from_ses())
 
-    desk.listen(desk.empty)
+    inbound_setup.listen(inbound_setup.empty)
 
-    assert desk.health.suspicions == 1
-    assert desk.executor.ran == ["abc123"]
+    assert inbound_setup.health.suspicions == 1
+    assert inbound_setup.executor.ran == ["abc123"]
 
 
-def test_two_versions_of_one_key_at_once_are_two_mails(desk: Desk) -> None:
+def test_two_versions_of_one_key_at_once_are_two_mails(inbound_setup: Desk) -> None:
     """Overwriting an object must not make its first mail disappear behind the second."""
     versions = [replace(ref(), version="v1"), replace(ref(), version="v2")]
     for version in versions:
-        desk.queue.send(s3_notice(version))
+        inbound_setup.queue.send(s3_notice(version))
 
-    desk.listen(desk.empty)
+    inbound_setup.listen(inbound_setup.empty)
 
-    assert sorted(desk.runs.asked, key=lambda one: one.version) == versions
+    assert sorted(inbound_setup.runs.asked, key=lambda one: one.version) == versions
 
 
-def test_what_an_outage_stopped_goes_on_after_it_without_a_second_receive(desk: Desk) -> None:
+def test_what_an_outage_stopped_goes_on_after_it_without_a_second_receive(inbound_setup: Desk) -> None:
     """Receive counts are for mails that fail by themselves; an outage must bring no mail nearer to the dead letters."""
 
     async def fails_until_the_outage_is_over(run: FlowRun) -> State | None:
-        if len(desk.executor.ran) == 1:
-            desk.health.outlasted += 1
+        if len(inbound_setup.executor.ran) == 1:
+            inbound_setup.health.outlasted += 1
             return Failed()
         return Completed()
 
-    desk.executor.ending = fails_until_the_outage_is_over
-    desk.queue.send(from_ses())
+    inbound_setup.executor.ending = fails_until_the_outage_is_over
+    inbound_setup.queue.send(from_ses())
 
-    desk.listen(desk.empty)
+    inbound_setup.listen(inbound_setup.empty)
 
-    assert desk.executor.ran == ["abc123", "abc123"]
-    assert desk.queue.hidden_for.count(QUICK.retry_after_s) == 0
+    assert inbound_setup.executor.ran == ["abc123", "abc123"]
+    assert inbound_setup.queue.hidden_for.count(QUICK.retry_after_s) == 0
 
 
-def test_a_mail_that_a_pool_run_elsewhere_has_leased_is_left_alone(desk: Desk) -> None:
+def test_a_mail_that_a_pool_run_elsewhere_has_leased_is_left_alone(inbound_setup: Desk) -> None:
     """A Retry on another worker holds the mail as the listener's own runs do; its redelivery must not run beside it."""
     now = datetime.now(UTC)
-    desk.ledger.begin(ref(), now=now, claim=Lease("another", now - timedelta(seconds=45)))
-    desk.queue.send(from_ses())
+    inbound_setup.ledger.begin(ref(), now=now, claim=Lease("another", now - timedelta(seconds=45)))
+    inbound_setup.queue.send(from_ses())
 
-    desk.listen(desk.left(60))
+    inbound_setup.listen(inbound_setup.left(60))
 
-    assert (desk.runs.asked, desk.executor.ran) == ([], [])
+    assert (inbound_setup.runs.asked, inbound_setup.executor.ran) == ([], [])
 
 
-def test_a_worker_reports_that_it_lives_and_that_it_stops(desk: Desk, engine: Engine) -> None:
+def test_a_worker_reports_that_it_lives_and_that_it_stops(inbound_setup: Desk, engine: Engine) -> None:
     """The metrics and `mailroom status` show who works, and on how much."""
     output: list[object] = []
 
@@ -140,10 +140,10 @@ def test_a_worker_reports_that_it_lives_and_that_it_stops(desk: Desk, engine: En
             output.extend(connection.execute(text("select name, in_hand, paused_by from worker where in_hand > 0")))
         return bool(output)
 
-    desk.executor.ending = long
-    desk.queue.send(from_ses())
+    inbound_setup.executor.ending = long
+    inbound_setup.queue.send(from_ses())
 
-    desk.listen(desk.empty, replace(QUICK, beat_s=0.05))
+    inbound_setup.listen(inbound_setup.empty, replace(QUICK, beat_s=0.05))
 
     assert output == [("this", 1, None)]
     with engine.connect() as connection:

@@ -44,11 +44,11 @@ from tests.support.sending import office_on
 
 
 @pytest.fixture
-def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[OperatedDesk]:
-    with office_on(engine) as office:
+def mailbox_setup(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[OperatedDesk]:
+    with office_on(engine) as outbound_side:
 
         async def opened() -> Outbound:
-            return office.outbound
+            return outbound_side.outbound
 
         async def orders() -> OrderPorts:
             return OrderPorts(SqlOutbox(engine), SqlOrderRuns(engine))
@@ -56,7 +56,7 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
         monkeypatch.setattr(sweeping, "open_orders", orders)
         asyncio.run(deploy())
-        yield OperatedDesk(office)
+        yield OperatedDesk(outbound_side)
 
 
 @pytest.mark.parametrize(
@@ -74,46 +74,46 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
     ids=["deployment", "pool", "queue"],
 )
 def test_what_is_paused_waits_in_the_queue_and_goes_on_by_itself(
-    desk: OperatedDesk, path: str, pause: dict[str, Any], resume: dict[str, Any], sentence: str
+    mailbox_setup: OperatedDesk, path: str, pause: dict[str, Any], resume: dict[str, Any], sentence: str
 ) -> None:
     """No receive is counted meanwhile, so no order ends as a dead letter; resuming is all that an operator has to do."""
     path = path.format(id=api("GET", f"/deployments/name/{SEND_BATCH}")["id"])
     api("PATCH", path, pause)
-    batch_id = desk.office.batch(2, now=now())
-    desk.order(batch_id, now())
+    batch_id = mailbox_setup.office.batch(2, now=now())
+    mailbox_setup.order(batch_id, now())
     held: list[str | None] = []
 
     def resumed() -> bool:
-        if not held and desk.gates.held():
-            held.append(desk.gates.held())
-            assert desk.queue.most_receives == 0
+        if not held and mailbox_setup.gates.held():
+            held.append(mailbox_setup.gates.held())
+            assert mailbox_setup.queue.most_receives == 0
             api("PATCH", path, resume)
-        return desk.empty()
+        return mailbox_setup.empty()
 
-    desk.listen(resumed)
+    mailbox_setup.listen(resumed)
 
     assert held == [sentence]
-    assert desk.queue.most_receives == 1
-    assert desk.office.statuses() == ["dispatched"] * 2
+    assert mailbox_setup.queue.most_receives == 1
+    assert mailbox_setup.office.statuses() == ["dispatched"] * 2
 
 
-def test_a_limit_of_the_deployment_bounds_what_runs_at_once(desk: OperatedDesk) -> None:
+def test_a_limit_of_the_deployment_bounds_what_runs_at_once(mailbox_setup: OperatedDesk) -> None:
     """Prefect does not count runs that a listener creates, so the worker does."""
     change_deployment(concurrency_limit=1)
-    batches = [desk.office.batch(2, now=now()) for _ in range(3)]
+    batches = [mailbox_setup.office.batch(2, now=now()) for _ in range(3)]
     for batch_id in batches:
-        desk.order(batch_id, now())
+        mailbox_setup.order(batch_id, now())
 
-    desk.listen(desk.empty)
+    mailbox_setup.listen(mailbox_setup.empty)
     change_deployment(concurrency_limit=None)
 
     times = sorted((run.start_time, run.end_time) for run in map(run_of, batches) if run.start_time and run.end_time)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(times))
     assert len(times) == 3
-    assert desk.office.statuses() == ["dispatched"] * 6
+    assert mailbox_setup.office.statuses() == ["dispatched"] * 6
 
 
-def test_the_last_answer_stands_while_the_server_does_not_answer(desk: OperatedDesk) -> None:
+def test_the_last_answer_stands_while_the_server_does_not_answer(mailbox_setup: OperatedDesk) -> None:
     """An outage of Prefect must neither stop mail nor let through what an operator holds."""
 
     async def look_and_break() -> tuple[str | None, str | None]:
@@ -133,9 +133,9 @@ def test_the_last_answer_stands_while_the_server_does_not_answer(desk: OperatedD
     assert before == after == "deployment send-batch is paused in Prefect"
 
 
-def test_the_pool_worker_leaves_scheduled_runs_of_a_paused_deployment(desk: OperatedDesk) -> None:
+def test_the_pool_worker_leaves_scheduled_runs_of_a_paused_deployment(mailbox_setup: OperatedDesk) -> None:
     """The server offers them all the same; they stay Scheduled, and others do not wait for them."""
-    batch_id, _ = desk.later()
+    batch_id, _ = mailbox_setup.later()
     due: Any = [type("Due", (), {"flow_run": run_of(batch_id)})]
 
     async def let_through() -> tuple[list[Any], list[Any]]:
@@ -152,41 +152,41 @@ def test_the_pool_worker_leaves_scheduled_runs_of_a_paused_deployment(desk: Oper
     assert asyncio.run(let_through()) == (due, [])
 
 
-def test_a_scheduled_run_that_is_cancelled_cancels_its_batch_for_good(desk: OperatedDesk) -> None:
+def test_a_scheduled_run_that_is_cancelled_cancels_its_batch_for_good(mailbox_setup: OperatedDesk) -> None:
     """The sweep once ordered it again, and it was delivered in two of two tries."""
-    batch_id, due_at = desk.later()
+    batch_id, due_at = mailbox_setup.later()
     cancel(run_of(batch_id).id)
 
-    desk.look()
-    desk.order(batch_id, due_at)
-    desk.listen(desk.empty)
+    mailbox_setup.look()
+    mailbox_setup.order(batch_id, due_at)
+    mailbox_setup.listen(mailbox_setup.empty)
 
-    assert desk.office.statuses() == ["cancelled"] * 3
+    assert mailbox_setup.office.statuses() == ["cancelled"] * 3
     assert swept().message == "queued 0 batches again"
-    assert desk.office.provider.accepted == []
+    assert mailbox_setup.office.provider.accepted == []
 
 
-def test_a_sweep_cancels_before_it_orders(desk: OperatedDesk) -> None:
+def test_a_sweep_cancels_before_it_orders(mailbox_setup: OperatedDesk) -> None:
     """The worker was away while the operator cancelled and the time came."""
-    batch_id, _ = desk.later()
+    batch_id, _ = mailbox_setup.later()
     cancel(run_of(batch_id).id)
-    with desk.office.engine.begin() as connection:
+    with mailbox_setup.office.engine.begin() as connection:
         connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
         connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
 
     assert swept().message == "queued 0 batches again, cancelled 1"
-    assert desk.office.statuses() == ["cancelled"] * 3
+    assert mailbox_setup.office.statuses() == ["cancelled"] * 3
 
 
-def test_what_the_server_cancels_by_itself_is_no_decision_of_a_person(desk: OperatedDesk) -> None:
+def test_what_the_server_cancels_by_itself_is_no_decision_of_a_person(mailbox_setup: OperatedDesk) -> None:
     """Over a limit whose strategy is CANCEL_NEW; the batch goes by another run, once it is overdue."""
-    batch_id, _ = desk.later()
+    batch_id, _ = mailbox_setup.later()
     state = {"type": "CANCELLED", "message": "Deployment concurrency limit reached."}
     api("POST", f"/flow_runs/{run_of(batch_id).id}/set_state", {"state": state, "force": True})
 
-    desk.look()
-    looked = set(desk.office.statuses())
-    with desk.office.engine.begin() as connection:
+    mailbox_setup.look()
+    looked = set(mailbox_setup.office.statuses())
+    with mailbox_setup.office.engine.begin() as connection:
         connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
         connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
 
@@ -195,160 +195,164 @@ def test_what_the_server_cancels_by_itself_is_no_decision_of_a_person(desk: Oper
 
 
 def test_a_running_run_that_is_cancelled_settles_what_it_is_sending_and_sends_no_more(
-    desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
+    mailbox_setup: OperatedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch is cancelled first, so that nothing more can be taken; the run ends as Cancelled, and its order is gone."""
-    wait = desk.office.rate.wait
+    wait = mailbox_setup.office.rate.wait
 
     def slowly(mails: int, **lane: Any) -> list[Permit]:
         time.sleep(0.2)
         return wait(min(mails, 5), **lane)
 
-    monkeypatch.setattr(desk.office.rate, "wait", slowly)
-    batch_id = desk.office.batch(500, now=now())
-    desk.order(batch_id, now())
+    monkeypatch.setattr(mailbox_setup.office.rate, "wait", slowly)
+    batch_id = mailbox_setup.office.batch(500, now=now())
+    mailbox_setup.order(batch_id, now())
     cancelled_at: list[float] = []
 
     def cancelled() -> bool:
-        if not cancelled_at and len(desk.office.provider.accepted) >= 10:
+        if not cancelled_at and len(mailbox_setup.office.provider.accepted) >= 10:
             cancel(run_of(batch_id).id)
             cancelled_at.append(time.monotonic())
-        return desk.empty() and state_of(run_of(batch_id)) == "Cancelled"
+        return mailbox_setup.empty() and state_of(run_of(batch_id)) == "Cancelled"
 
-    desk.listen(cancelled)
+    mailbox_setup.listen(cancelled)
     took_s = time.monotonic() - cancelled_at[0]
 
-    run, statuses = run_of(batch_id), desk.office.statuses()
+    run, statuses = run_of(batch_id), mailbox_setup.office.statuses()
     assert run.state is not None
     assert (run.state.type, run.state.name) == ("CANCELLED", "Cancelled")
     assert f"{statuses.count('cancelled')} messages cancelled" in str(run.state.message)
     assert set(statuses) == {"dispatched", "cancelled"}
-    assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
+    assert statuses.count("dispatched") == len(mailbox_setup.office.provider.accepted) < 500
     assert took_s < 20
     assert swept().message == "queued 0 batches again"
 
 
-def test_a_run_that_is_stuck_is_ended_all_the_same(desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_stuck_is_ended_all_the_same(
+    mailbox_setup: OperatedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A provider without a rate gives no slot for hours. The run ends as Cancelled, not as Crashed, which raises an alarm."""
     monkeypatch.setattr(cancelling, "_PATIENCE_S", 0.5)
     release = threading.Event()
-    monkeypatch.setattr(desk.office.rate, "wait", lambda mails, **lane: [][: release.wait(20)])
-    batch_id = desk.office.batch(2, now=now())
-    desk.order(batch_id, now())
+    monkeypatch.setattr(mailbox_setup.office.rate, "wait", lambda mails, **lane: [][: release.wait(20)])
+    batch_id = mailbox_setup.office.batch(2, now=now())
+    mailbox_setup.order(batch_id, now())
     cancelled: list[float] = []
 
     def ended() -> bool:
-        if not cancelled and desk.office.values("select 1 from batch where worked_at is not null"):
+        if not cancelled and mailbox_setup.office.values("select 1 from batch where worked_at is not null"):
             cancel(run_of(batch_id).id)
             cancelled.append(time.monotonic())
-        if not desk.empty() or state_of(run_of(batch_id)) != "Cancelled":
+        if not mailbox_setup.empty() or state_of(run_of(batch_id)) != "Cancelled":
             return False
         release.set()
         return True
 
-    desk.listen(ended)
+    mailbox_setup.listen(ended)
 
     states = api("GET", f"/flow_run_states/?flow_run_id={run_of(batch_id).id}")
     assert [state["name"] for state in states][-2:] == ["Cancelling", "Cancelled"]
-    assert desk.office.statuses() == ["cancelled"] * 2
+    assert mailbox_setup.office.statuses() == ["cancelled"] * 2
 
 
 def test_a_running_run_that_is_deleted_sends_no_more_and_holds_the_rest(
-    desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
+    mailbox_setup: OperatedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody decided to send the rest; what was sent stays as it is, and its order is no dead letter."""
-    wait = desk.office.rate.wait
+    wait = mailbox_setup.office.rate.wait
 
     def slowly(mails: int, **lane: Any) -> list[Permit]:
         time.sleep(0.2)
         return wait(min(mails, 5), **lane)
 
-    monkeypatch.setattr(desk.office.rate, "wait", slowly)
-    batch_id = desk.office.batch(500, now=now())
-    desk.order(batch_id, now())
+    monkeypatch.setattr(mailbox_setup.office.rate, "wait", slowly)
+    batch_id = mailbox_setup.office.batch(500, now=now())
+    mailbox_setup.order(batch_id, now())
     deleted: list[bool] = []
 
     def held() -> bool:
-        if not deleted and len(desk.office.provider.accepted) >= 10:
+        if not deleted and len(mailbox_setup.office.provider.accepted) >= 10:
             api("DELETE", f"/flow_runs/{run_of(batch_id).id}")
             deleted.append(True)
-        return bool(deleted) and "held" in desk.office.statuses()
+        return bool(deleted) and "held" in mailbox_setup.office.statuses()
 
-    desk.listen(held)
+    mailbox_setup.listen(held)
 
-    statuses = desk.office.statuses()
+    statuses = mailbox_setup.office.statuses()
     assert set(statuses) == {"dispatched", "held"}
-    assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
+    assert statuses.count("dispatched") == len(mailbox_setup.office.provider.accepted) < 500
 
 
-def test_stopping_while_held_releases_the_order(desk: OperatedDesk) -> None:
+def test_stopping_while_held_releases_the_order(mailbox_setup: OperatedDesk) -> None:
     """A worker is restarted while an operator holds sending: what it had received goes to another at once."""
     change_deployment(concurrency_limit=1)
-    batches = [desk.office.batch(1, now=now()) for _ in range(2)]
+    batches = [mailbox_setup.office.batch(1, now=now()) for _ in range(2)]
     for batch_id in batches:
-        desk.order(batch_id, now())
+        mailbox_setup.order(batch_id, now())
     paused: list[bool] = []
 
     def received() -> bool:
-        if not paused and desk.queue.most_receives:
+        if not paused and mailbox_setup.queue.most_receives:
             change_deployment(paused=True)
             paused.append(True)
-        return len(desk.queue) == 1
+        return len(mailbox_setup.queue) == 1
 
-    desk.listen(received)
-    left = len(desk.queue.receive(most=10, wait_s=0))
+    mailbox_setup.listen(received)
+    left = len(mailbox_setup.queue.receive(most=10, wait_s=0))
     change_deployment(paused=False, concurrency_limit=None)
 
     assert left == 1
 
 
-def test_a_run_that_no_worker_has_any_more_is_cancelled_by_its_order(desk: OperatedDesk) -> None:
+def test_a_run_that_no_worker_has_any_more_is_cancelled_by_its_order(mailbox_setup: OperatedDesk) -> None:
     """Its worker was killed, the operator cancelled it, and its order comes back to another worker."""
-    batch_id, due_at = desk.later()
+    batch_id, due_at = mailbox_setup.later()
     run = run_of(batch_id)
     api("POST", f"/flow_runs/{run.id}/set_state", {"state": {"type": "RUNNING"}, "force": True})
     cancel(run.id)
     before = state_of(run)
 
-    desk.order(batch_id, due_at)
-    desk.listen(desk.empty)
+    mailbox_setup.order(batch_id, due_at)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     assert (before, state_of(run)) == ("Cancelling", "Cancelled")
-    assert desk.office.statuses() == ["cancelled"] * 3
+    assert mailbox_setup.office.statuses() == ["cancelled"] * 3
 
 
 @pytest.mark.parametrize("found_by", ["looking", "its order", "the sweep"])
-def test_a_batch_whose_run_is_gone_is_held_and_sent_once_when_resumed(desk: OperatedDesk, found_by: str) -> None:
+def test_a_batch_whose_run_is_gone_is_held_and_sent_once_when_resumed(
+    mailbox_setup: OperatedDesk, found_by: str
+) -> None:
     """Deleted, or Prefect's database restored: no person decided that it is sent, or that it is not."""
-    batch_id, due_at = desk.later()
+    batch_id, due_at = mailbox_setup.later()
     api("DELETE", f"/flow_runs/{run_of(batch_id).id}")
     if found_by == "looking":
-        desk.look()
+        mailbox_setup.look()
     elif found_by == "its order":
-        desk.order(batch_id, due_at)
-        desk.listen(desk.empty)
+        mailbox_setup.order(batch_id, due_at)
+        mailbox_setup.listen(mailbox_setup.empty)
     else:
-        with desk.office.engine.begin() as connection:
+        with mailbox_setup.office.engine.begin() as connection:
             connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
             connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
         assert swept().message == "queued 0 batches again, held 1 whose run was deleted"
-    held = desk.office.values("select status || ':' || reason from message")
+    held = mailbox_setup.office.values("select status || ':' || reason from message")
 
-    with desk.office.engine.begin() as connection:
+    with mailbox_setup.office.engine.begin() as connection:
         connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
-    SqlOutbox(desk.office.engine).resume(None, batch_id, by="ada", now=now())
-    [again] = desk.office.orders()
-    desk.order(batch_id, again)
-    desk.listen(desk.empty)
+    SqlOutbox(mailbox_setup.office.engine).resume(None, batch_id, by="ada", now=now())
+    [again] = mailbox_setup.office.orders()
+    mailbox_setup.order(batch_id, again)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     assert held == ["held:run_gone"] * 3
-    assert desk.office.statuses() == ["dispatched"] * 3
-    assert len(desk.office.provider.accepted) == 3
+    assert mailbox_setup.office.statuses() == ["dispatched"] * 3
+    assert len(mailbox_setup.office.provider.accepted) == 3
 
 
-def test_nothing_is_ordered_while_sending_is_paused(desk: OperatedDesk) -> None:
+def test_nothing_is_ordered_while_sending_is_paused(mailbox_setup: OperatedDesk) -> None:
     """Each sweep would add an order to those that wait in the queue."""
-    desk.office.batch(1, now=now() - timedelta(hours=1))
+    mailbox_setup.office.batch(1, now=now() - timedelta(hours=1))
     change_deployment(paused=True)
 
     paused = swept().message
@@ -358,9 +362,9 @@ def test_nothing_is_ordered_while_sending_is_paused(desk: OperatedDesk) -> None:
     assert swept().message == "queued 1 batches again"
 
 
-def test_a_cancelled_mail_is_closed_in_the_ledger(desk: OperatedDesk) -> None:
+def test_a_cancelled_mail_is_closed_in_the_ledger(mailbox_setup: OperatedDesk) -> None:
     """`failed: Cancelled` waits for `mailroom replay`, and no sweep announces it."""
-    ledger, run_id, ref = SqlLedger(desk.office.engine), uuid4(), ObjectRef("mails", "in/abc123")
+    ledger, run_id, ref = SqlLedger(mailbox_setup.office.engine), uuid4(), ObjectRef("mails", "in/abc123")
     claim = Lease("this", stale_before=now() - timedelta(seconds=45))
     ledger.register(Arrival(ref), now=now(), claim=claim)
     ledger.begin(ref, now=now(), run_id=str(run_id), claim=claim)
@@ -369,7 +373,7 @@ def test_a_cancelled_mail_is_closed_in_the_ledger(desk: OperatedDesk) -> None:
     async def note() -> str:
         async with run_client_context() as context:
             client: Any = context.client
-            return await desk.decisions(client).note_cancelled(run)
+            return await mailbox_setup.decisions(client).note_cancelled(run)
 
     said = asyncio.run(note())
 

@@ -25,7 +25,7 @@ from tests.support.sending import Office, office_on
 
 
 @pytest.fixture
-def office(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+def outbound_side(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     with office_on(engine) as made:
 
         async def outbound() -> Outbound:
@@ -44,7 +44,7 @@ def run(file: Path) -> Any:
 
 
 def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
-    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outbound_side: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retry, or a schedule that fires twice, must not send the newsletter twice."""
     file = tmp_path / "newsletter.json"
@@ -58,7 +58,7 @@ def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
 
     assert again.message == f"{first.message}, already submitted before"
     assert following.message != first.message
-    assert office.values("select key from idempotency_key order by key") == [
+    assert outbound_side.values("select key from idempotency_key order by key") == [
         "newsletter@2026-11-23T08:00:00+00:00",
         "newsletter@2026-11-30T08:00:00+00:00",
     ]
@@ -75,7 +75,7 @@ def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
     ],
 )
 def test_a_file_that_cannot_be_sent_fails_and_prefect_gets_no_word_of_it(
-    office: Office, tmp_path: Path, written: str, caplog: pytest.LogCaptureFixture
+    outbound_side: Office, tmp_path: Path, written: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """pydantic's own messages would quote the file."""
     file = tmp_path / "newsletter.json"
@@ -85,11 +85,11 @@ def test_a_file_that_cannot_be_sent_fails_and_prefect_gets_no_word_of_it(
 
     assert state.is_failed()
     assert "canary" not in f"{state!r}{caplog.text}"
-    assert office.values("select id from batch") == []
+    assert outbound_side.values("select id from batch") == []
 
 
 def test_a_time_that_was_before_a_restore_of_both_databases_is_not_sent_again(
-    office: Office, engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outbound_side: Office, engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prefect's dump has the run as scheduled, and Mailroom's lacks its idempotency key: the newsletter went out twice."""
     restores = SqlRestores(engine, MemoryCounter())
@@ -119,7 +119,7 @@ def test_a_time_that_was_before_a_restore_of_both_databases_is_not_sent_again(
     assert "may already have been sent" in again.message
     assert known.message == f"{before.message}, already submitted before"
     assert quick.is_completed()
-    assert sorted(office.statuses()) == ["accepted", "held"]
+    assert sorted(outbound_side.statuses()) == ["accepted", "held"]
 
 
 def due_at(time: datetime, monkeypatch: pytest.MonkeyPatch) -> None:

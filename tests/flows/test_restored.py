@@ -25,13 +25,13 @@ from tests.support.sending import office_on
 
 
 @pytest.fixture
-def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def mailbox_setup(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     restores = SqlRestores(engine, MemoryCounter(), beat_s=0)
-    with office_on(engine) as office:
-        office.outbound.dispatch = SqlDispatch(engine, restores)
+    with office_on(engine) as outbound_side:
+        outbound_side.outbound.dispatch = SqlDispatch(engine, restores)
 
         async def opened() -> Outbound:
-            return office.outbound
+            return outbound_side.outbound
 
         async def orders() -> OrderPorts:
             restores.look()
@@ -40,32 +40,32 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
         monkeypatch.setattr(sweeping, "open_orders", orders)
         restores.start()
-        yield Desk(office)
+        yield Desk(outbound_side)
 
 
 def test_sweep_relay_and_run_send_nothing_of_a_restored_database_again(
-    desk: Desk, database_url: str, tmp_path: Path
+    mailbox_setup: Desk, database_url: str, tmp_path: Path
 ) -> None:
     """The sweep's order once led to a second mail; now only a person's resume sends."""
-    now, office = datetime.now(UTC), desk.office
-    outbox = SqlOutbox(office.engine, SqlRestores(office.engine, MemoryCounter()))
-    batch_id = office.batch(5, now=now - timedelta(hours=1))
+    now, outbound_side = datetime.now(UTC), mailbox_setup.office
+    outbox = SqlOutbox(outbound_side.engine, SqlRestores(outbound_side.engine, MemoryCounter()))
+    batch_id = outbound_side.batch(5, now=now - timedelta(hours=1))
     dump(database_url, tmp_path / "dump")
-    relay(outbox, desk.queue, now=now)
-    desk.listen(desk.empty)
-    assert len(office.provider.accepted) == 5
+    relay(outbox, mailbox_setup.queue, now=now)
+    mailbox_setup.listen(mailbox_setup.empty)
+    assert len(outbound_side.provider.accepted) == 5
 
     restore(database_url, tmp_path / "dump")
     swept = asyncio.run(sweeping.sweep_outbound(return_state=True))
-    relay(outbox, desk.queue, now=datetime.now(UTC))
-    desk.order(batch_id, datetime.now(UTC))
-    desk.listen(desk.empty)
+    relay(outbox, mailbox_setup.queue, now=datetime.now(UTC))
+    mailbox_setup.order(batch_id, datetime.now(UTC))
+    mailbox_setup.listen(mailbox_setup.empty)
 
     assert swept.message == "queued 0 batches again"
-    assert len(office.provider.accepted) == 5
-    assert office.statuses() == ["held"] * 5
+    assert len(outbound_side.provider.accepted) == 5
+    assert outbound_side.statuses() == ["held"] * 5
 
     outbox.resume(None, batch_id, by="ada", now=datetime.now(UTC))
-    relay(outbox, desk.queue, now=datetime.now(UTC))
-    desk.listen(desk.empty)
-    assert set(Counter(office.provider.accepted).values()) == {2}
+    relay(outbox, mailbox_setup.queue, now=datetime.now(UTC))
+    mailbox_setup.listen(mailbox_setup.empty)
+    assert set(Counter(outbound_side.provider.accepted).values()) == {2}

@@ -18,14 +18,14 @@ from tests.support.sending import office_on
 
 
 @pytest.fixture
-def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with office_on(engine) as office:
+def mailbox_setup(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with office_on(engine) as outbound_side:
 
         async def opened() -> Outbound:
-            return office.outbound
+            return outbound_side.outbound
 
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
-        yield Desk(office)
+        yield Desk(outbound_side)
 
 
 def now() -> datetime:
@@ -49,28 +49,28 @@ def artifacts_of(batch_id: str) -> dict[str, Artifact]:
     return asyncio.run(read())
 
 
-def test_an_order_is_one_run_that_sends_the_batch(desk: Desk) -> None:
+def test_an_order_is_one_run_that_sends_the_batch(mailbox_setup: Desk) -> None:
     """Completed, with progress at its end and tags; its order is deleted last."""
-    batch_id = desk.office.batch(25, now=now())
-    desk.order(batch_id, now())
+    batch_id = mailbox_setup.office.batch(25, now=now())
+    mailbox_setup.order(batch_id, now())
 
-    desk.listen(desk.empty)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     [run] = runs_of(batch_id)
     assert run.state is not None
     assert (run.state.type, run.state.message) == ("COMPLETED", "25 dispatched")
     assert set(run.tags) == {f"batch:{batch_id}", "tenant:acme", "lane:transactional"}
     assert artifacts_of(batch_id)["progress"].data == 100.0
-    assert len(set(desk.office.provider.accepted)) == len(desk.office.provider.accepted) == 25
+    assert len(set(mailbox_setup.office.provider.accepted)) == len(mailbox_setup.office.provider.accepted) == 25
 
 
-def test_the_run_says_what_failed_and_no_address(desk: Desk) -> None:
+def test_the_run_says_what_failed_and_no_address(mailbox_setup: Desk) -> None:
     """Access to Prefect must not reveal recipients."""
-    batch_id = desk.office.batch(3, now=now())
-    desk.office.provider.answers.extend([Refused("refused", code=550), OutcomeUnknown("lost")])
-    desk.order(batch_id, now())
+    batch_id = mailbox_setup.office.batch(3, now=now())
+    mailbox_setup.office.provider.answers.extend([Refused("refused", code=550), OutcomeUnknown("lost")])
+    mailbox_setup.order(batch_id, now())
 
-    desk.listen(desk.empty)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     [run] = runs_of(batch_id)
     table = json.loads(str(artifacts_of(batch_id)["table"].data))
@@ -79,75 +79,79 @@ def test_the_run_says_what_failed_and_no_address(desk: Desk) -> None:
     assert {"failed:Refused", "failed:OutcomeUnknown"} <= set(run.tags)
 
 
-def test_an_order_that_comes_twice_is_one_run(desk: Desk) -> None:
+def test_an_order_that_comes_twice_is_one_run(mailbox_setup: Desk) -> None:
     """The relay posts again when it was killed in between, and SQS delivers at least once."""
-    batch_id, due_at = desk.office.batch(12, now=now()), now()
+    batch_id, due_at = mailbox_setup.office.batch(12, now=now()), now()
     for _ in range(3):
-        desk.order(batch_id, due_at)
+        mailbox_setup.order(batch_id, due_at)
 
-    desk.listen(desk.empty)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     assert len(runs_of(batch_id)) == 1
-    assert len(desk.office.provider.accepted) == 12
+    assert len(mailbox_setup.office.provider.accepted) == 12
 
 
-def test_a_batch_that_is_due_later_is_a_scheduled_run(desk: Desk) -> None:
+def test_a_batch_that_is_due_later_is_a_scheduled_run(mailbox_setup: Desk) -> None:
     """An operator sees it coming; nothing of it is sent before."""
     due_at = now() + timedelta(hours=2)
-    batch_id = desk.office.batch(3, now=now(), send_at=due_at)
-    desk.order(batch_id, due_at)
+    batch_id = mailbox_setup.office.batch(3, now=now(), send_at=due_at)
+    mailbox_setup.order(batch_id, due_at)
 
-    desk.listen(desk.empty)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     [run] = runs_of(batch_id)
     assert run.state is not None
     assert (run.state.type, run.state.state_details.scheduled_time) == ("SCHEDULED", due_at)
-    assert desk.office.provider.accepted == []
+    assert mailbox_setup.office.provider.accepted == []
 
 
-def test_what_is_to_be_tried_again_soon_is_tried_in_the_same_run(desk: Desk) -> None:
+def test_what_is_to_be_tried_again_soon_is_tried_in_the_same_run(mailbox_setup: Desk) -> None:
     """A brief failure is no reason for another run."""
-    batch_id = desk.office.batch(1, now=now())
-    desk.office.provider.answers.append(TransientError("no connection"))
-    desk.order(batch_id, now())
+    batch_id = mailbox_setup.office.batch(1, now=now())
+    mailbox_setup.office.provider.answers.append(TransientError("no connection"))
+    mailbox_setup.order(batch_id, now())
 
-    desk.listen(desk.empty)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     [run] = runs_of(batch_id)
     assert run.state is not None
     assert run.state.message == "1 dispatched"
 
 
-def test_a_run_that_fails_gives_its_order_back_and_goes_on_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_gives_its_order_back_and_goes_on_later(
+    mailbox_setup: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same run: Prefect shows one history, and what was sent stays sent."""
-    batch_id, good, opened = desk.office.batch(3, now=now()), flows_outbound.open_outbound, list[int]()
+    batch_id, good, opened = mailbox_setup.office.batch(3, now=now()), flows_outbound.open_outbound, list[int]()
 
     async def broken() -> Outbound:
         opened.append(1)
         raise ConnectionError
 
     monkeypatch.setattr(flows_outbound, "open_outbound", broken)
-    desk.order(batch_id, now())
-    desk.listen(lambda: len(opened) == 1)
+    mailbox_setup.order(batch_id, now())
+    mailbox_setup.listen(lambda: len(opened) == 1)
     monkeypatch.setattr(flows_outbound, "open_outbound", good)
-    desk.clock.now += 1000
+    mailbox_setup.clock.now += 1000
 
-    desk.listen(desk.empty)
+    mailbox_setup.listen(mailbox_setup.empty)
 
     [run] = runs_of(batch_id)
     assert run.state is not None
     assert run.state.type == "COMPLETED"
-    assert len(desk.office.provider.accepted) == 3
+    assert len(mailbox_setup.office.provider.accepted) == 3
 
 
-def test_plain_mails_are_stored_and_what_cannot_be_sent_is_left(desk: Desk) -> None:
+def test_plain_mails_are_stored_and_what_cannot_be_sent_is_left(mailbox_setup: Desk) -> None:
     """The relay posts their order like any other; what is refused goes to the dead-letter queue."""
-    desk.refuses = {"nobody"}
+    mailbox_setup.refuses = {"nobody"}
     for to in ("ada@users.test", "nobody"):
-        desk.queue.send(json.dumps({"to": to, "subject": "s", "message": "m"}), channel="email", type="plaintext")
-    desk.queue.send("not JSON")
+        mailbox_setup.queue.send(
+            json.dumps({"to": to, "subject": "s", "message": "m"}), channel="email", type="plaintext"
+        )
+    mailbox_setup.queue.send("not JSON")
 
-    desk.listen(lambda: len(desk.queue) == 2)
+    mailbox_setup.listen(lambda: len(mailbox_setup.queue) == 2)
 
-    assert sorted(desk.kept) == ["ada@users.test", "nobody"]
-    assert [body for body in desk.queue.bodies if "ada" in body] == []
+    assert sorted(mailbox_setup.kept) == ["ada@users.test", "nobody"]
+    assert [body for body in mailbox_setup.queue.bodies if "ada" in body] == []

@@ -29,7 +29,7 @@ from tests.support.sending import Office, office_on
 
 
 @pytest.fixture
-def office(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+def outbound_side(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     """An outbound side whose first hundred mails bounce: the list was bought."""
     with office_on(engine) as made:
 
@@ -68,11 +68,11 @@ async def executed(run_id: UUID) -> FlowRun:
         return await client.read_flow_run(run_id)  # type: ignore[no-any-return]
 
 
-def stopped(office: Office) -> tuple[FlowRun, Broken]:
+def stopped(outbound_side: Office) -> tuple[FlowRun, Broken]:
     """Send a batch of 150 until the breaker stops it."""
-    batch_id = office.batch(150, now=datetime.now(UTC))
+    batch_id = outbound_side.batch(150, now=datetime.now(UTC))
     run = asyncio.run(_create_and_execute(batch_id))
-    broken = SqlBreakers(office.engine).of_batch(batch_id)
+    broken = SqlBreakers(outbound_side.engine).of_batch(batch_id)
     assert broken is not None
     return run, broken
 
@@ -92,9 +92,9 @@ def resumed(run_id: str) -> bool:
                 raise
 
 
-def test_run_of_a_stopped_batch_is_suspended_and_says_why(office: Office) -> None:
+def test_run_of_a_stopped_batch_is_suspended_and_says_why(outbound_side: Office) -> None:
     """The UI shows it with Resume; nothing more is sent, and its order need not come back."""
-    run, broken = stopped(office)
+    run, broken = stopped(outbound_side)
 
     async def events() -> list[Any]:
         wanted = EventFilter(event=EventNameFilter(name=["mailroom.breaker.opened"]))
@@ -118,12 +118,12 @@ def test_run_of_a_stopped_batch_is_suspended_and_says_why(office: Office) -> Non
     assert broken.runs == (str(run.id),)
     assert event["resource"]["prefect.resource.id"] == f"mailroom.batch.{broken.batch_id}"
     assert (event["payload"]["sent"], event["payload"]["bounced"]) == (110, 100)
-    assert len(office.provider.accepted) == 110
+    assert len(outbound_side.provider.accepted) == 110
 
 
-def test_resume_in_prefect_closes_the_breaker_and_the_run_goes_on(office: Office) -> None:
+def test_resume_in_prefect_closes_the_breaker_and_the_run_goes_on(outbound_side: Office) -> None:
     """The person who presses it has decided; each message is sent once all the same."""
-    run, broken = stopped(office)
+    run, broken = stopped(outbound_side)
 
     async def resume() -> FlowRun:
         async with get_client() as client:
@@ -132,22 +132,22 @@ def test_resume_in_prefect_closes_the_breaker_and_the_run_goes_on(office: Office
 
     ended = asyncio.run(resume())
 
-    [closed] = SqlBreakers(office.engine).all(None, only_open=False, limit=10)
+    [closed] = SqlBreakers(outbound_side.engine).all(None, only_open=False, limit=10)
     assert ended.state is not None
     assert ended.state.type is StateType.COMPLETED
     assert (closed.id, closed.closed_by) == (broken.id, "Resume in Prefect")
-    assert len(office.provider.accepted) == len(set(office.provider.accepted)) == 150
+    assert len(outbound_side.provider.accepted) == len(set(outbound_side.provider.accepted)) == 150
 
 
-def test_closing_the_breaker_resumes_the_run(office: Office) -> None:
+def test_closing_the_breaker_resumes_the_run(outbound_side: Office) -> None:
     """By the API or the command line: the run is scheduled, and the pool's worker takes it."""
-    run, broken = stopped(office)
+    run, broken = stopped(outbound_side)
 
-    SqlBreakers(office.engine).close(broken.id, by="ada", now=datetime.now(UTC))
+    SqlBreakers(outbound_side.engine).close(broken.id, by="ada", now=datetime.now(UTC))
     answers = [resumed(run_id) for run_id in (str(run.id), str(run.id), "00000000-0000-0000-0000-000000000000")]
     ended = asyncio.run(executed(run.id))
 
     assert answers == [True, False, False]
     assert ended.state is not None
     assert (ended.state.type, ended.state.message) == (StateType.COMPLETED, "40 dispatched")
-    assert len(set(office.provider.accepted)) == 150
+    assert len(set(outbound_side.provider.accepted)) == 150

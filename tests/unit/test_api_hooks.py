@@ -46,7 +46,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
+def hook_service() -> Desk:
     return Desk()
 
 
@@ -54,36 +54,36 @@ def signed(**changes: Any) -> bytes:
     return sns_post(changes.pop("TopicArn", TOPIC), NOTICE, **changes)
 
 
-def test_notice_is_queued_as_sns_would_queue_it(desk: Desk) -> None:
+def test_notice_is_queued_as_sns_would_queue_it(hook_service: Desk) -> None:
     """The listener reads both alike."""
-    assert desk.post(signed()) == 204
+    assert hook_service.post(signed()) == 204
 
-    assert desk.queue.bodies == [NOTICE]
+    assert hook_service.queue.bodies == [NOTICE]
 
 
-def test_notice_that_is_sent_again_is_queued_once(desk: Desk) -> None:
+def test_notice_that_is_sent_again_is_queued_once(hook_service: Desk) -> None:
     """SNS delivers at least once, and a recorded post can be replayed by anybody for an hour."""
-    answers = [desk.post(signed()) for _ in range(100)]
+    answers = [hook_service.post(signed()) for _ in range(100)]
 
     assert set(answers) == {204}
-    assert len(desk.queue) == 1
+    assert len(hook_service.queue) == 1
 
 
-def test_notice_that_could_not_be_queued_is_sent_again(desk: Desk) -> None:
+def test_notice_that_could_not_be_queued_is_sent_again(hook_service: Desk) -> None:
     """Acknowledged before it is queued, it would be lost; the failed try leaves nothing behind."""
-    desk.queue.down = True
-    assert desk.post(signed()) == 503
-    desk.queue.down = False
+    hook_service.queue.down = True
+    assert hook_service.post(signed()) == 503
+    hook_service.queue.down = False
 
-    assert desk.post(signed()) == 204
-    assert desk.queue.bodies == [NOTICE]
+    assert hook_service.post(signed()) == 204
+    assert hook_service.queue.bodies == [NOTICE]
 
 
-def test_certificate_that_cannot_be_fetched_now_is_no_refusal(desk: Desk) -> None:
+def test_certificate_that_cannot_be_fetched_now_is_no_refusal(hook_service: Desk) -> None:
     """SNS comes again after a 503, and gives up after a 403."""
-    desk.certificates.pem = TransientError("the signing certificate cannot be had")
+    hook_service.certificates.pem = TransientError("the signing certificate cannot be had")
 
-    assert desk.post(signed()) == 503
+    assert hook_service.post(signed()) == 503
 
 
 @pytest.mark.parametrize(
@@ -101,45 +101,45 @@ def test_certificate_that_cannot_be_fetched_now_is_no_refusal(desk: Desk) -> Non
     ],
     ids=["empty", "no post", "no envelope", "topic", "SHA-1", "old", "future", "certificate", "changed"],
 )
-def test_what_sns_did_not_sign_for_us_is_refused(desk: Desk, body: bytes) -> None:
+def test_what_sns_did_not_sign_for_us_is_refused(hook_service: Desk, body: bytes) -> None:
     """The route is open to the internet, and an accepted post makes us read objects of the bucket. The response does not name the failed check."""
-    answer = desk.client.post("/hooks/inbound", content=body)
+    answer = hook_service.client.post("/hooks/inbound", content=body)
 
     assert (answer.status_code, answer.json()["detail"]) == (
         403,
         "Not a message of an allowed SNS topic.",
     )
-    assert len(desk.queue) == 0
+    assert len(hook_service.queue) == 0
 
 
-def test_body_over_the_limit_is_refused_unread(desk: Desk) -> None:
+def test_body_over_the_limit_is_refused_unread(hook_service: Desk) -> None:
     """No SNS message is that large."""
-    assert desk.post(b" " * (1024 * 1024 + 1)) == 413
+    assert hook_service.post(b" " * (1024 * 1024 + 1)) == 413
 
 
-def test_subscription_is_confirmed_through_the_api(desk: Desk) -> None:
+def test_subscription_is_confirmed_through_the_api(hook_service: Desk) -> None:
     """The address in the post is the metadata service's; nothing calls it."""
     url = "http://169.254.169.254/latest/meta-data/"
     about = {"Type": "SubscriptionConfirmation", "Token": "tok", "SubscribeURL": url}
 
-    assert desk.post(signed(**about)) == 204
-    assert desk.subscriptions.confirmed == [(TOPIC, "tok")]
-    assert desk.post(signed(**about, TopicArn=TOPIC + "-other")) == 403
-    assert len(desk.subscriptions.confirmed) == 1
+    assert hook_service.post(signed(**about)) == 204
+    assert hook_service.subscriptions.confirmed == [(TOPIC, "tok")]
+    assert hook_service.post(signed(**about, TopicArn=TOPIC + "-other")) == 403
+    assert len(hook_service.subscriptions.confirmed) == 1
 
 
-def test_end_of_a_subscription_changes_nothing(desk: Desk) -> None:
+def test_end_of_a_subscription_changes_nothing(hook_service: Desk) -> None:
     """The message is accepted, and nothing is to be done."""
     body = signed(Type="UnsubscribeConfirmation", Token="t", SubscribeURL="https://x.test/")
 
-    assert desk.post(body) == 204
-    assert (desk.subscriptions.confirmed, len(desk.queue)) == ([], 0)
+    assert hook_service.post(body) == 204
+    assert (hook_service.subscriptions.confirmed, len(hook_service.queue)) == ([], 0)
 
 
-def test_signed_message_about_something_else_is_refused(desk: Desk) -> None:
+def test_signed_message_about_something_else_is_refused(hook_service: Desk) -> None:
     """On the queue it would only be a dead letter."""
-    assert desk.post(signed(Message='{"hello": 1}')) == 422
-    assert len(desk.queue) == 0
+    assert hook_service.post(signed(Message='{"hello": 1}')) == 422
+    assert len(hook_service.queue) == 0
 
 
 def test_installation_without_the_hook_has_no_such_route() -> None:

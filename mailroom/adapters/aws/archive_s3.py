@@ -165,8 +165,8 @@ class S3Archive:
         if newest is not None and (lock := self._extended(key, newest, wanted)):
             return newest.id, lock
         known = self._recorded_versions(key)
-        found = self._objects.versions(key, size=len(content))[:_MOST_READ]
-        for version in dict.fromkeys([*known, *found]):
+        versions = self._objects.versions(key, size=len(content))[:_MOST_READ]
+        for version in dict.fromkeys([*known, *versions]):
             is_newest = newest is not None and version == newest.id
             one = newest if is_newest else self._objects.read(key, content, digest, version=version)
             if one is not None and not one.is_readable and version in known:

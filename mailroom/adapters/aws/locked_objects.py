@@ -123,8 +123,8 @@ class LockedObjects:
                 return self._unread(which, sha256)
             is_same = answer["ContentLength"] == len(content) and _has(answer["Body"], content)
             answer["Body"].close()
-        found = str(answer["VersionId"])
-        return Version(found, answer["ETag"], is_same, self._lock_in(answer, key, found) if is_same else None)
+        version_id = str(answer["VersionId"])
+        return Version(version_id, answer["ETag"], is_same, self._lock_in(answer, key, version_id) if is_same else None)
 
     def versions(self, key: str, *, size: int) -> list[str]:
         """Return the ids of the key's versions of this size, newest first; none if they may not be listed."""
@@ -204,9 +204,12 @@ class LockedObjects:
         with suppress(ClientError):
             answer = self._s3.head_object(**which, ChecksumMode="ENABLED")
         if answer is not None:
-            found, is_same = str(answer["VersionId"]), answer.get("ChecksumSHA256") == _in_base64(sha256)
+            version_id, is_same = str(answer["VersionId"]), answer.get("ChecksumSHA256") == _in_base64(sha256)
             return Version(
-                found, answer["ETag"], is_same, self._lock_in(answer, which["Key"], found) if is_same else None
+                version_id,
+                answer["ETag"],
+                is_same,
+                self._lock_in(answer, which["Key"], version_id) if is_same else None,
             )
         try:
             answer = self._s3.head_object(**which)

@@ -71,8 +71,8 @@ class S3Manifests:
         keys = [key_of(tenant, ref) for tenant in self._all_tenants()]
         with ThreadPoolExecutor(_ABREAST) as pool:
             there = [key for key, is_there in zip(keys, pool.map(self._is_there, keys), strict=True) if is_there]
-            found = [one for versions in pool.map(self._versions, there) for one in versions]
-        return sorted(found, key=lambda one: one.written_at or one.received_at)
+            manifests = [one for versions in pool.map(self._versions, there) for one in versions]
+        return sorted(manifests, key=lambda one: one.written_at or one.received_at)
 
     def _put(self, manifest: Manifest, **condition: str) -> bool:
         """Write a version and return True; False if the condition does not hold."""
@@ -155,10 +155,10 @@ class S3Manifests:
                     return []
                 raise
         try:
-            found = read(stored)
+            manifest = read(stored)
         except ValueError:
             return []
-        return [found] if found.key == key else []
+        return [manifest] if manifest.key == key else []
 
     def _all_tenants(self) -> frozenset[str]:
         """Return all tenants with objects in the archive, by a listing that is at most some seconds old."""
@@ -169,9 +169,9 @@ class S3Manifests:
             return known
         with translated("s3"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
-            found = [one["Prefix"].removesuffix("/") for page in pages for one in page.get("CommonPrefixes", [])]
+            tenants = [one["Prefix"].removesuffix("/") for page in pages for one in page.get("CommonPrefixes", [])]
         with self._lock:
-            self._tenants = now, self._tenants[1] | frozenset(found)
+            self._tenants = now, self._tenants[1] | frozenset(tenants)
             return self._tenants[1]
 
 

@@ -86,19 +86,19 @@ def refuse_named_outside(settings: Settings) -> None:
 
 def by_name(settings: Settings, allowed: Allowed) -> list[Resource]:
     """Return the resources with data whose name or endpoint shows the region, without any request."""
-    found = [allowed.judge("region of SES", settings.region, settings.region)]
+    resources = [allowed.judge("region of SES", settings.region, settings.region)]
     for name in ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url"):
-        found.append(allowed.judge_named(_words(name, "_url"), getattr(settings, name)))
+        resources.append(allowed.judge_named(_words(name, "_url"), getattr(settings, name)))
     topics = [settings.inbound_topic_arn, *(one.secret for one in credentials(settings.ses_hook_topics))]
-    found += [allowed.judge_named("topic", arn) for arn in dict.fromkeys(topics)]
-    found.append(allowed.judge_named("KMS key", settings.kms_key_arn))
-    found += [_endpoint(allowed, service, region) for service, region in _clients(settings)]
+    resources += [allowed.judge_named("topic", arn) for arn in dict.fromkeys(topics)]
+    resources.append(allowed.judge_named("KMS key", settings.kms_key_arn))
+    resources += [_endpoint(allowed, service, region) for service, region in _clients(settings)]
     for host in database_hosts(settings.database_url.get_secret_value()):
-        found.append(allowed.judge_if_said("database", host))
-    found.append(allowed.judge_if_said("Prefect server", settings.prefect_api_url))
+        resources.append(allowed.judge_if_said("database", host))
+    resources.append(allowed.judge_if_said("Prefect server", settings.prefect_api_url))
     if settings.scanner.startswith("tcp:"):
-        found.append(allowed.judge_if_said("scanner", settings.scanner.removeprefix("tcp:")))
-    return found
+        resources.append(allowed.judge_if_said("scanner", settings.scanner.removeprefix("tcp:")))
+    return resources
 
 
 def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> list[Resource]:
@@ -115,12 +115,12 @@ def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> li
     for bucket in (settings.files_bucket, settings.inbound_bucket if whole else ""):
         if bucket:
             buckets[bucket] = _Where(settings.region_of_buckets, settings.owner_of_buckets, "MAILROOM_STORAGE_ACCOUNT")
-    found: list[Resource] = []
+    resources: list[Resource] = []
     for bucket, where in buckets.items():
         s3 = client("s3", region=where.region, owner=where.owner)
-        found.append(_bucket(s3, bucket, allowed, or_else=where.or_else))
-        found += _replicas(s3, bucket, allowed) if whole else ()
-    return [*found, *_key_replicas(settings, allowed)] if whole else found
+        resources.append(_bucket(s3, bucket, allowed, or_else=where.or_else))
+        resources += _replicas(s3, bucket, allowed) if whole else ()
+    return [*resources, *_key_replicas(settings, allowed)] if whole else resources
 
 
 def short_lived_queues(settings: Settings) -> list[str]:
@@ -132,14 +132,16 @@ def short_lived_queues(settings: Settings) -> list[str]:
         TransientError: SQS cannot answer now.
     """
     names = ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url")
-    return [said for name in names for said in _short_lived(_words(name, "_url"), getattr(settings, name), settings)]
+    return [
+        warning for name in names for warning in _short_lived(_words(name, "_url"), getattr(settings, name), settings)
+    ]
 
 
 def warn_of_short_lived_queues(settings: Settings) -> None:
     """Log a warning for each such queue: mail flows, but a long outage would lose some."""
     try:
-        for said in short_lived_queues(settings):
-            logger.warning("%s", said)
+        for warning in short_lived_queues(settings):
+            logger.warning("%s", warning)
     except TransientError as error:
         logger.warning("the retention of the queues cannot be checked now: %s", error)
 
@@ -243,8 +245,8 @@ def _ask(ask: Callable[[], _T], permission: str, or_else: str = "") -> tuple[_T 
 
 def _short_lived(what: str, url: str, settings: Settings) -> Iterator[str]:
     sqs = client("sqs", region=settings.region_of_queue(url))
-    values, said = _kept(sqs, what, url)
-    yield from said
+    values, warnings = _kept(sqs, what, url)
+    yield from warnings
     if policy := values.get("RedrivePolicy"):
         what, name = f"dead-letter queue of the {what},", json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
         dead, fault = _ask(lambda: str(sqs.get_queue_url(QueueName=name)["QueueUrl"]), "sqs:GetQueueUrl")

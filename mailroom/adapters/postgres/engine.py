@@ -178,9 +178,9 @@ def refuse_unfit(engine: Engine) -> None:
         PermanentError: its catalogue may not be read.
     """
     with _translating(engine):
-        found = gate_of(engine).look_now(engine)
-    if found is not None:
-        raise found
+        fault = gate_of(engine).look_now(engine)
+    if fault is not None:
+        raise fault
 
 
 def migrate(url: str, applied: list[str] | None = None) -> None:

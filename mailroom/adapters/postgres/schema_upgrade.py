@@ -94,18 +94,18 @@ def upgrade(url: str) -> UpgradeResult:
     return UpgradeResult(before.revision, this_code().newest, tuple(applied))
 
 
-def refuse_newer(found: SchemaStatus) -> None:
+def refuse_newer(schema: SchemaStatus) -> None:
     """Return if the schema is not newer than this code.
 
     Raises:
         PermanentError: it is.
     """
-    if found.is_newer:
-        serves = "no longer compatible" if found.fault else "still compatible: start this version without migrating"
+    if schema.is_newer:
+        serves = "no longer compatible" if schema.fault else "still compatible: start this version without migrating"
         raise PermanentError(
             f"the schema is newer than this version and {serves}; nothing was changed, Mailroom never downgrades",
-            schema=found.revision,
-            newest_known=found.newest,
+            schema=schema.revision,
+            newest_known=schema.newest,
         )
 
 
@@ -126,16 +126,16 @@ def refuse_start(url: str) -> None:
         engine.dispose()
 
 
-def sql_of(found: SchemaStatus) -> str:
+def sql_of(schema: SchemaStatus) -> str:
     """Return the SQL of the pending migrations; nothing is run."""
-    if not found.pending:
+    if not schema.pending:
         return ""
     output = io.StringIO()
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["output"] = output
-    begin = f"{found.revision}:" if found.revision else ""
-    command.upgrade(config, f"{begin}{found.newest}", sql=True)
+    begin = f"{schema.revision}:" if schema.revision else ""
+    command.upgrade(config, f"{begin}{schema.newest}", sql=True)
     return output.getvalue()
 
 

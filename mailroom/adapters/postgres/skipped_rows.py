@@ -149,13 +149,13 @@ def skipped_now(engine: Engine) -> list[Skipped]:
     """Return the rows that are skipped at present, by loop."""
     since = datetime.now(UTC) - STANDS
     kept = select(_skipped.loop, _skipped.subject, _skipped.why).where(_skipped.seen_at > since)
-    found: dict[str, list[Any]] = {}
+    rows_by_loop: dict[str, list[Any]] = {}
     with transaction(engine) as connection:
         for row in connection.execute(kept.order_by(_skipped.loop, _skipped.first_at, _skipped.subject)):
-            found.setdefault(row.loop, []).append(row)
+            rows_by_loop.setdefault(row.loop, []).append(row)
     return [
         Skipped(loop=loop, rows=len(rows), named=tuple((row.subject, row.why) for row in rows[:_SHOWN]))
-        for loop, rows in found.items()
+        for loop, rows in rows_by_loop.items()
     ]
 
 

@@ -16,13 +16,13 @@ def providers_by_endpoint(settings: Settings, allowed: Allowed, *, name: str = "
     """
     outbound = _block(settings, "mailroom-outbound", name)
     chosen = [outbound.get("provider") or "", outbound.get("second") or ""]
-    found = []
+    resources = []
     for block in filter(None, chosen):
         slug, _, its_name = block.partition("/")
         endpoint = _endpoint(settings, _block(settings, slug, its_name))
         if endpoint:
-            found.append(allowed.judge_endpoint(f"provider of block {block},", endpoint))
-    return found
+            resources.append(allowed.judge_endpoint(f"provider of block {block},", endpoint))
+    return resources
 
 
 def _endpoint(settings: Settings, block: dict[str, Any]) -> str:

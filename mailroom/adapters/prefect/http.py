@@ -75,18 +75,18 @@ class PrefectRuns:
     def retry(self, run_id: str) -> Run:
         """Schedule this run again under its own id, as Retry in the UI does."""
         state = _scheduled_now("AwaitingRetry") | {"message": "Replayed by Mailroom"}
-        found = self.find(run_id)
+        run = self.find(run_id)
         # A person requests it: a cancelled run, or one whose cancellation did not finish, may run again.
-        force = found is not None and found.state in ("Cancelling", "Cancelled")
+        force = run is not None and run.state in ("Cancelling", "Cancelled")
         answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         if answer is None:
             raise LookupError("Prefect has no such run")
         if answer["status"] != "ACCEPT":
             raise PermanentError("Prefect refused to run it again", status=answer["status"])
-        found = self.find(run_id)
-        if found is None:
+        run = self.find(run_id)
+        if run is None:
             raise LookupError("Prefect has no such run")
-        return found
+        return run
 
     def resume(self, run_id: str) -> bool:
         """Resume a suspended run, as Resume in the UI does; False when there is none or Prefect rejects it."""
@@ -98,8 +98,8 @@ class PrefectRuns:
 
     def find(self, run_id: str) -> Run | None:
         """Return the run, or None."""
-        found = self._get(f"/flow_runs/{run_id}")
-        return self._run(found) if found else None
+        flow_run = self._get(f"/flow_runs/{run_id}")
+        return self._run(flow_run) if flow_run else None
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
         """Yield name and state of each task of a run, in the order of their expected start."""
@@ -107,9 +107,9 @@ class PrefectRuns:
         for task in self._post("/task_runs/filter", body) or []:
             yield task["name"], task["state_name"] or task["state_type"] or "Pending"
 
-    def _run(self, found: Any) -> Run:
-        state = (found.get("state") or {}).get("name") or "Unknown"
-        return Run(found["id"], found["name"], state, f"{self._ui_url}/runs/flow-run/{found['id']}")
+    def _run(self, flow_run: Any) -> Run:
+        state = (flow_run.get("state") or {}).get("name") or "Unknown"
+        return Run(flow_run["id"], flow_run["name"], state, f"{self._ui_url}/runs/flow-run/{flow_run['id']}")
 
     def _get(self, path: str) -> Any:
         with translated():

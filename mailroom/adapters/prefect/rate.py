@@ -74,12 +74,12 @@ class PrefectLimit:
             allowed = self._ask()
             self._ensure(allowed)
             self._allowed = now, allowed
-        found = self._call("GET", f"/v2/concurrency_limits/{self.name}")
-        if found is None:
+        limit = self._call("GET", f"/v2/concurrency_limits/{self.name}")
+        if limit is None:
             # It was deleted.
             self._ensure(self._allowed[1])
             return self._allowed[1]
-        return min(self._allowed[1], found["limit"], found["slot_decay_per_second"]) if found["active"] else 0.0
+        return min(self._allowed[1], limit["limit"], limit["slot_decay_per_second"]) if limit["active"] else 0.0
 
     def _publish_when_due(self, now: float, per_second: float) -> None:
         last = self._published
@@ -99,13 +99,13 @@ class PrefectLimit:
     def _ensure(self, per_second: float) -> None:
         """Create the limit, or update it to the provider's quota, unless its numbers are not those set here."""
         wanted = {"limit": max(1, int(per_second)), "slot_decay_per_second": per_second}
-        found = self._call("GET", f"/v2/concurrency_limits/{self.name}")
-        if found is None:
+        limit = self._call("GET", f"/v2/concurrency_limits/{self.name}")
+        if limit is None:
             self._call("POST", "/v2/concurrency_limits/", {"name": self.name, "active": True} | wanted)
             self._remember(wanted)
             return
         values = (self._call("GET", f"/variables/name/{self._remembered}") or {}).get("value")
-        if values != wanted and values == {name: found[name] for name in wanted}:
+        if values != wanted and values == {name: limit[name] for name in wanted}:
             self._call("PATCH", f"/v2/concurrency_limits/{self.name}", wanted)
             self._remember(wanted)
 

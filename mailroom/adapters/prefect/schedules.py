@@ -31,11 +31,11 @@ class PrefectScheduler:
 
     def look(self) -> Scheduling:
         """Return when the scheduler last worked, and the deployments without a run ahead."""
-        found = self._known.get()
-        if isinstance(found, MailroomError):
+        scheduling = self._known.get()
+        if isinstance(scheduling, MailroomError):
             # A new one each time: one exception raised in many threads would collect all their tracebacks.
-            raise type(found)(found.message, **found.facts)
-        return found
+            raise type(scheduling)(scheduling.message, **scheduling.facts)
+        return scheduling
 
     def _asked(self) -> Scheduling | MailroomError:
         try:
@@ -73,8 +73,8 @@ class PrefectScheduler:
 
     def _ahead(self, deployments: Iterable[str], ahead: dict[str, Any], most: int) -> list[Any]:
         wanted = {"deployments": {"id": {"any_": list(deployments)}}, "limit": most}
-        found: list[Any] = self._post("/flow_runs/filter", {**ahead, **wanted})
-        return found
+        runs: list[Any] = self._post("/flow_runs/filter", {**ahead, **wanted})
+        return runs
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         with translated():

@@ -106,8 +106,8 @@ class Postmark:
         except MailroomError as error:
             return [error] * len(contents)
         match answer:
-            case HttpAnswer(status=200, body=[*said]) if len(said) == len(contents):
-                return [_result(one) for one in said]
+            case HttpAnswer(status=200, body=[*results]) if len(results) == len(contents):
+                return [_result(one) for one in results]
             case HttpAnswer(body={"ErrorCode": int() as code}) if code in _OF_THE_CALL and answer.status != 429:
                 return [_refusal(code)] * len(contents)
             case _:
@@ -127,8 +127,8 @@ def _calls(ready: Sequence[tuple[int, bytes]], *, most: int) -> Iterator[list[tu
         yield call
 
 
-def _result(said: Any) -> ProviderReceipt | MailroomError:
-    match said:
+def _result(result: Any) -> ProviderReceipt | MailroomError:
+    match result:
         case {"ErrorCode": 0, "MessageID": str() as known} if known:
             return ProviderReceipt(Postmark.name, known)
         case {"ErrorCode": int() as code} if code > 0:

@@ -102,11 +102,11 @@ class Smtp(Unasked):
             except MailroomError as error:
                 results.append(error)
         while waiting:
-            said = self._carry([letter for _, letter in waiting])
-            for (number, _), refusal in zip(waiting, said, strict=False):
+            refusals = self._carry([letter for _, letter in waiting])
+            for (number, _), refusal in zip(waiting, refusals, strict=False):
                 results[number] = refusal or results[number]
-            waiting = waiting[len(said) :]
-            if isinstance(said[-1], TransientError | OutcomeUnknown):
+            waiting = waiting[len(refusals) :]
+            if isinstance(refusals[-1], TransientError | OutcomeUnknown):
                 for number, _ in waiting:
                     results[number] = TransientError("the connection was lost at an earlier mail", provider=self.name)
                 break
@@ -145,16 +145,16 @@ class Smtp(Unasked):
         except MailroomError as error:
             return [error] * len(letters)
         # A mail that this server cannot accept ends the run of mails sent together; it comes first in the next call.
-        said: list[MailroomError | None] = []
+        refusals: list[MailroomError | None] = []
         unfit = [session.unfit(letter) for letter in letters]
         upto = next((number for number, error in enumerate(unfit) if error), len(letters))
         upto = min(upto, _MAILS_A_CONNECTION - session.carried)
         if upto:
-            said = session.send(letters[:upto])
+            refusals = session.send(letters[:upto])
         elif unfit[0]:
-            said = [unfit[0]]
+            refusals = [unfit[0]]
         self._keep(session)
-        return said
+        return refusals
 
     def _take(self) -> Session:
         while True:

@@ -49,8 +49,8 @@ class _Reply:
 
     def verdict(self, step: str) -> MailroomError:
         """Return the error that an unsuccessful reply at this step means for a mail."""
-        found = _ENHANCED.match(self.text)
-        enhanced = found.group().decode() if found else ""
+        match = _ENHANCED.match(self.text)
+        enhanced = match.group().decode() if match else ""
         facts = {"provider": "smtp", "step": step, "code": self.code, "enhanced": enhanced}
         if self.code in _ACCOUNT:
             return Paused("the provider has paused this account, or refuses its credentials", **facts)
@@ -96,20 +96,20 @@ class Session:
 
         The list ends where the connection is lost: the mails after that were not sent.
         """
-        said: list[MailroomError | None] = []
+        refusals: list[MailroomError | None] = []
         try:
             self._write(self._group(letters[0]))
             for letter, following in zip(letters, [*letters[1:], None], strict=True):
-                said.append(self._carry(letter, following))
+                refusals.append(self._carry(letter, following))
                 if not self.alive:
                     break
         except OSError as error:
             self.alive = False
-            if len(said) < len(letters):
+            if len(refusals) < len(letters):
                 facts = {"provider": "smtp", "kind": type(error).__name__}
-                said.append(TransientError("the connection was lost before the mail was sent", **facts))
-        self.carried += len(said)
-        return said
+                refusals.append(TransientError("the connection was lost before the mail was sent", **facts))
+        self.carried += len(refusals)
+        return refusals
 
     def close(self) -> None:
         """Send QUIT if the connection is open, without waiting for the reply."""

@@ -53,13 +53,13 @@ def tone(status: Status) -> Tone:
 
 def segments(line: BatchLine) -> list[Segment]:
     """Return the segments of a batch's progress bar."""
-    total, found, x = max(sum(line.statuses.values()), 1), [], 0.0
+    total, parts, x = max(sum(line.statuses.values()), 1), [], 0.0
     for one in Tone:
         width = 100 * sum(count for status, count in line.statuses.items() if tone(status) is one) / total
         if width:
-            found.append(Segment(one, round(x, 3), round(width, 3)))
+            parts.append(Segment(one, round(x, 3), round(width, 3)))
         x += width
-    return found
+    return parts
 
 
 def settled(line: BatchLine) -> int:

@@ -27,8 +27,8 @@ AGAIN = {1: "1 hour", 24: "1 day", 168: "1 week"}
 @router.get("")
 def webhooks(services: AppServices, holder: PageHolder, kept: Registered) -> Response:
     """All of them."""
-    found, targets = kept.all(holder.tenant), services.settings.webhook_targets
-    return render("webhooks.html", holder=holder, endpoints=found, fault_of=targets.url_fault)
+    endpoints, targets = kept.all(holder.tenant), services.settings.webhook_targets
+    return render("webhooks.html", holder=holder, endpoints=endpoints, fault_of=targets.url_fault)
 
 
 @router.get("/{webhook_id}")

@@ -107,10 +107,10 @@ def recipient(
     cursor: Cursor = None,
 ) -> Response:
     """Everything that was sent to one address, and what became of it; without an address, where to ask for one."""
-    asked = (address or "").strip()
-    if not asked:
+    typed_address = (address or "").strip()
+    if not typed_address:
         return render("recipient.html", holder=holder, address="", page=None, suppressed=[])
-    owner, name = tenant_for(holder, tenant), address_of(asked)
+    owner, name = tenant_for(holder, tenant), address_of(typed_address)
     page = sending.message_reader.messages(
         owner, recipient=name, batch_id=None, statuses=[], after=decode(cursor), limit=_LINES
     )
@@ -133,20 +133,20 @@ def suppressions(
     services: AppServices, holder: PageHolder, sending: AppOutbound, address: Asked = None, cursor: Cursor = None
 ) -> Response:
     """The addresses that get no mail."""
-    asked = (address or "").strip()
-    found = sending.suppressions.all(
+    typed_address = (address or "").strip()
+    entries = sending.suppressions.all(
         holder.tenant,
-        address=address_of(asked) if asked else None,
+        address=address_of(typed_address) if typed_address else None,
         after=decode_place(cursor),
         limit=_LINES + 1,
         with_global=holder.tenant is None,
     )
-    last = found[_LINES - 1] if len(found) > _LINES else None
+    last = entries[_LINES - 1] if len(entries) > _LINES else None
     return render(
         "suppressions.html",
         holder=holder,
-        suppressions=found[:_LINES],
-        asked=asked,
+        suppressions=entries[:_LINES],
+        asked=typed_address,
         now=services.now(),
         older=encode_place(last.address, last.tenant) if last else None,
         cursor=cursor,

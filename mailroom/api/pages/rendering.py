@@ -73,20 +73,24 @@ def _part(text: str) -> str:
 
 
 def _templates_of_this_package() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
-    found.filters["in_letters"] = in_letters
-    found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": segments, "settled": settled}
-    found.filters |= {"inbound_reason": InboundReason.read, "outbound_reason": OutboundReason.read, "cause": Cause.read}
-    found.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
-    found.globals["checks"] = CHECKS
-    return found
+    environment.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
+    environment.filters["in_letters"] = in_letters
+    environment.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": segments, "settled": settled}
+    environment.filters |= {
+        "inbound_reason": InboundReason.read,
+        "outbound_reason": OutboundReason.read,
+        "cause": Cause.read,
+    }
+    environment.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
+    environment.globals["checks"] = CHECKS
+    return environment
 
 
 _templates = _templates_of_this_package()

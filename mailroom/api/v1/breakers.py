@@ -64,9 +64,9 @@ def list_breakers(
     limit: Limit = 50,
 ) -> BreakersResponse:
     """List open circuit breakers; what they stop is not sent until an administrator closes them."""
-    found = sending.breakers.all(tenant_for(holder, tenant), only_open=not closed, limit=limit)
+    entries = sending.breakers.all(tenant_for(holder, tenant), only_open=not closed, limit=limit)
     hidden: dict[str, Any] = {} if holder.tenant is None else {"runs": []}
-    return BreakersResponse(items=[BreakerResponse.model_validate(one.as_json() | hidden) for one in found])
+    return BreakersResponse(items=[BreakerResponse.model_validate(one.as_json() | hidden) for one in entries])
 
 
 @router.post("/breakers/{breaker_id}/close")
@@ -84,8 +84,8 @@ def close_breaker(services: AppServices, holder: ApiHolder, sending: AppOutbound
 @page_router.get("/breakers")
 def breakers(services: AppServices, holder: PageHolder, sending: AppOutbound) -> Response:
     """The latest breakers, open ones marked."""
-    found = sending.breakers.all(holder.tenant, only_open=False, limit=_SHOWN)
-    lines = [(one, _run_urls(services, holder, one.runs)) for one in found]
+    entries = sending.breakers.all(holder.tenant, only_open=False, limit=_SHOWN)
+    lines = [(one, _run_urls(services, holder, one.runs)) for one in entries]
     return render("breakers.html", holder=holder, lines=lines)
 
 

@@ -43,12 +43,12 @@ class KnownQuery(APIRoute):
 
 def known_parameters(dependant: Dependant) -> dict[str, bool]:
     """Return the query parameters of a route and its dependencies, each with whether it may be repeated."""
-    found: dict[str, bool] = {}
+    parameters: dict[str, bool] = {}
     for one in dependant.query_params:
-        found |= _named(str(one.validation_alias or one.alias), one.field_info)
+        parameters |= _named(str(one.validation_alias or one.alias), one.field_info)
     for needed in dependant.dependencies:
-        found |= known_parameters(needed)
-    return found
+        parameters |= known_parameters(needed)
+    return parameters
 
 
 def _named(name: str, field: FieldInfo) -> dict[str, bool]:

@@ -42,15 +42,15 @@ def list_suppressions(
 ) -> SuppressionsResponse:
     """List suppressed addresses, ordered by address; a tenant's key sees its tenant's, an administrator's all."""
     wanted = None if address is None else address_of(address)
-    found = sending.suppressions.all(
+    entries = sending.suppressions.all(
         tenant_for(holder, tenant),
         address=wanted,
         after=decode_place(cursor),
         limit=limit + 1,
         with_global=holder.tenant is None,
     )
-    last = found[limit - 1] if len(found) > limit else None
-    items = [suppression_answer(one) for one in found[:limit]]
+    last = entries[limit - 1] if len(entries) > limit else None
+    items = [suppression_answer(one) for one in entries[:limit]]
     return SuppressionsResponse(items=items, next=encode_place(last.address, last.tenant) if last else None)
 
 

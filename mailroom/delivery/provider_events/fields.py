@@ -73,10 +73,10 @@ def words(**values: object) -> dict[str, str]:
 
 def codes(text: object) -> dict[str, str]:
     """Return the SMTP codes in a server's answer; its text is left out, for it may name the recipient."""
-    found = _CODES.search(text[:500]) if isinstance(text, str) else None
-    if found is None:
+    match = _CODES.search(text[:500]) if isinstance(text, str) else None
+    if match is None:
         return {}
-    return {"smtp_code": found[1]} | ({"status": found[2]} if found[2] else {})
+    return {"smtp_code": match[1]} | ({"status": match[2]} if match[2] else {})
 
 
 def moment(*values: object) -> datetime | None:

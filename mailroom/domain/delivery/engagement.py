@@ -27,8 +27,8 @@ _HUMAN = re.compile(r"AppleWebKit/|Gecko/|MSIE |Trident/|Outlook|Thunderbird|Goo
 
 def actor_of(user_agent: str | None, *, after: timedelta | None = None) -> Actor:
     """Return who opened or clicked, judged by the user agent and by how long `after` the send it was."""
-    said = (user_agent or "").strip()[:_MOST]
+    agent = (user_agent or "").strip()[:_MOST]
     soon = after is not None and timedelta(0) <= after < TOO_SOON
-    if soon or said in _PRELOADING or _MACHINE.search(said):
+    if soon or agent in _PRELOADING or _MACHINE.search(agent):
         return Actor.MACHINE
-    return Actor.HUMAN if _HUMAN.search(said) else Actor.UNKNOWN
+    return Actor.HUMAN if _HUMAN.search(agent) else Actor.UNKNOWN

@@ -61,10 +61,10 @@ class Tracker:
         attribute `data-no-track`, and links that are too long to be signed.
         """
         head = UUID(message_id).bytes + int(made_at.timestamp()).to_bytes(_TIME, "big")
-        found = anchors(html)
-        edits = self._links(found.links, head, unsubscribe) if wish.clicks else []
+        html_anchors = anchors(html)
+        edits = self._links(html_anchors.links, head, unsubscribe) if wish.clicks else []
         if wish.opens:
-            edits.append((found.tail, found.tail, self._pixel(head)))
+            edits.append((html_anchors.tail, html_anchors.tail, self._pixel(head)))
         pieces, at = [], 0
         for start, end, new in sorted(edits):
             pieces += [html[at:start], new]

@@ -40,11 +40,11 @@ def headers_of(raw: bytes) -> dict[str, list[str]] | None:
     block, end, _ = text.partition("\n\n")
     if not end and len(raw) > _MOST_HEADER_BYTES:
         return None
-    found: dict[str, list[str]] = {}
+    headers: dict[str, list[str]] = {}
     for line in re.sub(r"\n[ \t]+", " ", block).split("\n"):
         name, _, value = line.partition(":")
-        found.setdefault(name.strip().lower(), []).append(value.strip())
-    return found
+        headers.setdefault(name.strip().lower(), []).append(value.strip())
+    return headers
 
 
 def why_silent(raw: bytes, envelope: Envelope | None) -> str | None:

@@ -60,14 +60,14 @@ def stop_reason(verdicts: Verdicts, policy: FilingPolicy | None = None, scan: Sc
     if verdicts.virus is Verdict.FAIL or (scan and scan.finding is Finding.INFECTED):
         return Reason.VIRUS
     policy = policy or DEFAULT_POLICY
-    found = (
+    checks = (
         (scan is not None and scan.finding is Finding.UNSCANNED, policy.unscanned, Reason.UNSCANNED),
         (_dmarc_asks(verdicts, "reject"), policy.dmarc_reject, Reason.DMARC),
         (_dmarc_asks(verdicts, "quarantine"), policy.dmarc_quarantine, Reason.DMARC),
         (verdicts.spam is Verdict.FAIL, policy.spam, Reason.SPAM),
         (_is_unsure(verdicts), policy.unsure, Reason.UNSURE),
     )
-    return next((reason for there, action, reason in found if there and action is Action.QUARANTINE), None)
+    return next((reason for there, action, reason in checks if there and action is Action.QUARANTINE), None)
 
 
 def _dmarc_asks(verdicts: Verdicts, policy: str) -> bool:

@@ -111,10 +111,10 @@ def received_verdicts(raw: bytes, *, message_id: str) -> Verdicts:
     if not _is_of_ses(block.get("received", ""), message_id):
         return Verdicts()
     checks = _AUTHENTICATED.match(block.get("authentication-results", "")[:_MOST_VALUE_LETTERS])
-    found = _CHECK.findall(checks["checks"]) if checks else []
+    results = _CHECK.findall(checks["checks"]) if checks else []
     # SES quotes HELO and MAIL FROM, which a sender may make look like a check: a method that appears twice is ignored.
-    methods = [method for method, _ in found]
-    values = {method: word for method, word in found if methods.count(method) == 1}
+    methods = [method for method, _ in results]
+    values = {method: word for method, word in results if methods.count(method) == 1}
     return Verdicts(
         spam=_verdict({"status": block.get("x-ses-spam-verdict")}),
         virus=_verdict({"status": block.get("x-ses-virus-verdict")}),

@@ -149,10 +149,10 @@ def takes(pattern: str, address: str) -> bool:
         return False
     at, end = len(first), len(address) - len(last)
     for piece in middle:
-        found = address.find(piece, at, end)
-        if found < 0:
+        position = address.find(piece, at, end)
+        if position < 0:
             return False
-        at = found + len(piece)
+        at = position + len(piece)
     return True
 
 
@@ -166,8 +166,8 @@ def route(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, 
     """
     routes: dict[tuple[str, str], Route] = {}
     values = list(recipients)
-    for found in (one for recipient in values for one in _routes_of(recipient, known, key)):
-        routes.setdefault((found.tenant, found.recipient), found)
+    for new_route in (one for recipient in values for one in _routes_of(recipient, known, key)):
+        routes.setdefault((new_route.tenant, new_route.recipient), new_route)
     if not routes:
         # No recipient is known, by a fault or because the mail is known only from the bucket: the key prefix decides.
         rule = next((rule for rule in prefix_rules(key) if rule in known), None)

@@ -85,8 +85,8 @@ class Sealed:
 
     def _committed_key(self, data_key: bytes) -> bytes:
         """Return the content's key after verifying that the object is committed to this data key."""
-        found = _derived(data_key, self.iv, b"COMMITKEY", _COMMITMENT_BYTES)
-        if not hmac.compare_digest(found, self.commitment):
+        commitment = _derived(data_key, self.iv, b"COMMITKEY", _COMMITMENT_BYTES)
+        if not hmac.compare_digest(commitment, self.commitment):
             refuse("commitment")
         return _derived(data_key, self.iv, b"DERIVEKEY", 32)
 
@@ -164,8 +164,8 @@ def _bytes(text: str) -> bytes:
 
 
 def _iv(text: str, size: int) -> bytes:
-    found = _bytes(text)
-    return found if len(found) == size else refuse("metadata")
+    iv = _bytes(text)
+    return iv if len(iv) == size else refuse("metadata")
 
 
 def _context(text: str) -> dict[str, str]:

@@ -98,16 +98,16 @@ def _needed(match: re.Match[str] | None) -> re.Match[str]:
 
 def _attributes(html: str, at: int) -> tuple[dict[str, tuple[int, int]], int]:
     """Return the positions of a tag's attribute values (the first of each name), and the position after the tag."""
-    found: dict[str, tuple[int, int]] = {}
+    attributes: dict[str, tuple[int, int]] = {}
     while True:
         at = _needed(_BETWEEN.match(html, at)).end()
         if html.startswith(">", at):
-            return found, at + 1
+            return attributes, at + 1
         name = _needed(_NAME.match(html, at))
         start = end = at = name.end()
         if equals := _EQUALS.match(html, at):
             start, end, at = _value(html, equals.end())
-        found.setdefault(name[0].lower(), (start, end))
+        attributes.setdefault(name[0].lower(), (start, end))
 
 
 def _value(html: str, at: int) -> tuple[int, int, int]:

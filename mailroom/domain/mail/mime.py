@@ -116,8 +116,8 @@ def _body(mail: Outgoing, numbers: Iterator[int]) -> Message:
     if mail.html is not None:
         html = _text_part("html", mail.html)
         texts.append(_multipart("related", [html, *map(_file_part, inline)], mail, numbers) if inline else html)
-    said = texts[0] if len(texts) == 1 else _multipart("alternative", texts, mail, numbers)
-    return _multipart("mixed", [said, *map(_file_part, attached)], mail, numbers) if attached else said
+    text_part = texts[0] if len(texts) == 1 else _multipart("alternative", texts, mail, numbers)
+    return _multipart("mixed", [text_part, *map(_file_part, attached)], mail, numbers) if attached else text_part
 
 
 def _is_inline(file: File, mail: Outgoing) -> bool:

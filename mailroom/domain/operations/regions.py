@@ -66,8 +66,8 @@ _PRINTABLE = re.compile(r"[!-\[\]-~]+")  # ASCII without blanks and backslashes,
 def region_of(where: str) -> str | None:
     """Return the AWS region in an ARN, a URL or a host name, or None if it has none for certain."""
     if where.startswith("arn:"):
-        found = _ARN.fullmatch(where)
-        return _known(found["region"], (found["partition"],)) if found else None
+        match = _ARN.fullmatch(where)
+        return _known(match["region"], (match["partition"],)) if match else None
     host = host_of(where)
     for suffix, partitions in _SUFFIXES.items():
         if host.endswith(suffix):

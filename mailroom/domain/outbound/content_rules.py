@@ -305,8 +305,8 @@ def _rules(mail: Outgoing) -> Iterator[tuple[str, Callable[..., object], tuple[A
 
 
 def _parties(mail: Outgoing) -> dict[str, Party]:
-    found = {"from": mail.from_, "to": mail.to}
-    return found if mail.reply_to is None else found | {"reply_to": mail.reply_to}
+    parties = {"from": mail.from_, "to": mail.to}
+    return parties if mail.reply_to is None else parties | {"reply_to": mail.reply_to}
 
 
 def _is_name(name: str) -> None:

@@ -34,16 +34,16 @@ class _Mailbox:
 
 def read_addresses(values: list[bytes], *, hint: str | None, reading: Reading) -> tuple[str, ...]:
     """Return each mailbox in `values` as `Name <address>` or `address`, decoded."""
-    found: list[str] = []
+    addresses: list[str] = []
     for value in values:
         for mailbox in _mailboxes(value):
-            if len(found) >= reading.limits.addresses:
+            if len(addresses) >= reading.limits.addresses:
                 reading.note(Defect.TOO_MANY_ADDRESSES)
-                return tuple(found)
+                return tuple(addresses)
             shown = _show(mailbox, hint=hint, reading=reading)
             if shown:
-                found.append(shown)
-    return tuple(found)
+                addresses.append(shown)
+    return tuple(addresses)
 
 
 def names_several(mailbox: str) -> bool:

@@ -28,21 +28,21 @@ class Found:
     suggestion: str | None = None
 
 
-def attach(found: list[Found], html: str | None, *, reading: Reading) -> tuple[ParsedAttachment, ...]:
+def attach(files: list[Found], html: str | None, *, reading: Reading) -> tuple[ParsedAttachment, ...]:
     """Return the attachments in order, each with a unique name."""
-    if len(found) > reading.limits.files:
+    if len(files) > reading.limits.files:
         reading.note(Defect.TOO_MANY_FILES)
-    kept = _within(found[: reading.limits.files], reading=reading)
+    kept = _within(files[: reading.limits.files], reading=reading)
     shown = _shown_ids(html or "") if any(item.content_id for item in kept) else set()
     taken: dict[str, int] = {}
     return tuple(_attachment(item, number, shown, taken, reading=reading) for number, item in enumerate(kept, 1))
 
 
-def _within(found: list[Found], *, reading: Reading) -> list[Found]:
+def _within(files: list[Found], *, reading: Reading) -> list[Found]:
     """Return those within the limit of all files together; one that exceeds it is skipped and does not affect the others."""
     kept: list[Found] = []
     room = reading.limits.file_bytes
-    for item in found:
+    for item in files:
         if len(item.content) <= room:
             room -= len(item.content)
             kept.append(item)

@@ -77,9 +77,9 @@ def _role(leaf: Leaf, disposition: str, *, named: bool) -> Role:
 def _name(leaf: Leaf, parameters: bytes, *, reading: Reading) -> Value | None:
     """Return the part's name: from Content-Disposition, whose `parameters` are given, else from Content-Type."""
     given = read_parameters(parameters, reading=reading).values
-    for found in (given.get(b"filename"), given.get(b"name"), leaf.type.parameters.values.get(b"name")):
-        if found and found.data.strip():
-            return found
+    for value in (given.get(b"filename"), given.get(b"name"), leaf.type.parameters.values.get(b"name")):
+        if value and value.data.strip():
+            return value
     return None
 
 

@@ -68,13 +68,13 @@ def codec(name: str | None) -> str | None:
     key = f"cp{page[1]}" if page else key
     try:
         # Aliases are looked up by the mail's spelling and by Python's, which unifies the many spellings of Latin-1.
-        found = codecs.lookup(_ALIASES.get(key, key)).name
-        found = codecs.lookup(_ALIASES.get(found, found)).name
+        codec_name = codecs.lookup(_ALIASES.get(key, key)).name
+        codec_name = codecs.lookup(_ALIASES.get(codec_name, codec_name)).name
         # Python also has codecs from bytes to bytes (quopri, zip); they would decode an empty input, so one byte is tried.
-        b"a".decode(found, "replace")
+        b"a".decode(codec_name, "replace")
     except (LookupError, ValueError):
         return None
-    return None if found.replace("-", "_") in _UNWANTED else found
+    return None if codec_name.replace("-", "_") in _UNWANTED else codec_name
 
 
 def decode(data: bytes, charset: str | None, *, reading: Reading, html: bool = False) -> str:
@@ -151,8 +151,8 @@ def _in_order(data: bytes, declared: str | None, *, html: bool) -> list[str]:
     if _JAPANESE.search(data):
         names.append("iso2022_jp_ext")
     meta = _META.search(data[:_META_BYTES]) if html else None
-    said = codec(meta[1].decode("ascii", "ignore")) if meta else None
-    return [*names, said, "utf-8"] if said else [*names, "utf-8"]
+    charset = codec(meta[1].decode("ascii", "ignore")) if meta else None
+    return [*names, charset, "utf-8"] if charset else [*names, "utf-8"]
 
 
 def _strictly(data: bytes, name: str) -> str | None:

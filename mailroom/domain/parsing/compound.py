@@ -83,13 +83,13 @@ class Compound:
         if not self._mini:
             root = self._entries[0]
             self._mini = self._chain(root.start, min(root.size, _MOST_TABLE_BYTES))
-        found, at = bytearray(), entry.start
+        content, at = bytearray(), entry.start
         for _ in range(entry.size // self._mini_size + 1):
             if at >= len(self._mini_table):
                 break
-            found += self._mini[at * self._mini_size : (at + 1) * self._mini_size]
+            content += self._mini[at * self._mini_size : (at + 1) * self._mini_size]
             at = self._mini_table[at]
-        return bytes(found[: entry.size])
+        return bytes(content[: entry.size])
 
     def _read_table(self) -> "array[int]":
         """Return the sector that follows each, from the table's sectors listed in the header.
@@ -111,13 +111,13 @@ class Compound:
         return self._data[(number + 1) * self._size : (number + 2) * self._size]
 
     def _chain(self, at: int, most: int) -> bytes:
-        found: list[bytes] = []
+        sectors: list[bytes] = []
         for _ in range(min(most, len(self._data)) // self._size + 1):
             if at >= len(self._table):
                 break
-            found.append(self._sector(at))
+            sectors.append(self._sector(at))
             at = self._table[at]
-        return b"".join(found)
+        return b"".join(sectors)
 
     def _read_directory(self, first: int) -> Iterator[Entry]:
         directory = self._chain(first, _MOST_ENTRIES * _ENTRY_BYTES)

@@ -72,8 +72,8 @@ def _best(
     score, name = 0.0, ""
     for candidate, common in among.items():
         letters = _letters(sample, candidate)
-        found = sum(count for letter, count in Counter(letters).items() if letter in common)
-        share = found / len(letters) if letters else 0.0
+        common_count = sum(count for letter, count in Counter(letters).items() if letter in common)
+        share = common_count / len(letters) if letters else 0.0
         if share > score:
             score, name = share, candidate
     if name and score >= least:

@@ -85,7 +85,7 @@ def _may_skip(raw: bytes, after: int, end: int, *, line: bytes, collected: list[
 
 def _find_end(raw: bytes, at: int, end: int) -> int:
     """Return where the body begins after `at`; the text before it is not read."""
-    ends = [found + len(blank) for blank in (b"\n\n", b"\n\r\n") if (found := raw.find(blank, at, end)) >= 0]
+    ends = [position + len(blank) for blank in (b"\n\n", b"\n\r\n") if (position := raw.find(blank, at, end)) >= 0]
     return min(ends, default=end)
 
 

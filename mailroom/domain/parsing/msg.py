@@ -28,20 +28,20 @@ def list_members(content: bytes, *, reading: Reading) -> tuple[Contained, ...]:
 
 
 def _member(item: Compound, folder: Entry, number: int, *, reading: Reading) -> Contained:
-    found = {entry.name.upper(): entry for entry in item.inside(folder)}
-    names = (_text(item, found, one) for one in (_LONG_NAME, _SHORT_NAME, _DISPLAY_NAME))
+    entries = {entry.name.upper(): entry for entry in item.inside(folder)}
+    names = (_text(item, entries, one) for one in (_LONG_NAME, _SHORT_NAME, _DISPLAY_NAME))
     name = next((one for one in names if one), None)
-    if _MESSAGE.upper() in found:
+    if _MESSAGE.upper() in entries:
         name, kind, size = f"{name or 'message'}.msg", "application/vnd.ms-outlook", 0
     else:
-        data = found.get(_DATA.upper())
+        data = entries.get(_DATA.upper())
         kind, size = "application/octet-stream", data.size if data else 0
     return Contained(display_name(name, content_type=kind, number=number, longest=reading.limits.name_bytes), size)
 
 
-def _text(item: Compound, found: dict[str, Entry], number: str) -> str:
+def _text(item: Compound, entries: dict[str, Entry], number: str) -> str:
     for kind, charset in ((_UNICODE, "utf-16-le"), (_STRING8, "cp1252")):
-        entry = found.get(f"__SUBSTG1.0_{number}{kind}")
+        entry = entries.get(f"__SUBSTG1.0_{number}{kind}")
         if entry:
             return storable(item.small(entry).decode(charset, "replace")).rstrip("\x00")
     return ""

@@ -177,8 +177,8 @@ def _delimiters(
 
 
 def _next_line(raw: bytes, line: bytes, start: int, end: int) -> int:
-    found = raw.find(b"\n" + line, start, end)
-    return found if found < 0 else found + 1
+    position = raw.find(b"\n" + line, start, end)
+    return position if position < 0 else position + 1
 
 
 def _before(raw: bytes, start: int, at: int) -> int:

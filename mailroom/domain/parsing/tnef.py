@@ -244,14 +244,14 @@ def _read_rtf_body(stream: _Stream, *, reading: Reading) -> None:
 
 def _meeting(stream: _Stream, *, reading: Reading) -> dict[str, str]:
     """Return the time and place of an invitation."""
-    found = {"summary": stream.into.subject or ""}
+    meeting = {"summary": stream.into.subject or ""}
     for number, name in _MEETING.items():
         kind, value = stream.properties.get(number, (_UNSPECIFIED, b""))
         if kind == _TIME and len(value) == 8:
-            found[name] = _moment(int.from_bytes(value, "little"))
+            meeting[name] = _moment(int.from_bytes(value, "little"))
         elif kind in (_STRING8, _UNICODE):
-            found[name] = _string(stream, (kind, value), b"", reading=reading) or ""
-    return {name: value for name, value in found.items() if value}
+            meeting[name] = _string(stream, (kind, value), b"", reading=reading) or ""
+    return {name: value for name, value in meeting.items() if value}
 
 
 def _moment(ticks: int) -> str:
@@ -263,8 +263,8 @@ def _moment(ticks: int) -> str:
 
 
 def _member(stream: _Stream, attachment: _Attachment, *, reading: Reading) -> Member:
-    found = attachment.properties
-    kind, data = found.get(_PR_DATA, (_BINARY, b""))
+    properties = attachment.properties
+    kind, data = properties.get(_PR_DATA, (_BINARY, b""))
     message = None
     if kind == _OBJECT:
         data = data[_INTERFACE_BYTES:]
@@ -274,22 +274,22 @@ def _member(stream: _Stream, attachment: _Attachment, *, reading: Reading) -> Me
             reading.note(Defect.TOO_DEEP)
 
     def text(number: int) -> str | None:
-        return _string(stream, found.get(number), b"", reading=reading)
+        return _string(stream, properties.get(number), b"", reading=reading)
 
     title = _string(stream, None, attachment.title, reading=reading)
     name = text(_PR_LONG_FILE) or title or text(_PR_FILE) or text(_PR_DISPLAY_NAME)
     return Member(name, b"" if message else data or attachment.data, text(_PR_MIME), text(_PR_CONTENT_ID), message)
 
 
-def _string(stream: _Stream, found: tuple[int, bytes] | None, otherwise: bytes, *, reading: Reading) -> str | None:
-    kind, data = found or (_STRING8, otherwise)
+def _string(stream: _Stream, value: tuple[int, bytes] | None, otherwise: bytes, *, reading: Reading) -> str | None:
+    kind, data = value or (_STRING8, otherwise)
     if kind == _UNICODE:
         return storable(data.decode("utf-16-le", "replace").rstrip("\x00")) or None
     return decode(data.rstrip(b"\x00"), stream.charset, reading=reading) or None
 
 
-def _html(stream: _Stream, found: tuple[int, bytes], *, reading: Reading) -> str | None:
-    kind, data = found
+def _html(stream: _Stream, value: tuple[int, bytes], *, reading: Reading) -> str | None:
+    kind, data = value
     if kind == _BINARY:
         return decode(data.rstrip(b"\x00"), None, reading=reading, html=True) or None
-    return _string(stream, found, b"", reading=reading)
+    return _string(stream, value, b"", reading=reading)

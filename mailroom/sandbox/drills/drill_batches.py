@@ -90,18 +90,18 @@ class DrillBatches:
         """Return the request for such a batch, with a new idempotency key."""
         words = {"subject": "Hello {{ name }}", "text": "Dear {{ name }},\n\nhello.\n\n-- the end"}
         people = [{"to": f"u{at}@users.test", "data": {"name": f"number {at}"}} for at in range(mails)]
-        asked = {"template": words, "recipients": people, **changes}
-        return {"headers": {"Idempotency-Key": str(uuid4())}, "json": asked}
+        body = {"template": words, "recipients": people, **changes}
+        return {"headers": {"Idempotency-Key": str(uuid4())}, "json": body}
 
-    def ask(self, method: str, path: str, **asked: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request to the service.
 
         Raises:
             httpx.TransportError: it is not running, or it died during the request.
         """
-        headers = {"Authorization": f"Bearer {self.drill_stack.facts['api_key']}", **asked.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {self.drill_stack.facts['api_key']}", **options.pop("headers", {})}
         url = f"{self.drill_stack.facts['api_url']}{path}"
-        return httpx.request(method, url, headers=headers, timeout=30, **asked)
+        return httpx.request(method, url, headers=headers, timeout=30, **options)
 
     def insist(self, request: dict[str, Any]) -> str:
         """Send the request with the same key until the batch is accepted; a service that died is restarted."""
@@ -132,9 +132,9 @@ class DrillBatches:
     def sweep(self) -> None:
         """Start the sweep for overdue batches now, as Quick run does."""
         with httpx.Client(base_url=self.drill_stack.facts["prefect_api_url"], timeout=15) as prefect:
-            found = prefect.get("/deployments/name/sweep-outbound/sweep-outbound").raise_for_status().json()
-            asked = {"state": {"type": "SCHEDULED"}}
-            prefect.post(f"/deployments/{found['id']}/create_flow_run", json=asked).raise_for_status()
+            deployment = prefect.get("/deployments/name/sweep-outbound/sweep-outbound").raise_for_status().json()
+            body = {"state": {"type": "SCHEDULED"}}
+            prefect.post(f"/deployments/{deployment['id']}/create_flow_run", json=body).raise_for_status()
 
     def adopt(self) -> None:
         """Count the batches made of plain mails as submitted too."""
@@ -219,7 +219,7 @@ def open_drill_batches(
 
 def _made(prefect: httpx.Client, what: str, body: dict[str, Any], there: str = "") -> str:
     """Create an object on the Prefect server and return its id; with `there`, unless it exists at that path."""
-    found = prefect.get(there) if there else None
-    if found is None or found.status_code == httpx.codes.NOT_FOUND:
-        found = prefect.post(f"/{what}/", json=body)
-    return str(found.raise_for_status().json()["id"])
+    response = prefect.get(there) if there else None
+    if response is None or response.status_code == httpx.codes.NOT_FOUND:
+        response = prefect.post(f"/{what}/", json=body)
+    return str(response.raise_for_status().json()["id"])

@@ -132,8 +132,8 @@ class DrillStack:
             words += ["--manifest", str(self.manifest)]
         if self.known is not None:
             words += ["--known", str(self.known)]
-        found: dict[str, Any] = json.loads(self.mailroom(*words, check=False))
-        return found
+        report: dict[str, Any] = json.loads(self.mailroom(*words, check=False))
+        return report
 
     def mailroom(self, *words: str, check: bool = True) -> str:
         """Run a command of Mailroom on this stack, and return what it printed."""

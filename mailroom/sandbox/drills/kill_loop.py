@@ -81,9 +81,9 @@ class DrillResult:
         }
 
 
-def wrong(found: Mapping[str, Any], kinds: Collection[str]) -> int:
+def wrong(report: Mapping[str, Any], kinds: Collection[str]) -> int:
     """Return the number of violations of these kinds that `mailroom check` found."""
-    counts: Mapping[str, int] = found.get("wrong", {})
+    counts: Mapping[str, int] = report.get("wrong", {})
     return sum(counts.get(kind, 0) for kind in kinds)
 
 

@@ -242,18 +242,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mailroom.sandbox.drills.soak", description=__doc__)
     parser.add_argument("--minutes", type=_minutes, default=30.0, help="duration of the load in minutes; 30 by default")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        outcome = soak(minutes=asked.minutes, say=_say)
+        outcome = soak(minutes=arguments.minutes, say=_say)
     except KeyboardInterrupt:
         _say("interrupted: everything was stopped; the soak proves nothing")
         return 130
     except StackError as error:
         _say(f"soak: {error}")
         return 1
-    print(json.dumps(outcome.as_json(), indent=1) if asked.json else "\n".join(outcome.table()), flush=True)
+    print(json.dumps(outcome.as_json(), indent=1) if arguments.json else "\n".join(outcome.table()), flush=True)
     for reason in outcome.reasons():
         _say(f"not clean: {reason}")
     if outcome.unjudged:

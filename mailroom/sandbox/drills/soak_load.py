@@ -157,11 +157,11 @@ class Load:
         except (OSError, smtplib.SMTPException, httpx.TransportError, BotoCoreError, ClientError) as error:
             self._fault(f"{act.__name__}: {type(error).__name__}")
 
-    def _ask(self, method: str, path: str, **asked: Any) -> httpx.Response | None:
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response | None:
         assert self._http is not None
         self.counts["requests"] += 1
         try:
-            answer = self._http.request(method, path, **asked)
+            answer = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             # The service itself is never restarted.
             self.faults[f"{method} {_route(path)}: {type(error).__name__}"] += 1

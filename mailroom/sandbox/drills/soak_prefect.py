@@ -62,7 +62,9 @@ class SoakPrefect:
         """Return our ids of the mails that the emulator's SES accepted, with repetitions."""
         answer = httpx.get(f"{aws_endpoint}/moto-api/data.json", timeout=_PATIENCE_S).raise_for_status()
         return [
-            found for mail in answer.json()["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])
+            message_id
+            for mail in answer.json()["ses"].get("RawMessage", [])
+            for message_id in _OURS.findall(mail["raw_data"])
         ]
 
     def _count(self, wanted: dict[str, Any]) -> int:
@@ -70,10 +72,10 @@ class SoakPrefect:
         return int(answer.raise_for_status().json())
 
     def _all(self, path: str, body: dict[str, Any], *, pools: bool = True) -> list[Any]:
-        found: list[Any] = []
+        items: list[Any] = []
         while True:
-            wanted = {**(_POOL if pools else {}), **body, "limit": _PAGE, "offset": len(found)}
+            wanted = {**(_POOL if pools else {}), **body, "limit": _PAGE, "offset": len(items)}
             page = httpx.post(f"{self.api_url}{path}", json=wanted, timeout=_PATIENCE_S).raise_for_status().json()
-            found += page
+            items += page
             if len(page) < _PAGE:
-                return found
+                return items

@@ -28,9 +28,9 @@ def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dic
     remembered = read_json(file) or {}
     chosen: dict[str, int] = {}
     for part, preferred in PREFERRED.items():
-        asked = environment.get(f"MAILROOM_PORT_{part.upper()}")
-        wishes = [_asked_port(part, asked)] if asked else [remembered.get(part, preferred), preferred]
-        free = (port for port in wishes if port not in chosen.values() and is_free(port))
+        setting = environment.get(f"MAILROOM_PORT_{part.upper()}")
+        candidates = [_asked_port(part, setting)] if setting else [remembered.get(part, preferred), preferred]
+        free = (port for port in candidates if port not in chosen.values() and is_free(port))
         chosen[part] = next(free, None) or any_free_port(taken=chosen.values())
     write_json(file, chosen)
     return chosen
@@ -44,10 +44,10 @@ def choose_apart(file: Path) -> None:
     write_json(file, chosen)
 
 
-def _asked_port(part: str, asked: str) -> int:
-    if not asked.isdecimal() or not 0 < int(asked) < 65536 or not is_free(int(asked)):
-        raise StackError(f"MAILROOM_PORT_{part.upper()}={asked} is not a free port on {LOOPBACK}; choose another")
-    return int(asked)
+def _asked_port(part: str, setting: str) -> int:
+    if not setting.isdecimal() or not 0 < int(setting) < 65536 or not is_free(int(setting)):
+        raise StackError(f"MAILROOM_PORT_{part.upper()}={setting} is not a free port on {LOOPBACK}; choose another")
+    return int(setting)
 
 
 def is_connected(pid: int, port: int) -> bool:

@@ -169,13 +169,13 @@ def _children() -> Iterator[int]:
 def carriers(word: str) -> list[ProcessId]:
     """Return the processes whose start has this random `word`, descendants included."""
     wanted = f"{RUN_VARIABLE}={word}".encode()
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(ProcessId.of(int(entry.name)))
-    return [process for process in found if process.is_alive()]
+                    processes.append(ProcessId.of(int(entry.name)))
+    return [process for process in processes if process.is_alive()]
 
 
 def ending(code: int) -> str:

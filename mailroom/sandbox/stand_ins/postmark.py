@@ -32,9 +32,9 @@ class PostmarkStandIn(Vendor):
     def look(self, path: str, query: dict[str, list[str]]) -> VendorAnswer:
         """Search by metadata."""
         tag = query.get("metadata_mailroom-id", [""])[0]
-        found = [number for number, known in enumerate(self.accepted, 1) if known == tag]
-        messages = [{"MessageID": f"pm-{number}", "Metadata": {"mailroom-id": tag}} for number in found]
-        return VendorAnswer(200, {"TotalCount": len(found), "Messages": messages})
+        numbers = [number for number, known in enumerate(self.accepted, 1) if known == tag]
+        messages = [{"MessageID": f"pm-{number}", "Metadata": {"mailroom-id": tag}} for number in numbers]
+        return VendorAnswer(200, {"TotalCount": len(numbers), "Messages": messages})
 
     def _one(self, mail: Any) -> dict[str, Any]:
         if any(address in mail["To"] for address in self.inactive):

@@ -100,14 +100,14 @@ def deliveries(rules: Sequence[ReceiptRule], recipients: Sequence[str]) -> list[
     document what happens to the others, and this interpretation loses no mail. An invalid address matches no rule.
     """
     left = [(recipient, spelling) for recipient in recipients if (spelling := _spelling(recipient)) is not None]
-    found = []
+    matches = []
     for rule in rules:
         taken = tuple(recipient for recipient, spelling in left if rule.takes(spelling))
         if taken:
-            found.append((rule, taken))
+            matches.append((rule, taken))
         if rule.stop:
             left = [(recipient, spelling) for recipient, spelling in left if recipient not in taken]
-    return found
+    return matches
 
 
 def new_message_id(entropy: bytes) -> str:
@@ -216,8 +216,8 @@ def _common_headers(headers: Sequence[tuple[str, str]], reception: Reception) ->
 
 def _addresses(headers: Iterable[tuple[str, str]], wanted: str) -> list[str]:
     text = ",".join(value for name, value in headers if name.lower() == wanted)[:MOST_HEADER_BYTES]
-    found = ((address, "") for address in _ADDRESS.findall(text))
-    return [address for address, _ in _within(found, MOST_HEADER_BYTES)]
+    pairs = ((address, "") for address in _ADDRESS.findall(text))
+    return [address for address, _ in _within(pairs, MOST_HEADER_BYTES)]
 
 
 def _unfolded(mail: bytes) -> Iterator[tuple[str, str]]:

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
             return
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        said = self.vendor.answer(behaviour, json.loads(body))
+        answer = self.vendor.answer(behaviour, json.loads(body))
         match behaviour:
             case Behaviour.RESETS_AFTER:
                 self._reset()
@@ -125,16 +125,16 @@ class _Handler(BaseHTTPRequestHandler):
             case Behaviour.GARBAGE:
                 self._write(200, b"<html>it works", {"Content-Type": "text/html"})
             case Behaviour.TWICE:
-                self._say(said, times=2)
+                self._say(answer, times=2)
             case _:
-                self._say(said)
+                self._say(answer)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing, to keep the output of tests clean."""
 
-    def _say(self, said: VendorAnswer, times: int = 1) -> None:
-        body = b"" if said.body is None else json.dumps(said.body).encode()
-        self._write(said.status, body, {"Content-Type": "application/json"} | said.headers, times)
+    def _say(self, answer: VendorAnswer, times: int = 1) -> None:
+        body = b"" if answer.body is None else json.dumps(answer.body).encode()
+        self._write(answer.status, body, {"Content-Type": "application/json"} | answer.headers, times)
 
     def _write(self, status: int, body: bytes, headers: dict[str, str], times: int = 1) -> None:
         lines = [f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in headers.items())]

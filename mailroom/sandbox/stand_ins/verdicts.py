@@ -62,14 +62,14 @@ def _from_domains(raw: bytes, sender: str) -> list[str]:
     end = _END_OF_HEADERS.search(raw, 0, _MOST_HEADER_BYTES)
     headers = _FROM.findall(raw, 0, end.start() + 1 if end else _MOST_HEADER_BYTES)
     values = [_QUOTED.sub("", value[:_MOST_VALUE_BYTES].decode("utf-8", "replace")) for value in headers] or [sender]
-    found = []
+    domains = []
     for value in values:
         for domain in _DOMAIN.findall(value):
             try:
-                found.append(normalise_domain(domain))
+                domains.append(normalise_domain(domain))
             except ValueError:
                 continue
-    return found
+    return domains
 
 
 def _readings(raw: bytes) -> Iterator[bytes]:

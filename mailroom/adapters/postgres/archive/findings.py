@@ -37,7 +37,7 @@ class SqlArchiveFindings:
         with transaction(self._engine) as connection:
             connection.execute(_insert.values(values).on_conflict_do_nothing())
 
-    def note(self, found: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
+    def note(self, findings: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
         """Store the findings of a check; earlier findings in its range that it did not find again are deleted."""
         again: dict[str, Any] = {name: _insert.excluded[name] for name in ("kind", "do", "seen_at")}
         is_damage = or_(*(_insert.excluded.kind == kind for kind in DAMAGES))
@@ -46,7 +46,7 @@ class SqlArchiveFindings:
         keys = ["bucket", "key", "version"]
         with transaction(self._engine) as connection:
             # PostgreSQL stores no NUL; an object with one in its key is reported by each check, and not stored.
-            rows = {(one.key, one.version): self._values(one, now) for one in found if "\0" not in one.key}
+            rows = {(one.key, one.version): self._values(one, now) for one in findings if "\0" not in one.key}
             if rows:
                 connection.execute(_insert.on_conflict_do_update(index_elements=keys, set_=again), [*rows.values()])
             settled = and_(self._mine, _in_range(looked), _row.seen_at < now, _row.acknowledged_at.is_(None))

@@ -61,12 +61,12 @@ class SqlBreakers:
             last = max(filter(None, closed.values()), default=None)
             if last is not None:
                 of_batch &= _message.handed_at > last
-            if found := _judge(connection, of_batch, OF_BATCH):
-                return _open(connection, tenant, UUID(batch_id), found, now)
+            if judgement := _judge(connection, of_batch, OF_BATCH):
+                return _open(connection, tenant, UUID(batch_id), judgement, now)
             since = max(now - TENANT_WITHIN, closed.get(None) or now - TENANT_WITHIN)
             of_tenant = and_(_message.tenant == tenant, _message.handed_at > since)
-            if found := _judge(connection, of_tenant, OF_TENANT):
-                return _open(connection, tenant, None, found, now)
+            if judgement := _judge(connection, of_tenant, OF_TENANT):
+                return _open(connection, tenant, None, judgement, now)
         return None
 
     def hold(self, breaker_id: str, run_id: str) -> None:
@@ -129,10 +129,10 @@ def _judge(
 
 
 def _open(
-    connection: Connection, tenant: str, batch_id: UUID | None, found: tuple[Trip, ReputationCounts], now: datetime
+    connection: Connection, tenant: str, batch_id: UUID | None, judgement: tuple[Trip, ReputationCounts], now: datetime
 ) -> Broken:
     """Open a breaker and return it; if another worker opened one at the same time, return that one."""
-    trip, tally = found
+    trip, tally = judgement
     counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
     row = insert(_breakers).values(
         id=uuid4(), tenant=tenant, batch_id=batch_id, trip=trip, opened_at=now, runs=[], **counts

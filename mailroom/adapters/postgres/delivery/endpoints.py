@@ -129,8 +129,8 @@ class SqlEndpoints:
             row = connection.execute(_CLAIM, {"now": now, "until": until}).first()
             if row is None:
                 return None
-            asked = {"endpoint": row.id, "most": most_after(row.tries)}
-            rows = connection.execute(_WAITING_EVENTS, asked).all()
+            parameters = {"endpoint": row.id, "most": most_after(row.tries)}
+            rows = connection.execute(_WAITING_EVENTS, parameters).all()
             events = usable(rows, _event_of)
             if unreadable := {one.sequence for one in rows} - {one.sequence for one in events}:
                 # These cannot be sent, and the events behind them must not wait for a person.

@@ -152,8 +152,8 @@ class SqlEvents:
                 return Folded()
             events = dict(usable(rows, lambda row: (row.id, event_of(row.event, received_at=row.parked_at))))
             owners = _owners(connection, list(events.values()))
-            found = [(event, owners[_key(event)]) for event in events.values() if _key(event) in owners]
-            matched = _fold(connection, found, now)
+            owned_events = [(event, owners[_key(event)]) for event in events.values() if _key(event) in owners]
+            matched = _fold(connection, owned_events, now)
             tried = [
                 {
                     "id": row.id,
@@ -164,7 +164,7 @@ class SqlEvents:
                 for row in rows
             ]
             connection.execute(_TRIED, {"rows": json.dumps(tried)})
-        return Folded(matched=matched, parked=len(rows) - len(found), repeated=len(found) - matched)
+        return Folded(matched=matched, parked=len(rows) - len(owned_events), repeated=len(owned_events) - matched)
 
     def parked(self, *, now: datetime) -> Parked:
         """Count the parked events."""
@@ -226,13 +226,13 @@ def _is_recipient(reported: str | None, recipient: str) -> bool:
         return False
 
 
-def _fold(connection: Connection, found: Sequence[tuple[DeliveryEvent, Row[Any]]], now: datetime) -> int:
+def _fold(connection: Connection, owned_events: Sequence[tuple[DeliveryEvent, Row[Any]]], now: datetime) -> int:
     """Store these events, change the messages of the new ones, and return how many were new."""
-    if not found:
+    if not owned_events:
         return 0
-    notes = [event_values(event) | {"message_id": str(row.id)} for event, row in found]
+    notes = [event_values(event) | {"message_id": str(row.id)} for event, row in owned_events]
     fresh = {(row.provider, row.event_id) for row in connection.execute(_NOTE, {"rows": json.dumps(notes)})}
-    new = [(event, row) for event, row in found if _key(event) in fresh]
+    new = [(event, row) for event, row in owned_events if _key(event) in fresh]
     values: dict[UUID, list[DeliveryEvent]] = defaultdict(list)
     rows = {row.id: row for _, row in new}
     for event, row in new:

@@ -62,8 +62,8 @@ def _over_the_threshold(connection: Connection, events: Sequence[tuple[DeliveryE
     soft = {(row.tenant, row.recipient) for event, row in events if event.kind is Kind.BOUNCED_SOFT}
     if not soft:
         return []
-    asked = json.dumps([{"tenant": tenant, "recipient": recipient} for tenant, recipient in sorted(soft)])
-    counted = connection.execute(_SOFT, {"rows": asked, "within": SOFT_WITHIN})
+    pairs = json.dumps([{"tenant": tenant, "recipient": recipient} for tenant, recipient in sorted(soft)])
+    counted = connection.execute(_SOFT, {"rows": pairs, "within": SOFT_WITHIN})
     return [row for row in counted if row.messages >= SOFT_BOUNCES]
 
 

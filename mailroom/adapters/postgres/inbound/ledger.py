@@ -126,13 +126,15 @@ class SqlLedger:
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
         """Record the envelope that the archive has of this e-mail, and return its entry; see the port."""
-        found = envelope_json(envelope) if envelope else None
+        recalled_envelope = envelope_json(envelope) if envelope else None
         with transaction(self._engine) as connection:
             line = select(_emails).where(_email.id == UUID(email_id)).with_for_update()
             row = connection.execute(line).one()
-            reopened = found is not None and row.envelope is None and row.state in FINAL
+            reopened = recalled_envelope is not None and row.envelope is None and row.state in FINAL
             state = State.RECEIVED if reopened else row.state
-            row = _change(connection, row.id, envelope=row.envelope or found, received_at=received_at, state=state)
+            row = _change(
+                connection, row.id, envelope=row.envelope or recalled_envelope, received_at=received_at, state=state
+            )
             _note(connection, row.id, "recalled", now, recipients=len(envelope.recipients) if envelope else None)
             if reopened:
                 _note(connection, row.id, "reopened", now)
@@ -261,9 +263,9 @@ def _find_or_make(
     connection: Connection, arrival: Arrival, now: datetime, claim: Lease | None
 ) -> tuple[Row[Any], bool]:
     """Return the object's row and whether it is new; a new one has the lease `claim` at once."""
-    found = _find(connection, arrival.ref)
-    if found is not None:
-        return found, False
+    row = _find(connection, arrival.ref)
+    if row is not None:
+        return row, False
     noted = {"now": now, "details": {"by": _source(arrival.envelope)}}
     return connection.execute(statements.RECEIVE, _made_of(arrival, now, claim) | noted).one(), True
 
@@ -277,10 +279,10 @@ def _find(connection: Connection, ref: ObjectRef) -> Row[Any] | None:
     connection.execute(statements.LOCK, {"name": f"{ref.bucket}/{ref.key}"})
     versions = ["", ref.version] if ref.version else None
     wanted = {"in_bucket": ref.bucket, "at_key": ref.key, "versions": versions}
-    found: Row[Any] | None = connection.execute(statements.FIND, wanted).first()
-    if found is not None and ref.version and not found.version:
-        return _change(connection, found.id, version=ref.version)
-    return found
+    row: Row[Any] | None = connection.execute(statements.FIND, wanted).first()
+    if row is not None and ref.version and not row.version:
+        return _change(connection, row.id, version=ref.version)
+    return row
 
 
 def _made_of(arrival: Arrival, now: datetime, claim: Lease | None = None) -> dict[str, Any]:

@@ -99,8 +99,8 @@ class SqlProcessings:
         if since is not None:
             wanted = wanted.where(_email.received_at >= since)
         with transaction(self._engine) as connection:
-            found = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit)).scalars()
-            return [str(email_id) for email_id in found]
+            ids = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit)).scalars()
+            return [str(email_id) for email_id in ids]
 
     def kept_before(self, email_id: str, archive_ids: Sequence[str]) -> set[str]:
         """Return which of these deposits were in the archive before the e-mail came."""

@@ -23,12 +23,12 @@ def columns_of(kind: type[Any], rows: Table, *, elsewhere: frozenset[str] = froz
     Raises:
         TypeError: a field has no column.
     """
-    found = {one.name: _NAMED.get(one.name, one.name) for one in fields(kind) if one.name not in elsewhere}
-    if missing := [name for name, column in found.items() if column not in rows.c]:
+    columns = {one.name: _NAMED.get(one.name, one.name) for one in fields(kind) if one.name not in elsewhere}
+    if missing := [name for name, column in columns.items() if column not in rows.c]:
         raise TypeError(
             f"{', '.join(missing)} of {kind.__name__}: the table {rows.name} has no such column; add it, with a migration"
         )
-    return found
+    return columns
 
 
 _ITEM = columns_of(Item, table(InboxItemRow), elsewhere=_ELSEWHERE)

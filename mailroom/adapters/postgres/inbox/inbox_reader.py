@@ -264,7 +264,7 @@ def _has_words(question: str) -> ColumnElement[bool]:
     words = words_asked(question)
     if not question.strip():
         return true()
-    asked = cast(func.websearch_to_tsquery("simple", words), Text)
-    begun = func.regexp_replace(asked, "'$", "':*") if _BEGUN.search(words) else asked
+    query = cast(func.websearch_to_tsquery("simple", words), Text)
+    begun = func.regexp_replace(query, "'$", "':*") if _BEGUN.search(words) else query
     held: ColumnElement[bool] = _item.words.op("@@", is_comparison=True)(cast(begun, TSQUERY))
     return held

@@ -86,8 +86,10 @@ def _run(url: str, name: str, *words: str) -> None:
     command = [str(_tool(name, url)), *words]
     done = subprocess.run(command, env=_environment(url), capture_output=True, check=False)
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise PermanentError(f"{name} failed: {said[0][:300] if said else 'no error output'}", code=done.returncode)
+        error_lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise PermanentError(
+            f"{name} failed: {error_lines[0][:300] if error_lines else 'no error output'}", code=done.returncode
+        )
 
 
 def _environment(url: str) -> dict[str, str]:
@@ -104,12 +106,12 @@ def _tool(name: str, url: str) -> Path:
             server = connection.info.server_version // 10_000
     except psycopg.OperationalError:
         raise TransientError("the database cannot be reached") from None
-    found = list(_candidates(name))
-    for tool in found:
+    candidates = list(_candidates(name))
+    for tool in candidates:
         version = _VERSION.search(subprocess.run([str(tool), "--version"], capture_output=True, check=False).stdout)
         if version and int(version[1]) >= server:
             return tool
-    old = f"; {found[0]} is older" if found else ""
+    old = f"; {candidates[0]} is older" if candidates else ""
     raise ConfigurationError(
         f"{name} of PostgreSQL {server} or newer is needed{old}: install postgresql-client-{server}, or "
         "mailroom[sandbox]"

@@ -79,8 +79,8 @@ class SqlMonitoring:
             "outbound": select(func.min(_waits_since())).where(*due),
         }
         with transaction(self._engine) as connection:
-            found = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
-        return {side: since for side, since in found.items() if since is not None}
+            since_by_side = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
+        return {side: since for side, since in since_by_side.items() if since is not None}
 
     def skipped(self) -> Sequence[Skipped]:
         """Return the rows that are skipped at present."""

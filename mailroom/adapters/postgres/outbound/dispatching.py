@@ -128,9 +128,14 @@ class SqlDispatch:
         again = [UUID(row["id"]) for row in rows if not row["kept"]]
         # Past the gate: the provider was called, and the outcome must be recorded if that is possible.
         with transaction(self._engine, "commit of settle", gated=False) as connection:
-            asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD], "unanswered": [*UNANSWERED]}
+            parameters = {
+                "rows": json.dumps(rows),
+                "now": now,
+                "ours": [*WAITING, Status.HELD],
+                "unanswered": [*UNANSWERED],
+            }
             cancelled = cancelled_batches(connection, again)
-            for row in connection.execute(SETTLE, asked).all():
+            for row in connection.execute(SETTLE, parameters).all():
                 give_back(connection, row.tenant, row.mails, now)
             if cancelled:
                 waits = _message.id.in_(again) & _message.batch_id.in_(cancelled) & text(IS_WAITING)

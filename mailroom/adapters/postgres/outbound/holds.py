@@ -36,14 +36,14 @@ class SqlHolds:
     def resume(self, tenant: str | None, batch_id: str, *, by: str, now: datetime) -> int | None:
         """Resume the held messages of a batch; see the port."""
         with transaction(self._engine, "commit of resume") as connection:
-            found = connection.execute(select(_batch.id).where(owned(_batches, tenant, batch_id))).first()
-            if found is None:
+            batch = connection.execute(select(_batch.id).where(owned(_batches, tenant, batch_id))).first()
+            if batch is None:
                 return None
-            held = (_message.batch_id == found.id) & is_held()
+            held = (_message.batch_id == batch.id) & is_held()
             # Before any message is locked: the relay too locks orders before messages.
             goes_at = func.greatest(_message.due_at, now)
             for due_at in connection.execute(select(goes_at).where(held).distinct()).scalars().all():
-                order(connection, found.id, due_at)
+                order(connection, batch.id, due_at)
             status = case((_message.due_at <= now, literal(Status.QUEUED.value)), else_=literal(Status.SCHEDULED.value))
             values: dict[str, Any] = {"status": status, "reason": None, "handed_at": None}
             return move(connection, held, now=now, kind="resumed", facts={"by": by}, **values)

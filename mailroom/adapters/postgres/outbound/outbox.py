@@ -224,15 +224,15 @@ class SqlOutbox(SqlHolds):
         """Cancel every message that was not sent, and return exactly those that were."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
-            found = _change(connection, one, cancelled_at=now)
-            if found is None:
+            batch = _change(connection, one, cancelled_at=now)
+            if batch is None:
                 return None
-            held = (_message.batch_id == found.id) & is_held()
+            held = (_message.batch_id == batch.id) & is_held()
             values: dict[str, Any] = {"now": now, "facts": facts, "status": Status.CANCELLED, "reason": reason}
             released = move(connection, held, **values)
-            waited = move(connection, waiting(found.id), **values)
+            waited = move(connection, waiting(batch.id), **values)
             gone = select(_message.id, _message.recipient, _message.status).where(
-                _message.batch_id == found.id, _message.status.not_in(WITHHELD)
+                _message.batch_id == batch.id, _message.status.not_in(WITHHELD)
             )
             rows = connection.execute(gone.order_by(_message.number)).all()
         usable = [row for row in rows if row.status in set(Status)]
@@ -243,20 +243,20 @@ class SqlOutbox(SqlHolds):
         """Change the waiting messages to `send_at`, with an order for that time; return how many, None without a batch."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
-            found = _change(connection, one, send_at=send_at)
-            if found is None:
+            batch = _change(connection, one, send_at=send_at)
+            if batch is None:
                 return None
-            held = select(_message.reason).where(_message.batch_id == found.id, is_held()).limit(1)
+            held = select(_message.reason).where(_message.batch_id == batch.id, is_held()).limit(1)
             if (reason := connection.execute(held).scalar_one_or_none()) is not None:
                 raise Conflict("the batch is held; resume or cancel it first", batch=batch_id, reason=reason)
             status = Status.SCHEDULED if send_at > now else Status.QUEUED
             # A past time counts as now, or the message would be reported as the one that waits longest.
             due_at = max(send_at, now)
             moved = move(
-                connection, waiting(found.id), now=now, status=status, due_at=due_at, reason=None, kind="rescheduled"
+                connection, waiting(batch.id), now=now, status=status, due_at=due_at, reason=None, kind="rescheduled"
             )
             if moved:
-                order(connection, found.id, due_at)
+                order(connection, batch.id, due_at)
         return moved
 
 

@@ -96,11 +96,11 @@ class SqlRate:
         holder = str(uuid4())
         # Slots that bulk takes together are free together again: taking all would leave others nothing the next time either.
         most = min(mails, math.ceil(pace.slots / _SHARES[lane]))
-        asked = {"identity": self._identity, "places": pace.slots, "most": most, "holder": holder}
-        asked |= {"ahead_s": _AHEAD_S[lane], "held_s": _HELD_S}
+        parameters = {"identity": self._identity, "places": pace.slots, "most": most, "holder": holder}
+        parameters |= {"ahead_s": _AHEAD_S[lane], "held_s": _HELD_S}
         begun = time.monotonic()
         with transaction(self._engine) as connection:
-            rows = sorted(connection.execute(_TAKE, asked).all(), key=lambda row: row.in_s)
+            rows = sorted(connection.execute(_TAKE, parameters).all(), key=lambda row: row.in_s)
         # Later than by the database's clock, by the time of the response, never sooner; the lease ends a little sooner here.
         now, until, permits = time.monotonic(), begun + _HELD_S, list[Permit]()
         for row in rows:
@@ -113,9 +113,9 @@ class SqlRate:
         """Make missing slots; new ones are free one after the other."""
         if self._made >= pace.slots:
             return
-        asked = {"identity": self._identity, "places": pace.slots, "step_s": pace.window_s / pace.slots}
+        parameters = {"identity": self._identity, "places": pace.slots, "step_s": pace.window_s / pace.slots}
         with transaction(self._engine) as connection:
-            connection.execute(_MAKE, asked)
+            connection.execute(_MAKE, parameters)
         self._made = pace.slots
 
 

@@ -27,15 +27,15 @@ class SqlDirectory:
 
     def lookup(self, patterns: Iterable[str]) -> dict[str, list[Address]]:
         """Return the addresses with these patterns by pattern, and those with stars at the domains (`@domain`) among them."""
-        asked = list(patterns)
-        domains = [pattern[1:] for pattern in asked if pattern.startswith("@")]
+        all_patterns = list(patterns)
+        domains = [pattern[1:] for pattern in all_patterns if pattern.startswith("@")]
         starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1).in_(domains))
-        wanted = _listed().where(or_(_address.pattern.in_(asked), starred)).order_by(_address.tenant)
-        found: dict[str, list[Address]] = {}
+        wanted = _listed().where(or_(_address.pattern.in_(all_patterns), starred)).order_by(_address.tenant)
+        addresses: dict[str, list[Address]] = {}
         with statement(self._engine) as connection:
             for row in connection.execute(wanted):
-                found.setdefault(row.pattern, []).append(_address_of(row))
-        return found
+                addresses.setdefault(row.pattern, []).append(_address_of(row))
+        return addresses
 
     def add(self, address: Address) -> bool:
         """Add an address, and its tenant when that is new; False when the tenant has the address already."""

@@ -25,8 +25,8 @@ class SqlSenders:
         holders = select(_row.tenant).where(_row.pattern.in_(covering))
         own = select(_row.pattern).where(_row.tenant == tenant).limit(1)
         with transaction(self._engine) as connection:
-            found = set(connection.execute(holders).scalars())
-            return tenant in found or (not found and connection.execute(own).first() is None)
+            tenants = set(connection.execute(holders).scalars())
+            return tenant in tenants or (not tenants and connection.execute(own).first() is None)
 
     def patterns(self, tenant: str) -> list[str]:
         """Return the patterns that the tenant's sender addresses are limited to; an empty list is no limit of its own."""

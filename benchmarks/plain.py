@@ -19,7 +19,7 @@ from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory
 from mailroom.archive.depositing import deposit_all
 from mailroom.archive.mail_manifests import describe
-from mailroom.domain.inbound.envelope import Binding, unseal
+from mailroom.domain.inbound.envelope_encryption import Binding, unseal
 from mailroom.domain.inbound.received_email import Arrival, State
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import decide_routing

@@ -16,7 +16,7 @@ from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.envelope import Forms
+from mailroom.domain.inbound.envelope_encryption import Forms
 from mailroom.domain.operations.regions import region_of
 from mailroom.ports.inbound import Inbound
 from mailroom.settings import load_inbound_prefixes

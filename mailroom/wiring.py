@@ -72,7 +72,7 @@ from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
-from mailroom.domain.inbound.envelope import ses_context
+from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.ports.inbound import Inbound

@@ -7,12 +7,12 @@ from typing import Any
 from mailroom.archive import mail_manifests
 from mailroom.archive.depositing import DepositReceipts, deposit_all
 from mailroom.archive.mail_manifests import describe
-from mailroom.domain.inbound.envelope import Binding, unseal
+from mailroom.domain.inbound.envelope_encryption import Binding, unseal
 from mailroom.domain.inbound.received_email import Entry, Item, State
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.fetching import fetch_within
 from mailroom.inbound.processing import Action, FiledMail
-from mailroom.inbound.recalling import recall
+from mailroom.inbound.rebuilding import recall
 from mailroom.inbound.routing import RoutingDecision, decide_routing
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.mail_store import StoredObject

@@ -1,7 +1,7 @@
 """Who may see what: a key's tenant decides, and a key without a tenant (None) is an administrator's, who sees everything.
 
-The queries of every reader take that tenant first, and SQL enforces it: for inboxes `_owned`, `_item_owned` and `_routed_to` in
-`adapters/postgres/inbox/inbox_reader.py`; for batches and messages the readers in `adapters/postgres/outbound/`; for endpoints,
+The queries of every reader take that tenant first, and SQL enforces it: for inboxes in
+`adapters/postgres/inbox/visible_to.py`; for batches and messages the readers in `adapters/postgres/outbound/`; for endpoints,
 suppressions and breakers those in `adapters/postgres/delivery/`. What belongs to another tenant is answered as what does not
 exist: 404. Whose key it is: `mailroom.api.auth`.
 """

@@ -12,15 +12,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from mailroom.api.metrics.inbound import exposition
-from mailroom.api.metrics.outbound import (
+from mailroom.api.metrics.installation import (
     broken_exposition,
     endpoints_exposition,
     hooks_exposition,
-    outbound_exposition,
-    parked_exposition,
     scheduler_exposition,
     skipped_exposition,
 )
+from mailroom.api.metrics.outbound import outbound_exposition, parked_exposition
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import AppServices, Services
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema

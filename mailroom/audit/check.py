@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 
-from mailroom.audit.aips import Manifests, Memory, check_bytes, clock_of, described
+from mailroom.audit.archive_manifests import Manifests, Memory, check_bytes, clock_of, described
 from mailroom.audit.batches import Submissions, check_stories, check_submissions
 from mailroom.audit.deposits import check_archive, read_all, read_deposit
 from mailroom.audit.listings import (
@@ -25,12 +25,12 @@ from mailroom.audit.listings import (
 )
 from mailroom.audit.locks import Locks, NotPermittedError
 from mailroom.audit.mails import Patience, check_mails
-from mailroom.audit.manifest import SentMail, check_manifest
 from mailroom.audit.messages import check_messages
 from mailroom.audit.queues import check_queue
 from mailroom.audit.report import OUTBOUND, Report, difference
 from mailroom.audit.restores import check_restores
 from mailroom.audit.rows import check_rows, saturate_times
+from mailroom.audit.sent_mails import SentMail, check_manifest
 
 #: More than the clocks of SES and S3 differ, so that a line older than its object is still found.
 _SLACK = timedelta(days=1)

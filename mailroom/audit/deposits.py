@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable
 from shlex import quote
 from typing import Any
 
-from mailroom.audit.aips import Manifests, describes, is_manifest
+from mailroom.audit.archive_manifests import Manifests, describes, is_manifest
 from mailroom.audit.listings import Stored, side_by_side
 from mailroom.audit.locks import Locks, NotPermittedError, code_of, is_denied
 from mailroom.audit.mails import Patience

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from mailroom.audit.aips import BRING_BACK
+from mailroom.audit.archive_manifests import BRING_BACK
 from mailroom.audit.listings import Stored, side_by_side
 from mailroom.audit.report import ALL, FORGOTTEN, INBOUND, UNKNOWN_OBJECT, Report
 from mailroom.audit.rows import each

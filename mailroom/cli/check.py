@@ -21,10 +21,10 @@ from mailroom.audit.check import Places
 from mailroom.audit.check import check as look
 from mailroom.audit.logs import KNOWN, check_logs, read_known
 from mailroom.audit.mails import Patience
-from mailroom.audit.manifest import read_manifest
 from mailroom.audit.owners import of_account
 from mailroom.audit.report import Report
 from mailroom.audit.schedules import check_schedules
+from mailroom.audit.sent_mails import read_manifest
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._times import duration, since
 from mailroom.domain.errors import ConfigurationError

@@ -35,7 +35,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.outbound.rendering import outgoing
-from mailroom.outbound.retry_schedule import AFTER_DAILY_QUOTA, JITTER, LONGEST_WAIT_IN_RUN, WHEN_PAUSED, hold_after
+from mailroom.outbound.retry_schedule import AFTER_DAILY_QUOTA, JITTER, LONGEST_WAIT_IN_RUN, WHEN_PAUSED, wait_after
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
@@ -210,7 +210,7 @@ class Sender:
             return
         results = send_claimed(claims, permits, self._outbound)
         with self._counting:
-            hold, self._failed_rounds = hold_after(
+            hold, self._failed_rounds = wait_after(
                 results, failed_rounds=self._failed_rounds, counts=not tally.hold, jitter=random.uniform(*JITTER)
             )
             if hold:

@@ -29,7 +29,7 @@ JITTER = 0.5, 1.0
 AFTER_EXPIRED_PERMITS = timedelta(seconds=1)
 
 
-def hold_after(
+def wait_after(
     results: Sequence[ProviderReceipt | MailroomError], *, failed_rounds: int, counts: bool, jitter: float
 ) -> tuple[timedelta, int]:
     """Return how long to send nothing after a round with these results, and the number of failed rounds in a row.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mailroom.domain.inbound.envelope import Forms
+from mailroom.domain.inbound.envelope_encryption import Forms
 from mailroom.domain.references import ObjectScope
 from mailroom.ports.archive import Archive
 from mailroom.ports.directory import Directory

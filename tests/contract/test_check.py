@@ -24,8 +24,8 @@ from mailroom.adapters.postgres.tenants.directory import SqlDirectory
 from mailroom.archive.mail_manifests import describe
 from mailroom.audit.check import Places, check
 from mailroom.audit.mails import Patience
-from mailroom.audit.manifest import SentMail
 from mailroom.audit.report import Report
+from mailroom.audit.sent_mails import SentMail
 from mailroom.domain.archive.manifests import key_of
 from mailroom.domain.inbound.received_email import Arrival, Attachment, Envelope, Item, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route

@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from mailroom.adapters.aws.kms import KmsKeys
-from mailroom.domain.inbound.envelope import Binding, unseal
+from mailroom.domain.inbound.envelope_encryption import Binding, unseal
 from mailroom.domain.inbound.notifications import read_notification, received_recipients
 from mailroom.domain.inbound.received_email import Arrival, ObjectRef
 from mailroom.domain.inbound.verdicts import Verdict

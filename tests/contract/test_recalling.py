@@ -10,7 +10,7 @@ from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.processing import FiledMail, filed_mails
-from mailroom.inbound.recalling import recall
+from mailroom.inbound.rebuilding import recall
 from mailroom.testing.parser import MemoryParser
 from tests.support.filed_mail import BOB, NOW, RAW, WAY, Filed
 

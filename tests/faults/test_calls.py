@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from mailroom.audit.manifest import SentMail
+from mailroom.audit.sent_mails import SentMail
 from mailroom.sandbox.stand_ins.fault_proxy import HTTP_FAULTS, SQL_FAULTS, STATEMENT_FAULTS, Fault
 from tests.support.faulty_stack import Range, soon
 

@@ -4,7 +4,7 @@ import json
 import os
 import random
 
-from mailroom.audit.manifest import SentMail
+from mailroom.audit.sent_mails import SentMail
 from mailroom.sandbox.stand_ins.verdicts import EICAR
 from tests.support.faulty_stack import Range, eventually
 

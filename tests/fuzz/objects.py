@@ -14,9 +14,11 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["mailroom.domain.inbound.envelope", "mailroom.domain.inbound.s3_encryption"]):
+with atheris.instrument_imports(
+    include=["mailroom.domain.inbound.envelope_encryption", "mailroom.domain.inbound.s3_encryption"]
+):
     from mailroom.domain.errors import Quarantined, Reason
-    from mailroom.domain.inbound.envelope import Binding, Forms, unseal
+    from mailroom.domain.inbound.envelope_encryption import Binding, Forms, unseal
     from mailroom.testing.keys import MemoryDataKeys
 
 _VECTORS = json.loads(Path("tests/data/s3_encryption/vectors.json").read_text())

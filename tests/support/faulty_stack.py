@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from mailroom.audit.manifest import SentMail
+from mailroom.audit.sent_mails import SentMail
 from mailroom.sandbox.drills.drill_stack import DrillStack
 from mailroom.sandbox.drills.workers import ForkServer, Worker
 from mailroom.sandbox.stand_ins.fault_proxy import Fault, FaultProxies

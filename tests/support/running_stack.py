@@ -20,7 +20,7 @@ import httpx
 import psycopg
 
 from mailroom.audit.logs import Known
-from mailroom.domain.inbound.envelope import seal, ses_context
+from mailroom.domain.inbound.envelope_encryption import seal, ses_context
 
 _NOT_HANDED_ON = ("MAILROOM_DATABASE_URL", "MAILROOM_READY_FILE")
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mailroom.domain.inbound.envelope import seal, ses_context
+from mailroom.domain.inbound.envelope_encryption import seal, ses_context
 
 MAIL_BYTES = 40 * 1024 * 1024
 MESSAGE_ID, ACCOUNT = "lhne4tbq09c867b1ko1f3ho4fqfidcatruo26781", "123456789012"
@@ -17,7 +17,7 @@ import json, re, sys
 from pathlib import Path
 from botocore.response import StreamingBody
 from mailroom.adapters.aws.s3 import S3MailStore
-from mailroom.domain.inbound.envelope import Binding, unseal
+from mailroom.domain.inbound.envelope_encryption import Binding, unseal
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.testing.keys import MemoryDataKeys
 

@@ -1,6 +1,8 @@
 """The metrics of inbound mail, each by its name: the basis of an operator's alarms."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,14 @@ def test_every_metric_says_once_what_it_is() -> None:
     kinds = [line.split()[2] for line in lines if line.startswith("# TYPE")]
 
     assert len(kinds) == len(set(kinds)) == sum(line.startswith("# HELP") for line in lines)
+
+
+def test_each_metric_has_a_row_in_the_operations_page_and_each_row_a_metric() -> None:
+    """Operators write alarms by that table: a metric that it lacks is not used, a name that is gone never fires."""
+    root = Path(__file__).parents[2]
+    code = "".join(path.read_text() for path in (root / "mailroom/api/metrics").glob("*.py"))
+    table = (root / "docs/operations.md").read_text().split("\n## Metrics\n")[1].split("\n## ")[0]
+    rows = "".join(line for line in table.splitlines() if line.startswith("|"))
+    named = set(re.findall(r'"(mailroom_[a-z_]+)"', code))
+    assert len(named) > 20
+    assert named == set(re.findall(r"`(mailroom_[a-z_]+)", rows))

@@ -16,7 +16,7 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.outbound.retry_schedule import LONGEST_WAIT_IN_RUN, hold_after
+from mailroom.outbound.retry_schedule import LONGEST_WAIT_IN_RUN, wait_after
 
 AWAY = TransientError("away")
 REFUSED = PermanentError("refused")
@@ -26,7 +26,7 @@ def waits(*rounds: Sequence[MailroomError], jitter: float = 1.0, counts: bool = 
     """Return the wait in seconds after each of these rounds."""
     failed, found = 0, []
     for results in rounds:
-        hold, failed = hold_after(results, failed_rounds=failed, counts=counts, jitter=jitter)
+        hold, failed = wait_after(results, failed_rounds=failed, counts=counts, jitter=jitter)
         found.append(hold.total_seconds())
     return found
 

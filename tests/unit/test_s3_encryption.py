@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound.envelope import Binding, Forms, seal, unseal
+from mailroom.domain.inbound.envelope_encryption import Binding, Forms, seal, unseal
 from mailroom.domain.inbound.s3_encryption import Sealed, read_metadata
 from mailroom.testing.keys import MemoryDataKeys
 

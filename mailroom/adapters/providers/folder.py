@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mailroom.adapters.providers.capability_checks import require
-from mailroom.adapters.providers.unasked import Unasked
+from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.outbound.content_rules import on_the_wire
@@ -63,7 +63,7 @@ class Folder:
         return self._folder / f"{Path(message_id).name}.eml"
 
 
-class Console(Unasked):
+class Console(NoOutcomeQuery):
     """The port `MailProvider` on a stream: one line for each mail, with its id and size."""
 
     name = "console"

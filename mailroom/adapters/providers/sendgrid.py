@@ -11,7 +11,7 @@ from typing import Any
 
 from mailroom.adapters.providers.capability_checks import require, require_size
 from mailroom.adapters.providers.http_post import Poster, verdict
-from mailroom.adapters.providers.unasked import Unasked
+from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.outbound.content_rules import on_the_wire
@@ -21,7 +21,7 @@ from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 API, API_EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 
 
-class SendGrid(Unasked):
+class SendGrid(NoOutcomeQuery):
     """The port `MailProvider` on SendGrid."""
 
     name = "sendgrid"

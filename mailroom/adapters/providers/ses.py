@@ -25,7 +25,7 @@ from botocore.exceptions import (
 
 from mailroom.adapters.aws.clients import client_settings, error_code, translated
 from mailroom.adapters.providers.capability_checks import require, require_size
-from mailroom.adapters.providers.unasked import Unasked
+from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.domain.errors import (
     ConfigurationError,
     DailyQuota,
@@ -80,7 +80,7 @@ def once(*, timeout_s: float = 60) -> dict[str, Any]:
     return client_settings(tries=1, timeout_s=timeout_s)
 
 
-class Ses(Unasked):
+class Ses(NoOutcomeQuery):
     """The port `MailProvider` on SES; `client` is boto3's `sesv2` with the settings of `once()`."""
 
     name = "ses"

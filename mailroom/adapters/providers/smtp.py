@@ -14,8 +14,8 @@ from typing import Self
 
 from mailroom.adapters.providers.capability_checks import require, require_size
 from mailroom.adapters.providers.dkim_signatures import Dkim
+from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.adapters.providers.smtp_session import Session, SmtpMail
-from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import (
     ConfigurationError,
     MailroomError,
@@ -48,7 +48,7 @@ class Tls(StrEnum):
     OFF = "off"
 
 
-class Smtp(Unasked):
+class Smtp(NoOutcomeQuery):
     """The port `MailProvider` on an SMTP server.
 
     The id in a receipt is the mail's Message-ID without its angle brackets. `bounces` is the envelope's sender, where

@@ -1,16 +1,15 @@
-"""Metrics of outbound mail in Prometheus's text format, without tenants, addresses or batches."""
+"""Metrics of outbound mail, without tenants, addresses or batches."""
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
-from mailroom.api.metrics.inbound import metric
+from mailroom.api.metrics.text_format import age, as_text, metric
 from mailroom.ports.events import Parked
 from mailroom.ports.holds import HeldCount, HoldReason
-from mailroom.ports.monitoring import Loop, OutboundCensus, Skipped
+from mailroom.ports.monitoring import OutboundCensus
 from mailroom.ports.reconciliations import Reconciliation
-from mailroom.ports.scheduler import Scheduling
 
 _PER_S = 60
 
@@ -56,32 +55,32 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
             "Orders in the outbox, not yet on the mailbox queue.",
             [({}, census.orders)],
         ),
-        *_age(
+        *age(
             "mailroom_outbox_oldest_seconds",
             "Age of the oldest order in the outbox.",
             census.oldest_order,
             now,
         ),
-        *_age(
+        *age(
             "mailroom_mailbox_oldest_seconds",
             "Time that the oldest due order has waited on the mailbox queue for a flow run to start.",
             census.oldest_published,
             now,
         ),
-        *_age(
+        *age(
             "mailroom_outbound_oldest_due_seconds",
             "Age of the oldest message that is due and not sent.",
             census.oldest_due,
             now,
         ),
-        *_age(
+        *age(
             "mailroom_outbound_oldest_unknown_seconds", "Age of the oldest unknown outcome.", census.oldest_unknown, now
         ),
         *metric("mailroom_batches_held", "gauge", "Held batches, to be resumed or cancelled by an operator.", held),
         *metric("mailroom_breakers_open", "gauge", "Open circuit breakers by scope.", breakers),
         *_reconciled(census.reconciled),
     ]
-    return _text(lines)
+    return as_text(lines)
 
 
 def parked_exposition(parked: Parked, now: datetime) -> str:
@@ -90,39 +89,9 @@ def parked_exposition(parked: Parked, now: datetime) -> str:
     about = "Delivery events without a matching message, by state: retried or given up."
     lines = [
         *metric("mailroom_parked_events", "gauge", about, states),
-        *_age("mailroom_parked_oldest_seconds", "Age of the oldest parked event that is retried.", parked.oldest, now),
+        *age("mailroom_parked_oldest_seconds", "Age of the oldest parked event that is retried.", parked.oldest, now),
     ]
-    return _text(lines)
-
-
-def skipped_exposition(skipped: Sequence[Skipped]) -> str:
-    """Return the metric of rows that loops skip; a loop that skips none is exposed as 0."""
-    rows = {loop.value: 0 for loop in Loop} | {one.loop: one.rows for one in skipped}
-    about = "Rows that a loop cannot read and skips; /readyz and the flow watch list them."
-    samples = [({"loop": loop}, float(count)) for loop, count in rows.items()]
-    return _text([*metric("mailroom_rows_skipped", "gauge", about, samples)])
-
-
-def broken_exposition(parts: Sequence[str]) -> str:
-    """Return the metric of groups of metrics that could not be counted."""
-    about = "Groups of metrics that could not be counted and are missing."
-    return _text([*metric("mailroom_metrics_missing", "gauge", about, [({"part": part}, 1.0) for part in parts])])
-
-
-def hooks_exposition(waiting: int) -> str:
-    """Return the metric of providers' calls that wait to be handled."""
-    about = "Provider webhook calls stored and not yet processed."
-    return _text([*metric("mailroom_hooks_waiting", "gauge", about, [({}, waiting)])])
-
-
-def endpoints_exposition(waiting: int, disabled: int) -> str:
-    """Return the metrics of tenants' webhooks."""
-    about = "Events not yet sent to tenants' webhooks; disabled webhooks are not counted."
-    lines = [
-        *metric("mailroom_webhooks_waiting", "gauge", about, [({}, waiting)]),
-        *metric("mailroom_endpoints_disabled", "gauge", "Disabled tenants' webhooks.", [({}, disabled)]),
-    ]
-    return _text(lines)
+    return as_text(lines)
 
 
 def _reconciled(last: Reconciliation | None) -> Iterator[str]:
@@ -142,33 +111,3 @@ def _reconciled(last: Reconciliation | None) -> Iterator[str]:
 def _masked(identity: str) -> str:
     """Return the label of an account; a login that is an address is replaced by its digest."""
     return re.sub(r"[^/]*@[^/]*", lambda login: hashlib.sha256(login[0].encode()).hexdigest()[:8], identity)
-
-
-def _age(name: str, about: str, since: datetime | None, now: datetime) -> Iterator[str]:
-    seconds = max((now - since).total_seconds(), 0.0) if since else 0.0
-    yield from metric(name, "gauge", f"{about[:-1]}, 0 if none.", [({}, round(seconds, 3))])
-
-
-def _text(lines: list[str]) -> str:
-    return "\n".join(lines) + "\n"
-
-
-def scheduler_exposition(scheduling: Scheduling, now: datetime) -> str:
-    """Return the time when Prefect's scheduler last worked; no sample before its first."""
-    worked = scheduling.last_worked_at
-    lines = [
-        *metric(
-            "mailroom_scheduler_last_worked_timestamp_seconds",
-            "gauge",
-            "When Prefect's scheduler last scheduled a run.",
-            [({}, round(worked.timestamp(), 3))] if worked else [],
-        ),
-        *metric(
-            "mailroom_scheduler_silent",
-            "gauge",
-            "1 while an active schedule has no future run, or the scheduler has stopped; scheduled flows then do not "
-            "start.",
-            [({}, float(scheduling.is_silent(now)))],
-        ),
-    ]
-    return "\n".join(lines) + "\n"

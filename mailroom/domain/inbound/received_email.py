@@ -18,6 +18,7 @@ from enum import StrEnum
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.verdicts import Verdicts
+from mailroom.domain.staged_words import StagedWord
 
 
 class ReceivingStage(StrEnum):
@@ -32,18 +33,10 @@ class ReceivingStage(StrEnum):
     DONE = "done"
 
 
-class State(StrEnum):
+class State(StagedWord):
     """The state of an inbound e-mail."""
 
-    # Each member is its word and its stage. A member without a stage is a ValueError when this module is imported.
-    _value_: str
     stage: ReceivingStage
-
-    def __new__(cls, word: str, *stage: ReceivingStage) -> "State":
-        """Return a member; looking up a word with `State(word)` does not call this."""
-        state = str.__new__(cls, word)
-        state._value_, (state.stage,) = word, stage
-        return state
 
     RECEIVED = "received", ReceivingStage.UNDER_WAY
     PROCESSING = "processing", ReceivingStage.UNDER_WAY

@@ -16,6 +16,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from mailroom.domain.staged_words import StagedWord
+
 
 class SendingStage(StrEnum):
     """The meaning of a status, for code that treats statuses differently (pages, webhooks, commands)."""
@@ -39,18 +41,10 @@ class SendingStage(StrEnum):
     WITHHELD = "withheld"
 
 
-class Status(StrEnum):
+class Status(StagedWord):
     """The status of a message. Stable words: the API, filters and metrics use them."""
 
-    # Each member is its word and its stage. A member without a stage is a ValueError when this module is imported.
-    _value_: str
     stage: SendingStage
-
-    def __new__(cls, word: str, *stage: SendingStage) -> "Status":
-        """Return a member; looking up a word with `Status(word)` does not call this."""
-        status = str.__new__(cls, word)
-        status._value_, (status.stage,) = word, stage
-        return status
 
     ACCEPTED = "accepted", SendingStage.WAITING
     QUEUED = "queued", SendingStage.WAITING

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from mailroom.audit.manifest import SentMail
+from mailroom.audit.sent_mails import SentMail
 from mailroom.crash_points import POINTS
 from mailroom.operations.loops import wait_until
 from mailroom.sandbox.drills.drill_stack import DrillStack

@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import psycopg
 
-from mailroom.audit.manifest import SentMail
+from mailroom.audit.sent_mails import SentMail
 from mailroom.operations.loops import wait_until
 from mailroom.sandbox.stack.folder import DataFolder, read_json
 from mailroom.sandbox.stack.ports import choose_apart

@@ -21,7 +21,7 @@ from uuid import uuid4
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mailroom.audit.manifest import SentMail
+from mailroom.audit.sent_mails import SentMail
 from mailroom.sandbox.drills.drill_stack import ANNA, DrillStack
 from mailroom.sandbox.stand_ins.verdicts import EICAR
 

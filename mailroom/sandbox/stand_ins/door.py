@@ -27,7 +27,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound.envelope import seal, ses_context
+from mailroom.domain.inbound.envelope_encryption import seal, ses_context
 from mailroom.operations.fresh import Fresh
 from mailroom.sandbox.stand_ins.ses_format import (
     ReceiptRule,

@@ -26,7 +26,7 @@ from s3_encryption.materials.materials import AlgorithmSuite, CommitmentPolicy
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2]))
-from mailroom.domain.inbound.envelope import Binding, Forms, seal, ses_context, unseal  # noqa: E402
+from mailroom.domain.inbound.envelope_encryption import Binding, Forms, seal, ses_context, unseal  # noqa: E402
 from mailroom.domain.inbound.s3_encryption import read_metadata  # noqa: E402
 from mailroom.testing.keys import MemoryDataKeys  # noqa: E402
 

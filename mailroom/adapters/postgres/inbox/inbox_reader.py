@@ -18,6 +18,7 @@ from mailroom.adapters.postgres.engine import refuse_unfit, transaction
 from mailroom.adapters.postgres.inbound.reasons import has_reason
 from mailroom.adapters.postgres.inbox import item_rows
 from mailroom.adapters.postgres.inbox.columns import attachment_of
+from mailroom.adapters.postgres.inbox.visible_to import item_owned, owned, routed_to
 from mailroom.adapters.postgres.models import (
     AddressRow,
     ApiKeyRow,
@@ -25,7 +26,6 @@ from mailroom.adapters.postgres.models import (
     DepositRow,
     InboundEmailRow,
     InboxItemRow,
-    TenantRow,
 )
 from mailroom.adapters.postgres.operations import counting
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
@@ -43,7 +43,6 @@ _deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
 _email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
 _item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
 _key = ApiKeyRow.__table__.c  # type: ignore[attr-defined]
-_tenant = TenantRow.__table__.c  # type: ignore[attr-defined]
 
 #: A prefix of fewer letters matches too many words.
 _BEGUN = re.compile(r"[^\W_]{3}$")
@@ -82,8 +81,8 @@ class SqlInboxReader:
         domain = address.rpartition("@")[2]
         starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1) == domain)
         could = or_(_address.pattern.in_([address, f"@{domain}"]), starred)
-        listed = select(_address.pattern).where(could, _owned(_address.tenant, tenant))
-        filled = exists().where(_item.recipient == address, _item_owned(tenant))
+        listed = select(_address.pattern).where(could, owned(_address.tenant, tenant))
+        filled = exists().where(_item.recipient == address, item_owned(tenant))
         with transaction(self._engine) as connection:
             patterns = connection.execute(listed).scalars().all()
             if any(not is_starred(pattern) or takes(pattern, address) for pattern in patterns):
@@ -98,7 +97,7 @@ class SqlInboxReader:
         # The page is chosen first, or a search would join e-mail and attachments of everything that it finds.
         chosen = (
             select(_item.id)
-            .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
+            .where(_item.recipient == address, item_owned(tenant), _item.withdrawn_at.is_(None))
             .where(behind(after, _item.received_at, _item.id), _has_words(question))
             .order_by(*newest_first)
             .limit(limit + 1)
@@ -130,7 +129,7 @@ class SqlInboxReader:
                 *[column for column in _item if column is not _item.words], _email.envelope, _email.scan, _email.run_id
             )
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
-            .where(_item.id == uuid, _owned(_item.tenant, tenant))
+            .where(_item.id == uuid, owned(_item.tenant, tenant))
         )
         parts = select(AttachmentRow.__table__).where(_attachment.item_id == uuid)  # type: ignore[attr-defined]
         with transaction(self._engine) as connection:
@@ -151,7 +150,7 @@ class SqlInboxReader:
         wanted = (
             select(AttachmentRow.__table__)  # type: ignore[attr-defined]
             .join_from(AttachmentRow, InboxItemRow, _item.id == _attachment.item_id)
-            .where(_item.id == uuid, _attachment.number == number, _owned(_item.tenant, tenant))
+            .where(_item.id == uuid, _attachment.number == number, owned(_item.tenant, tenant))
             .where(_item.withdrawn_at.is_(None))
         )
         if uuid is None or not 0 < number < 2**31:
@@ -171,7 +170,7 @@ class SqlInboxReader:
         limit: int,
     ) -> Page[EmailLine]:
         """Return received e-mails, newest first."""
-        conditions = [_routed_to(tenant), behind(after, _email.received_at, _email.id)]
+        conditions = [routed_to(tenant), behind(after, _email.received_at, _email.id)]
         if states:
             conditions.append(_email.state.in_([state.value for state in states]))
         if reason is not None:
@@ -190,7 +189,7 @@ class SqlInboxReader:
         uuid = uuid_of(email_id)
         if uuid is None:
             return None
-        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed_to(tenant))  # type: ignore[attr-defined]
+        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, routed_to(tenant))  # type: ignore[attr-defined]
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
             make = partial(item_rows.email_line, internal=tenant is None)
@@ -221,7 +220,7 @@ class SqlApiKeys:
 
 def _known(tenant: str | None) -> Subquery:
     columns = select(_address.tenant, _address.pattern, _address.user_name)
-    return columns.where(_owned(_address.tenant, tenant)).subquery()
+    return columns.where(owned(_address.tenant, tenant)).subquery()
 
 
 def _filled(tenant: str | None) -> Subquery:
@@ -229,7 +228,7 @@ def _filled(tenant: str | None) -> Subquery:
     newest = func.max(_item.received_at).label("newest")
     counted = (
         select(_item.tenant, _item.recipient, newest, func.count().label("filed"))
-        .where(_owned(_item.tenant, tenant), _item.withdrawn_at.is_(None))
+        .where(owned(_item.tenant, tenant), _item.withdrawn_at.is_(None))
         .group_by(_item.tenant, _item.recipient)
         .subquery()
     )
@@ -243,20 +242,6 @@ def _filled(tenant: str | None) -> Subquery:
         .label("user_name")
     )
     return select(counted, user_name).subquery()
-
-
-def _owned(column: ColumnElement[str], tenant: str | None) -> ColumnElement[bool]:
-    """Return the condition that a row is the tenant's; None is an administrator, who sees all (`mailroom.api.access`)."""
-    return true() if tenant is None else column == tenant
-
-
-def _item_owned(tenant: str | None) -> ColumnElement[bool]:
-    condition: ColumnElement[bool] = _item.tenant.in_(select(_tenant.id)) if tenant is None else _item.tenant == tenant
-    return condition
-
-
-def _routed_to(tenant: str | None) -> ColumnElement[bool]:
-    return true() if tenant is None else _email.tenants.contains([tenant])
 
 
 def _has_words(question: str) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from mailroom.domain.errors import OutcomeUnknown
 from mailroom.ports.provider import ProviderReceipt
 
 
-class Unasked:
+class NoOutcomeQuery:
     """The part `ask` of the port `MailProvider`, for a provider without such a query."""
 
     name: str

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound.envelope import Binding, seal, ses_context, unseal
+from mailroom.domain.inbound.envelope_encryption import Binding, seal, ses_context, unseal
 from mailroom.testing.keys import MemoryDataKeys
 
 MESSAGE_ID = "lhne4tbq09c867b1ko1f3ho4fqfidcatruo26781"

@@ -53,7 +53,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
 
 def prove(places: Places, s3: Any, archive_s3: Any, patience: Patience) -> Report:
     """Return the report of the check for these places."""
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     conserve(places, s3=s3, archive_s3=archive_s3, report=report, patience=patience)
     return report
 
@@ -65,7 +65,7 @@ def compare(
 
     Earlier findings are checked again each time, so a difference lasts until it is resolved or acknowledged.
     """
-    report = Report(tell=lambda _: None, progress=lambda _: None)
+    report = Report(emit=lambda _: None, progress=lambda _: None)
     again, now = findings.open_keys(), datetime.now(UTC)
     until = compare_archive(places, s3=s3, report=report, patience=patience, after=after, most=most, keys=again)
     archive_findings = [ArchiveFinding(one.kind, one.key, one.version, one.do, now) for one in report.findings]

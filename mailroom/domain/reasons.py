@@ -27,8 +27,8 @@ class ReasonWord(StrEnum):
 
     @property
     def spellings(self) -> frozenset[str]:
-        """The words, new and old, that rows may contain."""
-        return frozenset({self.value, self.old})
+        """The words, new and old, that rows may contain; an old word that several reasons were is of the first alone."""
+        return frozenset({self.value, self.old} if type(self).read(self.old) is self else {self.value})
 
     @classmethod
     def read(cls, stored: object) -> Self | None:

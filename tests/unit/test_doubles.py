@@ -179,3 +179,34 @@ def written(node: ast.ClassDef) -> Methods:
 
 def names(classes: set[type]) -> str:
     return ", ".join(sorted(one.__name__ for one in classes))
+
+
+#: Stand-ins of our own classes that are no ports: what each stands in for.
+STAND_INS = {
+    ("tests.support.inbound_listener", "Runs"): ("deployments.worker.runs", "InboundRuns"),
+    ("tests.support.inbound_listener", "Lanes"): ("deployments.worker.lanes", "Lanes"),
+    ("tests.flows.test_lanes", "Held"): ("deployments.worker.lanes", "Lanes"),
+    ("tests.unit.test_soak_stack", "FewParts"): ("mailroom.sandbox.stack.stack", "Stack"),
+}
+
+
+@pytest.mark.parametrize(("stand_in", "real"), STAND_INS.items(), ids=lambda pair: pair[1])
+def test_a_stand_in_of_a_class_has_its_methods_as_they_are(stand_in: tuple[str, str], real: tuple[str, str]) -> None:
+    """A method that was renamed, or has another parameter, would go on working in the tests alone."""
+    standing, original = (getattr(importlib.import_module(module), name) for module, name in (stand_in, real))
+
+    assert methods_of(standing)
+    assert methods_of(standing).items() <= methods_of(original).items()
+
+
+def test_every_stand_in_is_among_them() -> None:
+    """A new one that says so in its docstring is compared as well."""
+    named = {
+        (".".join(path.relative_to(TESTS.parent).with_suffix("").parts), node.name)
+        for path in sorted(TESTS.rglob("*.py"))
+        for node in statements(path)
+        if isinstance(node, ast.ClassDef) and "Stands in for" in (ast.get_docstring(node) or "")
+    }
+
+    assert len(named) > 2
+    assert named <= STAND_INS.keys()

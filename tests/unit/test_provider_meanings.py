@@ -136,6 +136,9 @@ def test_other_events_of_ses(word: str, part: dict[str, Any], meaning: tuple[Kin
     assert meant(of_ses(word, part)) == meaning
 
 
+IN, OUT = "OptIn", "OptOut"  # codespell:ignore
+
+
 def preferences(every: bool, **topics: str) -> dict[str, Any]:
     rows = [{"topicName": name, "subscriptionStatus": status} for name, status in topics.items()]
     return {"unsubscribeAll": every, "topicSubscriptionStatus": rows}
@@ -146,20 +149,20 @@ def preferences(every: bool, **topics: str) -> dict[str, Any]:
     [
         (preferences(True), preferences(False), Kind.UNSUBSCRIBED, {"scope": "all"}),
         (
-            preferences(False, News="OptOut"),
-            preferences(False, News="OptIn"),
+            preferences(False, News=OUT),
+            preferences(False, News=IN),
             Kind.UNSUBSCRIBED,
             {"topic": "News"},
-        ),  # codespell:ignore
-        (preferences(False, News="OptOut"), None, Kind.UNSUBSCRIBED, {"topic": "News"}),
-        (preferences(False, A="OptOut", B="OptOut"), preferences(False), Kind.UNSUBSCRIBED, {"topic": "A B"}),
+        ),
+        (preferences(False, News=OUT), None, Kind.UNSUBSCRIBED, {"topic": "News"}),
+        (preferences(False, A=OUT, B=OUT), preferences(False), Kind.UNSUBSCRIBED, {"topic": "A B"}),
         (
-            preferences(False, News="OptIn"),
-            preferences(False, News="OptOut"),
+            preferences(False, News=IN),
+            preferences(False, News=OUT),
             Kind.OTHER,
             {"topic": "News"},
-        ),  # codespell:ignore
-        (preferences(False, News="OptOut"), preferences(False, News="OptOut"), Kind.OTHER, {}),
+        ),
+        (preferences(False, News=OUT), preferences(False, News=OUT), Kind.OTHER, {}),
         (None, None, Kind.OTHER, {}),
     ],
 )

@@ -22,7 +22,8 @@ _REPORTED_BY = {
     "queued": ("rescheduled", "resumed"),
     "scheduled": ("rescheduled", "resumed"),
     "deferred": ("delayed",),
-    "dispatched": ("sent", "other"),
+    "dispatched": ("sent", "other", "autoresponded"),
+    # Up to 0.1.0 an automatic reply counted as delivery.
     "delivered": ("opened", "clicked", "unsubscribed", "autoresponded"),
     "bounced": ("bounced_hard", "bounced_soft"),
 }

@@ -16,7 +16,7 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
-from mailroom.sandbox.stand_ins import bucket_owner, object_lock
+from mailroom.sandbox.stand_ins import bucket_owner, object_lock, ses_api
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.runs import MemoryRuns
@@ -29,6 +29,7 @@ def emulator() -> Iterator[str]:
     """The URL of moto's server; its state belongs to the whole process, so each test names its own resources."""
     object_lock.like_s3()
     bucket_owner.like_s3()
+    ses_api.like_ses()
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())

@@ -100,6 +100,7 @@ def now() -> datetime:
         ("reject+7@users.test", [Kind.SENT, Kind.REJECTED]),
         ("open+7@users.test", [Kind.SENT, Kind.DELIVERED, Kind.OPENED]),
         ("click+7@users.test", [Kind.SENT, Kind.DELIVERED, Kind.OPENED, Kind.CLICKED]),
+        ("ooto+7@users.test", [Kind.SENT, Kind.DELIVERED, Kind.AUTORESPONDED]),
         ("silent+7@users.test", [Kind.SENT]),
     ],
 )

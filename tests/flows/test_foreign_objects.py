@@ -26,6 +26,7 @@ from mailroom.domain.inbound.received_email import FINAL, Entry, ObjectRef
 from mailroom.domain.inbound.routing import Address
 from mailroom.sandbox.stack.aws import Names, Rule, provision
 from mailroom.sandbox.stack.postgres import Postgres
+from mailroom.sandbox.stand_ins.ses_api import like_ses
 from mailroom.settings import Settings
 from mailroom.testing.notices import s3_notice, ses_notice
 from tests.support.loopback_ports import free_port
@@ -51,6 +52,7 @@ class Emulator:
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:
     made = Emulator()
+    like_ses()
     server = make_server("127.0.0.1", free_port(), made, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -42,6 +42,7 @@ from mailroom.domain.inbound.routing import Address
 from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stand_ins.door import Door
+from mailroom.sandbox.stand_ins.ses_api import like_ses
 from mailroom.settings import Settings, allowed_regions
 from mailroom.testing.api import TestClient
 from tests.support.loopback_ports import free_port
@@ -75,6 +76,7 @@ class StrictAws:
 def strict_aws() -> Iterator[StrictAws]:
     """The emulator, in the environment, for clients that are made from here on."""
     strict = StrictAws()
+    like_ses()
     server = make_server("127.0.0.1", free_port(), strict, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

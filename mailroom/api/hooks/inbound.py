@@ -1,5 +1,7 @@
 """SNS notifications of received e-mail: each is verified before it is parsed, and queued before the response."""
 
+import logging
+
 from fastapi import APIRouter, HTTPException, Response
 
 from mailroom.api.hooks.provider_events import Body
@@ -9,6 +11,7 @@ from mailroom.delivery.provider_events.sns import Notification, Subscription, Un
 from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
 
 router = APIRouter(prefix="/hooks", tags=["hooks"], responses=PROBLEM)
+log = logging.getLogger(__name__)
 
 _SOURCE = "sns-inbound"
 
@@ -31,8 +34,9 @@ def _take(hook: InboundHook, body: bytes, services: AppServices) -> None:
     now = services.now()
     try:
         message = hook.verifier.read(body, now=now)
-    except Unverified:
+    except Unverified as error:
         # Which check refused is for the operator's log, not for the client.
+        log.warning("a post to /hooks/inbound was refused: %s", error)
         raise HTTPException(403, "Not a message of an allowed SNS topic.") from None
     if isinstance(message, Subscription):
         hook.subscriptions.confirm(message.topic_arn, message.token)

@@ -26,6 +26,7 @@ from mailroom.delivery.provider_events.fields import (
     words,
 )
 from mailroom.delivery.provider_events.sns import Unverified
+from mailroom.domain.delivery.bounce_status import FAULT, SEND_AGAIN, BounceFault
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.times import happened
 
@@ -37,25 +38,31 @@ _KINDS = {
     "Open": Kind.OPENED,
     "Click": Kind.CLICKED,
 }
-_BOUNCES = {
-    "HardBounce": Kind.BOUNCED_HARD,
-    "BadEmailAddress": Kind.BOUNCED_HARD,
-    "SoftBounce": Kind.BOUNCED_SOFT,
-    "DnsError": Kind.BOUNCED_SOFT,
-    "Blocked": Kind.BOUNCED_SOFT,
-    "SpamNotification": Kind.BOUNCED_SOFT,
-    "Transient": Kind.DELAYED,
-    "ManuallyDeactivated": Kind.SUPPRESSED,
-    "SpamComplaint": Kind.COMPLAINED,
-    "Unsubscribe": Kind.UNSUBSCRIBED,
-    "AutoResponder": Kind.AUTORESPONDED,
-    "ChallengeVerification": Kind.AUTORESPONDED,
-    "AddressChange": Kind.AUTORESPONDED,
-    "VirusNotification": Kind.REJECTED,
-    "DMARCPolicy": Kind.REJECTED,
-    "Unconfirmed": Kind.REJECTED,
-    "SMTPApiError": Kind.REJECTED,
-    "TemplateRenderingFailed": Kind.REJECTED,
+#: What each type of bounce means, with the facts that say whose fault it is. `AutoResponder` also holds reports that Postmark
+#: could not read; only HardBounce, BadEmailAddress and SpamComplaint say that the address gets no more mail.
+_BOUNCES: dict[str, tuple[Kind, dict[str, str]]] = {
+    "HardBounce": (Kind.BOUNCED_HARD, {FAULT: BounceFault.RECIPIENT}),
+    "BadEmailAddress": (Kind.BOUNCED_HARD, {FAULT: BounceFault.RECIPIENT}),
+    "SoftBounce": (Kind.BOUNCED_SOFT, {FAULT: BounceFault.RECIPIENT}),
+    "DnsError": (Kind.BOUNCED_SOFT, {FAULT: BounceFault.RECIPIENT}),
+    "Blocked": (Kind.BOUNCED_SOFT, {FAULT: BounceFault.POLICY}),
+    "SpamNotification": (Kind.BOUNCED_SOFT, {FAULT: BounceFault.CONTENT}),
+    "Transient": (Kind.DELAYED, {FAULT: BounceFault.RECIPIENT}),
+    "ManuallyDeactivated": (Kind.SUPPRESSED, {}),
+    "SpamComplaint": (Kind.COMPLAINED, {}),
+    "Unsubscribe": (Kind.UNSUBSCRIBED, {}),
+    "Subscribe": (Kind.OTHER, {}),
+    "AutoResponder": (Kind.AUTORESPONDED, {}),
+    "ChallengeVerification": (Kind.AUTORESPONDED, {}),
+    "AddressChange": (Kind.AUTORESPONDED, {}),
+    "VirusNotification": (Kind.REJECTED, {FAULT: BounceFault.CONTENT}),
+    "TemplateRenderingFailed": (Kind.REJECTED, {FAULT: BounceFault.CONTENT}),
+    "DMARCPolicy": (Kind.REJECTED, {FAULT: BounceFault.ACCOUNT, SEND_AGAIN: "yes"}),
+    "SMTPApiError": (Kind.REJECTED, {FAULT: BounceFault.ACCOUNT, SEND_AGAIN: "yes"}),
+    "Unconfirmed": (Kind.REJECTED, {FAULT: BounceFault.ACCOUNT}),
+    "OpenRelayTest": (Kind.OTHER, {FAULT: BounceFault.UNKNOWN}),
+    "Unknown": (Kind.OTHER, {FAULT: BounceFault.UNKNOWN}),
+    "InboundError": (Kind.OTHER, {FAULT: BounceFault.UNKNOWN}),
 }
 _TIMES = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
 #: Records about received mail; only sent mail has events here.
@@ -107,7 +114,7 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
 
 
 def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
-    word, kind = payload["RecordType"], _kind(payload)
+    word, (kind, meant) = payload["RecordType"], _meaning(payload)
     at = moment(*(payload.get(name) for name in _TIMES))
     message_id, number = identifier(payload.get("MessageID")), identifier(payload.get("ID"))
     recipient = mailbox(payload.get("Recipient") or payload.get("Email"))
@@ -130,14 +137,19 @@ def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
             origin=payload.get("Origin"),
             platform=payload.get("Platform"),
             stream=payload.get("MessageStream"),
-        ),
+        )
+        | meant,
     )
+
+
+def _meaning(payload: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
+    if payload["RecordType"] == "Bounce":
+        return _BOUNCES.get(str(payload.get("Type")), (Kind.OTHER, {FAULT: BounceFault.UNKNOWN}))
+    return _kind(payload), {}
 
 
 def _kind(payload: Mapping[str, Any]) -> Kind:
     word = payload["RecordType"]
-    if word == "Bounce":
-        return _BOUNCES.get(str(payload.get("Type")), Kind.OTHER)
     if word == "SubscriptionChange":
         # A bounce or complaint has its own record; of suppressions only the recipient's own request counts here.
         left = payload.get("SuppressSending") is True and payload.get("SuppressionReason") == "ManualSuppression"

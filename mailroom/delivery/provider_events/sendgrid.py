@@ -1,6 +1,7 @@
 """SendGrid's Event Webhook: a JSON array, signed with ECDSA over its timestamp and the bytes of the body as they came.
 
-Source: Twilio SendGrid, "Event Webhook Reference" and "Event Webhook Security Features" (2026).
+Source: Twilio SendGrid, "Event Webhook Reference", "Event Webhook Security Features" and "Bounce and block
+classifications" (2026).
 """
 
 import base64
@@ -32,6 +33,13 @@ from mailroom.delivery.provider_events.fields import (
     words,
 )
 from mailroom.delivery.provider_events.sns import Unverified
+from mailroom.domain.delivery.bounce_status import (
+    FAULT,
+    SEND_AGAIN,
+    BounceFault,
+    BounceMeaning,
+    meaning_of_bounce,
+)
 from mailroom.domain.delivery.events import LOOKS, Actor, DeliveryEvent, Kind
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.times import happened
@@ -55,8 +63,29 @@ _KINDS = {
 _SECONDS = re.compile(r"[0-9]{1,12}")
 #: Where the part about the route through SendGrid begins in its message id.
 _ROUTE = re.compile(r"\.(?:filter|recvd)")
-#: Reasons for dropping a mail that mean a suppression list of SendGrid's; any other is about the mail itself.
-_SUPPRESSION_REASONS = frozenset({"Bounced Address", "Unsubscribed Address", "Spam Reporting Address", "Invalid"})
+#: What SendGrid's classification of a bounce means; another word is explicitly unknown.
+_CLASSIFIED = {
+    "invalid address": BounceMeaning(Kind.BOUNCED_HARD, BounceFault.RECIPIENT),
+    "mailbox unavailable": BounceMeaning(Kind.BOUNCED_SOFT, BounceFault.RECIPIENT),
+    "content": BounceMeaning(Kind.BOUNCED_SOFT, BounceFault.CONTENT),
+    "technical failure": BounceMeaning(Kind.BOUNCED_SOFT, BounceFault.UNKNOWN),
+    "reputation": BounceMeaning(Kind.BOUNCED_SOFT, BounceFault.POLICY),
+    "frequency or volume too high": BounceMeaning(Kind.BOUNCED_SOFT, BounceFault.POLICY),
+    "unclassified": BounceMeaning(Kind.BOUNCED_SOFT, BounceFault.UNKNOWN),
+}
+_UNCLASSIFIED = _CLASSIFIED["unclassified"]
+#: Statuses of an address that takes no mail, whatever the classification.
+_HARD_STATUSES = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
+#: Reasons for dropping a mail: a suppression list of SendGrid's, the account's quota, or the mail itself.
+_DROPPED: dict[str, tuple[Kind, dict[str, str]]] = {
+    "bounced address": (Kind.SUPPRESSED, {}),
+    "spam reporting address": (Kind.SUPPRESSED, {}),
+    "unsubscribed address": (Kind.SUPPRESSED, {}),
+    "invalid": (Kind.SUPPRESSED, {}),
+    "recipient list over package quota": (Kind.REJECTED, {FAULT: BounceFault.QUOTA, SEND_AGAIN: "yes"}),
+    "spam content": (Kind.REJECTED, {FAULT: BounceFault.CONTENT}),
+    "invalid smtpapi header": (Kind.REJECTED, {FAULT: BounceFault.CONTENT}),
+}
 
 
 class Verifier:
@@ -108,7 +137,7 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
 
 
 def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
-    kind = _kind(payload)
+    kind, meant = _meaning(payload)
     # `sg_message_id` is the id that the send returned, followed by the route through SendGrid.
     sent = identifier(payload.get("sg_message_id"))
     return DeliveryEvent(
@@ -127,19 +156,48 @@ def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
             classification=payload.get("bounce_classification"),
             status=payload.get("status"),
             attempt=payload.get("attempt"),
-        ),
+        )
+        | meant,
     )
 
 
-def _kind(payload: Mapping[str, Any]) -> Kind:
+def _meaning(payload: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
+    """Return the kind of an event, and the facts that say whose fault it is or what its recipient leaves."""
     word = payload["event"]
     if word == "bounce":
-        # Blocked and expired mail may be accepted another time.
-        return Kind.BOUNCED_HARD if payload.get("type", "bounce") == "bounce" else Kind.BOUNCED_SOFT
+        meaning = _bounce(payload)
+        return meaning.kind, {FAULT: meaning.fault}
     if word == "dropped":
-        reason = payload.get("reason")
-        return Kind.SUPPRESSED if isinstance(reason, str) and reason in _SUPPRESSION_REASONS else Kind.REJECTED
-    return _KINDS.get(word, Kind.OTHER)
+        reason = _plain(payload.get("reason"))
+        kind, facts = _DROPPED.get(reason, (Kind.REJECTED, {FAULT: BounceFault.UNKNOWN}))
+        return kind, facts | ({"drop_reason": reason} if reason in _DROPPED else {})
+    if word == "unsubscribe":
+        return Kind.UNSUBSCRIBED, {"scope": "all"}
+    if word in ("group_unsubscribe", "group_resubscribe"):
+        return _KINDS.get(word, Kind.OTHER), words(topic=payload.get("asm_group_id"))
+    return _KINDS.get(word, Kind.OTHER), {}
+
+
+def _bounce(payload: Mapping[str, Any]) -> BounceMeaning:
+    kind, classification = _plain(payload.get("type", "bounce")), _plain(payload.get("bounce_classification"))
+    if kind == "expired":
+        return BounceMeaning(Kind.BOUNCED_SOFT, BounceFault.RECIPIENT)
+    if kind != "bounce":
+        # Blocked mail may be accepted another time, and its address is on no list of SendGrid's.
+        fault = _CLASSIFIED.get(classification, _UNCLASSIFIED).fault
+        other = fault if fault is not BounceFault.RECIPIENT else BounceFault.UNKNOWN
+        return BounceMeaning(Kind.BOUNCED_SOFT, other)
+    status = payload.get("status")
+    if isinstance(status, str) and status.strip() in _HARD_STATUSES:
+        return _CLASSIFIED["invalid address"]
+    if not classification:
+        # Accounts without classifications: SendGrid's word is that it is permanent.
+        return meaning_of_bounce(status, payload.get("reason"), permanent=True, otherwise=BounceFault.UNKNOWN)
+    return _CLASSIFIED.get(classification, _UNCLASSIFIED)
+
+
+def _plain(word: object) -> str:
+    return word.strip().lower() if isinstance(word, str) else ""
 
 
 def _actor(kind: Kind, payload: Mapping[str, Any]) -> Actor:

@@ -3,6 +3,8 @@
 With both forms on, each event arrives twice. Their inner objects are equal, so the event id made from them is too; SES
 itself gives only the feedback id of bounces and complaints. A body comes bare or in an SNS envelope.
 
+What each type and subtype means is in `ses_meanings`.
+
 Source: SES developer guide, "Contents of event data that Amazon SES publishes to Amazon SNS" (2026).
 """
 
@@ -27,7 +29,8 @@ from mailroom.delivery.provider_events.fields import (
     table,
     words,
 )
-from mailroom.domain.delivery.events import DeliveryEvent, Kind
+from mailroom.delivery.provider_events.ses_meanings import meaning_of, topics_of
+from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.times import happened
 
 PROVIDER = "ses"
@@ -46,15 +49,8 @@ _PARTS = {
     "Click": ("click", ""),
     "Subscription": ("subscription", ""),
 }
-_KINDS = {
-    "Send": Kind.SENT,
-    "Delivery": Kind.DELIVERED,
-    "DeliveryDelay": Kind.DELAYED,
-    "Reject": Kind.REJECTED,
-    "Rendering Failure": Kind.REJECTED,
-    "Open": Kind.OPENED,
-    "Click": Kind.CLICKED,
-}
+#: The types of events that are read here; the rest is ignored.
+EVENT_TYPES = frozenset(_PARTS)
 
 
 def unwrapped(body: str) -> str:
@@ -93,7 +89,7 @@ def _event(
     reported_at, sent_at = moment(part.get("timestamp")), moment(mail.get("timestamp"))
     # Rejects, sends and failures have no timestamp: a mail has one of each at most.
     mark = part.get("feedbackId") or part.get("timestamp") or ""
-    kind = _kind(word, part)
+    kind, meant = meaning_of(word, part, table(about))
     after = reported_at - sent_at if reported_at and sent_at else None
     return DeliveryEvent(
         provider=PROVIDER,
@@ -104,24 +100,8 @@ def _event(
         message_id=_our_id(mail),
         recipient=recipient,
         actor=reader_of(kind, part.get("userAgent"), after=after),
-        facts=_facts(part, table(about)),
+        facts=_facts(part, table(about)) | meant,
     )
-
-
-def _kind(word: str, part: Mapping[str, Any]) -> Kind:
-    if word == "Bounce":
-        # SES reports a bounce for an address on the account's suppression list, though nothing was sent.
-        if "Suppress" in str(part.get("bounceSubType")):
-            return Kind.SUPPRESSED
-        return Kind.BOUNCED_HARD if part.get("bounceType") == "Permanent" else Kind.BOUNCED_SOFT
-    if word == "Complaint":
-        if "Suppress" in str(part.get("complaintSubType")):
-            return Kind.SUPPRESSED
-        return Kind.OTHER if part.get("complaintFeedbackType") == "not-spam" else Kind.COMPLAINED
-    if word == "Subscription":
-        wanted = table(part.get("newTopicPreferences"))
-        return Kind.UNSUBSCRIBED if wanted.get("unsubscribeAll") is True else Kind.OTHER
-    return _KINDS[word]
 
 
 def _our_id(mail: Mapping[str, Any]) -> str | None:
@@ -144,4 +124,5 @@ def _facts(part: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, str]:
         status=about.get("status"),
         action=about.get("action"),
         feedback_id=part.get("feedbackId"),
+        topic=topics_of(part),
     )

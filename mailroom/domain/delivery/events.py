@@ -36,7 +36,8 @@ class Kind(StrEnum):
     OPENED = "opened"
     CLICKED = "clicked"
     UNSUBSCRIBED = "unsubscribed"
-    #: An automatic reply (out of office): no bounce, though it arrives as one.
+    #: An automatic reply (out of office): no bounce, though it arrives as one. It proves that the mail was sent, no more:
+    #: providers file reports that they cannot read under this too.
     AUTORESPONDED = "autoresponded"
     #: An event that this vocabulary has no word for.
     OTHER = "other"
@@ -80,11 +81,11 @@ class DeliveryEvent:
 _CLAIMS = {
     Kind.SENT: Status.DISPATCHED,
     Kind.OTHER: Status.DISPATCHED,
+    Kind.AUTORESPONDED: Status.DISPATCHED,
     Kind.DELAYED: Status.DEFERRED,
     Kind.SUPPRESSED: Status.SUPPRESSED,
     Kind.REJECTED: Status.REJECTED,
     Kind.DELIVERED: Status.DELIVERED,
-    Kind.AUTORESPONDED: Status.DELIVERED,
     Kind.UNSUBSCRIBED: Status.DELIVERED,
     Kind.OPENED: Status.OPENED,
     Kind.CLICKED: Status.CLICKED,

@@ -1,13 +1,14 @@
 """Suppression: when an address gets no more mail, and for how long. The list is the tenant's, not the provider's.
 
 A hard bounce, a complaint and an unsubscribe suppress at once and permanently. Soft bounces of `SOFT_BOUNCES` messages
-within `SOFT_WITHIN` suppress for `SOFT_FOR`. An address on the provider's own list is suppressed for `LISTED_FOR`, for the
-provider may remove it.
+within `SOFT_WITHIN` suppress for `SOFT_FOR`; only those by the recipient's own fault count. An address on the provider's
+own list is suppressed for `LISTED_FOR`, for the provider may remove it.
 """
 
 from datetime import datetime, timedelta
 
-from mailroom.domain.delivery.events import Kind
+from mailroom.domain.delivery.bounce_status import FAULT, BounceFault
+from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.reasons import ReasonWord
 
 SOFT_BOUNCES = 5
@@ -50,6 +51,11 @@ _LASTS = {Cause.SOFT_BOUNCES: SOFT_FOR, Cause.PROVIDER_LIST: LISTED_FOR}
 def cause_of(kind: Kind) -> Cause | None:
     """Return the cause by which a single event of this kind suppresses its address, or None."""
     return _CAUSES.get(kind)
+
+
+def is_counted(event: DeliveryEvent) -> bool:
+    """Return whether an event counts as one of the soft bounces; one without the fact `fault` does."""
+    return event.kind is Kind.BOUNCED_SOFT and event.facts.get(FAULT, BounceFault.RECIPIENT) == BounceFault.RECIPIENT
 
 
 def end_of(cause: Cause, since: datetime) -> datetime | None:

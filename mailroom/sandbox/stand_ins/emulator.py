@@ -2,16 +2,17 @@
 
     moto's SES accepts a mail ─> its list of sent mails ─> polled here ─> events ─> SNS ─> subscribers
 
-Events go to the topics of the configuration sets' event destinations, as in AWS; without one, nothing is published. moto
-does not record the configuration set of a mail, so the topics of all sets get its events. SNS signs its notifications.
+Events go to the topics of the configuration sets' event destinations, as in AWS, and only those of the types that a
+destination names; without one, nothing is published. moto does not record the configuration set of a mail, so the topics of all sets get its events. SNS signs its notifications.
 
 moto's SQS counts all messages of the queue, several times, for each message that it returns: a backlog of 240 cost more
 than all its other work for these mails. Here it asks for the one attribute that it needs. Object Lock: see
-`object_lock`; the expected owner of a bucket: see `bucket_owner`.
+`object_lock`; the expected owner of a bucket: see `bucket_owner`; calls of SES's API v2: see `ses_api`.
 
 Run as `python -m mailroom.sandbox.stand_ins.emulator -H 127.0.0.1 -p 5000`.
 """
 
+import json
 import logging
 import threading
 import time
@@ -27,7 +28,7 @@ from moto.ses.models import RawMessage, ses_backends
 from moto.sqs.models import Message, SQSBackend
 
 from mailroom.sandbox.stack.environment import ACCOUNT, REGION
-from mailroom.sandbox.stand_ins import bucket_owner, object_lock
+from mailroom.sandbox.stand_ins import bucket_owner, object_lock, ses_api
 from mailroom.sandbox.stand_ins.ses_events import AcceptedMail, events_of
 
 log = logging.getLogger("mailroom.emulator")
@@ -70,15 +71,16 @@ class EventPublisher:
         # moto adds the addresses of the headers to those that the caller named.
         named = tuple(dict.fromkeys(message.destinations))
         taken = AcceptedMail(message.id, message.source or "", named, message.raw_data, datetime.now(UTC))
-        for configuration_set, topic in self._topics():
+        for configuration_set, topic, wanted in self._destinations():
             for event in events_of(taken, account_id=self._account_id, configuration_set=configuration_set):
-                self._publish(topic, event)
+                if ses_api.plain_type(json.loads(event)["eventType"]) in wanted:
+                    self._publish(topic, event)
 
-    def _topics(self) -> Iterator[tuple[str, str]]:
+    def _destinations(self) -> Iterator[tuple[str, str, frozenset[str]]]:
+        """Yield configuration set, topic and types of each event destination."""
         for name, destination in list(self._backend.config_set_event_destination.items()):
-            topic = (destination.get("SNSDestination") or {}).get("TopicARN")
-            if topic:
-                yield name, topic
+            if topic := ses_api.topic_of(destination):
+                yield name, topic, ses_api.event_types(destination)
 
 
 def is_retained(backend: SQSBackend, queue_name: str, message: Message) -> bool:
@@ -92,6 +94,7 @@ def main() -> None:
     SQSBackend.is_message_valid_based_on_retention_period = is_retained  # type: ignore[method-assign, assignment]
     object_lock.like_s3()
     bucket_owner.like_s3()
+    ses_api.like_ses()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     sns = boto3.client("sns", region_name=REGION, config=Config(connect_timeout=5, read_timeout=30))
     publisher = EventPublisher(lambda topic, text: sns.publish(TopicArn=topic, Message=text))

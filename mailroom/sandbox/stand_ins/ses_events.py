@@ -32,6 +32,8 @@ _ENDS = {
     "click": ("Delivery", "Open", "Click"),
     "scanner": ("Delivery", "ScannerClick"),
     "latebounce": ("Delivery", "Bounce"),
+    # A holiday: delivered, and then an automatic reply, which SES reports as a bounce.
+    "ooto": ("Delivery", "AutomaticReply"),
     "silent": (),
 }
 
@@ -131,6 +133,16 @@ _PARTS: dict[str, tuple[str, dict[str, Any], timedelta]] = {
     ),
     "Bounce": ("Bounce", _bounce("Permanent", "General", "5.1.1", "550 5.1.1 user unknown", "bounce"), 2 * _SOON),
     "SoftBounce": ("Bounce", _bounce("Transient", "MailboxFull", "5.2.2", "552 5.2.2 mailbox full", "soft"), _SOON),
+    "AutomaticReply": (
+        "Bounce",
+        {
+            "bounceType": "Transient",
+            "bounceSubType": "General",
+            "bouncedRecipients": [{"emailAddress": "ADDRESS"}],
+            "feedbackId": "MESSAGE-reply",
+        },
+        2 * _SOON,
+    ),
     "Listed": ("Bounce", _bounce("Permanent", "OnAccountSuppressionList", "5.1.1", "not sent", "listed"), _SOON),
     "Complaint": (
         "Complaint",

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import Row
 
-from mailroom.domain.delivery.events import DeliveryEvent, Kind
-from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_WITHIN, Cause, cause_of, end_of
+from mailroom.domain.delivery.events import DeliveryEvent
+from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_WITHIN, Cause, cause_of, end_of, is_counted
 
 _SUPPRESS = text("""
     insert into suppression (id, tenant, address, reason, message_id, since, expires_at)
@@ -21,12 +21,14 @@ _SUPPRESS = text("""
     where suppression.expires_at < coalesce(excluded.expires_at, 'infinity')
 """)
 #: How many messages to an address bounced softly within `within` before the newest soft bounce, by the events' own times.
+#: A bounce by another's fault (`BounceFault`: content, policy, account) says nothing of the address, and is not counted.
 _SOFT = text("""
     with soft as (
         select message.tenant, message.recipient, message.id, activity.at
         from json_to_recordset(:rows) as given (tenant text, recipient text)
         join message on message.tenant = given.tenant and message.recipient = given.recipient
         join activity on activity.message_id = message.id and activity.kind = 'bounced_soft'
+            and coalesce(activity.facts->>'fault', 'recipient') = 'recipient'
     ), newest as (
         select distinct on (tenant, recipient) tenant, recipient, id, at from soft order by tenant, recipient, at desc, id
     )
@@ -59,7 +61,7 @@ def _end_of(event: DeliveryEvent) -> datetime | None:
 
 def _over_the_threshold(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> list[Row[Any]]:
     """Return the newest softly bounced message of each address in `events` that has too many of them."""
-    soft = {(row.tenant, row.recipient) for event, row in events if event.kind is Kind.BOUNCED_SOFT}
+    soft = {(row.tenant, row.recipient) for event, row in events if is_counted(event)}
     if not soft:
         return []
     pairs = json.dumps([{"tenant": tenant, "recipient": recipient} for tenant, recipient in sorted(soft)])

@@ -40,6 +40,7 @@ from mailroom.cli._api_client import ApiClient, api_client, faults_of
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._recipients_file import Row, recipients, template
 from mailroom.cli._times import at as moment
+from mailroom.cli._times import duration
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
 from mailroom.domain.readable import shown, size, when
@@ -76,11 +77,14 @@ def send(
 ) -> None:
     rows, words = recipients(file), template(template_file)
     send_at = moment(at)
+    # As it was typed: the time that it means is another each time, and with --key the same request must be the same.
+    send_in = at if at is not None and duration(at) is not None else None
     request = {
         "template": words,
         "recipients": [row.recipient for row in rows],
         "from": sender,
-        "send_at": send_at.isoformat() if send_at else None,
+        "send_at": send_at.isoformat() if send_at and send_in is None else None,
+        "send_in": send_in,
     }
     body = json.dumps({name: value for name, value in request.items() if value is not None}).encode()
     api = api_client()

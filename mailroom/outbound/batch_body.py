@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.outbound.message import LIMITS, Lane, ResendPolicy, Tracked
+from mailroom.domain.times import duration
 from mailroom.outbound.json_time import Time
 from mailroom.outbound.request import Letter, Recipient, Request, RequestAttachment, RequestContent, Upload
 
@@ -149,6 +150,10 @@ class NewBatch(_RequestModel):
     lane: Lane | None = Field(default=None, description="By default transactional for messages, bulk for a template")
     policy: ResendPolicy = ResendPolicy.PREFER_NO_DUPLICATE
     send_at: Time | None = None
+    send_in: Annotated[str, Field(pattern=r"^[0-9]{1,7}[smhd]$")] | None = Field(
+        default=None,
+        description="Instead of send_at: 90s, 15m, 2h or 3d after it is accepted; the same body again is the same batch",
+    )
     expires_at: Time | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     tracking: Tracking = Field(default_factory=Tracking, description="By default nothing is tracked")
@@ -157,6 +162,8 @@ class NewBatch(_RequestModel):
     def _one_kind(self) -> Self:
         if (self.messages is None) == (self.template is None) or (self.template is None) != (self.recipients is None):
             raise ValueError("set either messages, or a template with recipients")
+        if self.send_at is not None and self.send_in is not None:
+            raise ValueError("either send_at or send_in")
         return self
 
     def request(
@@ -180,6 +187,7 @@ class NewBatch(_RequestModel):
             lane=self.lane or (Lane.BULK if self.template else Lane.TRANSACTIONAL),
             policy=self.policy,
             send_at=self.send_at,
+            send_in=None if self.send_in is None else duration(self.send_in),
             expires_at=self.expires_at,
             metadata=self.metadata,
             tracking=Tracked(opens=self.tracking.opens, clicks=self.tracking.clicks),

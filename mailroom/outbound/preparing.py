@@ -17,6 +17,7 @@ from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Limits, Party, StoredAttachment
 from mailroom.domain.outbound.wire_size import wire_size
 from mailroom.outbound.attachments import AttachmentResolver
+from mailroom.outbound.blank_mails import is_blank
 from mailroom.outbound.packed import Packed
 from mailroom.outbound.rendering import most_added
 from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request, RequestContent
@@ -28,6 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _Where = tuple[str | int, ...]
 
+EMPTY = "the mail is empty: write a text or HTML that shows something, or attach a file"
 #: A time to send that lies further in the past is taken for a mistake.
 _LATE = timedelta(days=1)
 
@@ -100,9 +102,10 @@ class _Preparing:
     def _batch(self, request: Request) -> Batch:
         sender = self._sender(request.from_)
         self._checked(("metadata",), content_rules.metadata, request.metadata)
-        starts = request.send_at or self._now
+        send_at = request.sends_at(self._now)
+        starts, named = send_at or self._now, "send_at" if request.send_in is None else "send_in"
         if starts > self._limits.latest_start(self._now):
-            self._fault(("send_at",), f"too far ahead: at most {self._limits.schedule_days} days")
+            self._fault((named,), f"too far ahead: at most {self._limits.schedule_days} days")
         if starts < self._now - _LATE:
             self._fault(("send_at",), "the time is in the past; leave it out to send at once")
         if request.expires_at is not None and request.expires_at <= max(starts, self._now):
@@ -112,7 +115,7 @@ class _Preparing:
             from_=sender,
             lane=request.lane,
             policy=request.policy,
-            send_at=request.send_at,
+            send_at=send_at,
             expires_at=request.expires_at,
             metadata=request.metadata,
             tracking=request.tracking,
@@ -143,13 +146,16 @@ class _Preparing:
             filled = self._checked(recipient.where, self._filled, template, content, recipient)
             if filled is None:
                 continue
+            if template is not None and not content.enclosures and is_blank(filled.text, filled.html):
+                self._fault(recipient.where, f"with this data {EMPTY}")
+                continue
             size = self._size(filled, content, draft)
             if size + most_added(filled, self._out.batch.tracking) > self._limits.mail:
                 self._fault(
                     recipient.where, f"mail too large: at most {self._limits.mail} bytes, with attachments in base64"
                 )
             else:
-                self._add(replace(draft, size=size), recipient.where)
+                self._add(replace(draft, size=size, subject=_filled_in(filled, content)), recipient.where)
 
     def _content(self, letter: Letter) -> Content | None:
         words, where, faults = letter.words, letter.where, len(self._out.faults)
@@ -162,6 +168,8 @@ class _Preparing:
                 self._checked((*where, name), content_rules.body, text)
         if words.text is None and words.html is None:
             self._fault(where, "text or html is required")
+        elif not letter.template and not words.attachments and is_blank(words.text, words.html):
+            self._fault((*where, "html" if words.text is None else "text"), EMPTY)
         headers = self._headers(words, where)
         enclosures = self._enclosures(words, where)
         reply_to = (
@@ -265,6 +273,11 @@ class _Preparing:
             self._out.faults.append(Fault(where, what))
         elif len(self._out.faults) == MOST_FAULTS:
             self._out.faults.append(MORE_FAULTS)
+
+
+def _filled_in(filled: Filled, content: Content) -> str | None:
+    """Return the rendered subject, where it is another than the content's."""
+    return filled.subject if filled.subject != content.subject else None
 
 
 def _digest(text: str) -> bytes:

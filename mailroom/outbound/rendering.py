@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Protocol
 
 from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.tracked_links import most_added as most_tracked
@@ -12,15 +13,26 @@ from mailroom.domain.outbound.message import Content, File, Outgoing, StoredAtta
 from mailroom.domain.outbound.wire_size import base64_size
 from mailroom.outbound.plain_text import most_text, text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
-from mailroom.ports.archive import Archive
-from mailroom.ports.dispatch import Claimed, Dispatch
+from mailroom.ports.dispatch import Claimed
+
+
+class Files(Protocol):
+    """The part of the port `Dispatch` that reads files which were submitted with a batch."""
+
+    def read_file(self, tenant: str, sha256: str) -> bytes: ...
+
+
+class Deposits(Protocol):
+    """The part of the port `Archive` that reads."""
+
+    def read(self, archive_id: str) -> bytes: ...
 
 
 def outgoing(
     claims: Sequence[Claimed],
     *,
-    dispatch: Dispatch,
-    archive: Archive,
+    dispatch: Files,
+    archive: Deposits,
     leave_url: Callable[[str], str] | None = None,
     tracker: Tracker | None = None,
     provider_tracks: bool = False,

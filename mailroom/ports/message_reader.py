@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from mailroom.domain.outbound.message import UNTRACKED, Content, Party, Status, Tracked
+from mailroom.domain.outbound.message import UNTRACKED, Batch, Content, Draft, Party, Status, Tracked
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Page, Position
 
@@ -38,7 +38,7 @@ class BatchLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLine:
-    """A message's current state. `due_at` is when a waiting one may be sent; `subject` is a template's unrendered one."""
+    """A message's current state. `due_at` is when a waiting one may be sent; `subject` is the rendered one."""
 
     id: str
     batch_id: str
@@ -58,6 +58,18 @@ class MessageLine:
     changed_at: datetime
     due_at: datetime
     handed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """A message with all that renders it. `handed_at` is when it was sent, None before; `sent_sha256` the digest taken then."""
+
+    batch: Batch
+    draft: Draft
+    content: Content
+    status: Status
+    handed_at: datetime | None
+    sent_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +127,16 @@ class MessageReader(Protocol):
 
     def content(self, tenant: str | None, message_id: str) -> Content | None:
         """Return the content of one message, a template unrendered; None as for `batch`."""
+
+    def stored(self, tenant: str | None, message_id: str) -> StoredMessage | None:
+        """Return one message with all that renders it; None as for `batch`."""
+
+    def read_file(self, tenant: str, sha256: str) -> bytes:
+        """Return the bytes of an attachment that was submitted with a batch of this tenant.
+
+        Raises:
+            LookupError: it is not stored here.
+        """
 
     def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
         """Return the messages with this provider id; some providers give all mails of one call the same id."""

@@ -16,12 +16,14 @@ from mailroom.adapters.postgres.outbound.models import (
     ActivityRow,
     BatchRow,
     ContentRow,
+    FileRow,
     MessageRow,
     ParkedEventRow,
 )
 from mailroom.adapters.postgres.outbound.rows import (
     batch_of,
     content_of,
+    draft_of,
     is_held,
     member_of,
     owned,
@@ -34,11 +36,11 @@ from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
 from mailroom.domain.outbound.message import Content, Status
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Page, Position
-from mailroom.ports.message_reader import ActivityLine, BatchLine, MessageLine, ParkedLine
+from mailroom.ports.message_reader import ActivityLine, BatchLine, MessageLine, ParkedLine, StoredMessage
 from mailroom.ports.monitoring import Loop
 
 _batches, _messages, _contents = table(BatchRow), table(MessageRow), table(ContentRow)
-_activities, _parked = table(ActivityRow), table(ParkedEventRow)
+_activities, _parked, _files = table(ActivityRow), table(ParkedEventRow), table(FileRow)
 _batch, _message = _batches.c, _messages.c
 
 _SAID = (_contents.c.batch_id == _message.batch_id) & (_contents.c.number == _message.content)
@@ -111,6 +113,28 @@ class SqlMessageReader:
             row = connection.execute(wanted).first()
             return readable(content_of, row, kind="content of message", name=message_id) if row else None
 
+    def stored(self, tenant: str | None, message_id: str) -> StoredMessage | None:
+        """Return one message with all that renders it, or None."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_messages).where(owned(_messages, tenant, message_id))).first()
+            if row is None:
+                return None
+            batch = connection.execute(select(_batches).where(_batch.id == row.batch_id)).one()
+            said = (_contents.c.batch_id == row.batch_id) & (_contents.c.number == row.content)
+            content = connection.execute(select(_contents).where(said)).first()
+            if content is None:
+                return None
+        return readable(lambda one: _stored(batch, one, content), row, kind="message")
+
+    def read_file(self, tenant: str, sha256: str) -> bytes:
+        """Return the bytes of an attachment that was submitted with a batch."""
+        wanted = select(_files.c.content).where(_files.c.tenant == tenant, _files.c.sha256 == sha256)
+        with transaction(self._engine) as connection:
+            content = connection.execute(wanted).scalar_one_or_none()
+        if content is None:
+            raise LookupError("no such file")
+        return bytes(content)
+
     def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
         """Return the messages with this id of their provider."""
         owner = true() if tenant is None else _message.tenant == tenant
@@ -127,7 +151,8 @@ class SqlMessageReader:
 
 
 def _lines() -> Select[Any]:
-    return select(_messages, _contents.c.subject).join_from(_messages, _contents, _SAID)
+    shown = func.coalesce(_message.subject, _contents.c.subject).label("shown_subject")
+    return select(_messages, shown).join_from(_messages, _contents, _SAID)
 
 
 def _found(connection: Connection, tenant: str | None, message_id: str) -> MessageLine | None:
@@ -191,7 +216,7 @@ def _message_line(row: Row[Any]) -> MessageLine:
         to=party_of(stored["to"]),
         recipient=row.recipient,
         reference=row.reference,
-        subject=row.subject,
+        subject=row.shown_subject,
         metadata=texts_of(stored["metadata"]),
         status=member_of(Status, row.status),
         reason=row.reason,
@@ -202,6 +227,17 @@ def _message_line(row: Row[Any]) -> MessageLine:
         changed_at=row.changed_at,
         due_at=row.due_at,
         handed_at=row.handed_at,
+    )
+
+
+def _stored(batch: Row[Any], row: Row[Any], content: Row[Any]) -> StoredMessage:
+    return StoredMessage(
+        batch=batch_of(batch),
+        draft=draft_of(row),
+        content=content_of(content),
+        status=member_of(Status, row.status),
+        handed_at=row.handed_at,
+        sent_sha256=row.sent_sha256,
     )
 
 

@@ -117,6 +117,7 @@ class TemplateRecipient(_RequestModel):
     data: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, str] = Field(default_factory=dict)
     reference: str = ""
+    attachments: list[Attachment] = Field(default_factory=list, description="Of this mail alone, after the template's")
 
     def recipient(self, number: int) -> Recipient:
         """Return it as a domain value."""
@@ -128,6 +129,7 @@ class TemplateRecipient(_RequestModel):
             reference=self.reference,
             data=self.data,
             metadata=self.metadata,
+            attachments=tuple(attachment.attached() for attachment in self.attachments),
         )
 
 

@@ -46,15 +46,17 @@ def outgoing(
     Raises:
         TransientError: a file cannot be read now.
     """
-    templates: dict[int, Template] = {}
+    templates: dict[tuple[str | None, ...], Template] = {}
 
     def filled(claim: Claimed) -> Filled:
         content = claim.content
         if not content.template:
             return Filled(content.subject, content.text, content.html, content.unsubscribe)
-        if claim.draft.content not in templates:
-            templates[claim.draft.content] = Template(content)
-        return templates[claim.draft.content].fill(claim.draft.data)
+        # By the texts: recipients with files of their own have contents of their own.
+        texts = content.subject, content.text, content.html, content.unsubscribe
+        if texts not in templates:
+            templates[texts] = Template(content)
+        return templates[texts].fill(claim.draft.data)
 
     @cache
     def read(tenant: str, enclosure: StoredAttachment) -> bytes:

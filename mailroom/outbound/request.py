@@ -62,6 +62,7 @@ class Recipient:
     reference: str = ""
     data: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    attachments: tuple[RequestAttachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

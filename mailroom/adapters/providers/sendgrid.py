@@ -88,7 +88,7 @@ def _party(party: Party) -> dict[str, str]:
 def _media_type(written: str) -> str:
     """Return a media type as SendGrid takes it: it refuses every parameter but the method of an invitation."""
     kind, method = written.partition(";")[0], parameter(written, "method")
-    return f"{kind}; method={method}" if kind == "text/calendar" and method else kind
+    return f"{kind}; method={method}" if kind == "text/calendar" and method and method.isalnum() else kind
 
 
 def _attachment(file: File) -> dict[str, str]:

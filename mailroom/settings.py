@@ -100,6 +100,13 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "mails a second"},
         description="Sending rate where a provider states none, written to the block `outbound` when it is made.",
     )
+    sent_content_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        json_schema_extra={"unit": "days"},
+        description="How long the content of a sent message is shown by its page and the API; 0 shows none.",
+    )
     files_bucket: str = Field(
         default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."
     )

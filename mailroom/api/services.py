@@ -97,7 +97,7 @@ class Services:
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
     `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
-    `small_slots`.
+    `small_slots`; sent mail is rendered again, to be shown, in `view_slots`.
     """
 
     settings: Settings
@@ -117,6 +117,7 @@ class Services:
     scheduler: Scheduler | None = None
     slots: Slots = field(default_factory=Slots)
     small_slots: Slots = field(default_factory=Slots)
+    view_slots: Slots = field(default_factory=Slots)
 
 
 def services_of(request: Request) -> Services:

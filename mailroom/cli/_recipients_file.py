@@ -24,7 +24,7 @@ class Row:
 def recipients(file: Path) -> list[Row]:
     """Return the recipients.
 
-    A CSV has a header with `to` and optionally `reference`; each other column is data for the template. JSON is an array of
+    A CSV has a header with `to` and optionally `reference` and `metadata` (a JSON object of texts); each other column is data for the template. JSON is an array of
     objects with the same names, or in the API's form, with `data`.
 
     Raises:
@@ -115,8 +115,21 @@ def _row(file: Path, number: int, fields: dict[str, Any]) -> Row:
     if isinstance(fields.get("data"), dict):
         return Row(number, fields | {"to": to.strip()})
     own = {name: fields[name] for name in _RECIPIENT_COLUMNS if name in fields}
+    if isinstance(own.get("metadata"), str):
+        own["metadata"] = _metadata(file, number, own["metadata"])
     data = {name: value for name, value in fields.items() if name != "to" and name not in _RECIPIENT_COLUMNS}
     return Row(number, {"to": to.strip(), "data": data, **own})
+
+
+def _metadata(file: Path, number: int, cell: str) -> dict[str, str]:
+    """Return the metadata in a cell of a CSV: a JSON object of texts; a blank cell has none."""
+    try:
+        found = json.loads(cell) if cell.strip() else {}
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise _wrong(file, number, '`metadata` must be a JSON object of texts, such as {"invoice": "7"}')
+    return found
 
 
 def _json(file: Path, text: str) -> Any:

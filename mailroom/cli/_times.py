@@ -1,21 +1,10 @@
 """Times and durations in options."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.times import OUT_OF_BOUNDS, bounded, read_time
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def duration(word: str) -> timedelta | None:
-    """Return the duration `90s`, `15m`, `2h` or `3d`; None if it has another form or is implausibly long."""
-    if word[:-1].isascii() and word[:-1].isdigit() and word[-1] in _UNITS:
-        try:
-            return timedelta(**{_UNITS[word[-1]]: int(word[:-1])})
-        except (OverflowError, ValueError):
-            return None
-    return None
+from mailroom.domain.times import duration as duration
 
 
 def since(word: str | None) -> datetime | None:

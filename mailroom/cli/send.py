@@ -16,8 +16,10 @@ The template starts with the subject; an .html file is HTML, and its data is esc
     mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
 
-In a CSV, `reference` distinguishes two mails to one recipient. JSON is an array of objects with the same names. A template
-in JSON is the API's, with attachments and headers. One invalid row rejects the whole batch: nothing is submitted.
+In a CSV, `reference` distinguishes two mails to one recipient, and `metadata` is a JSON object of texts by which messages are
+found later. JSON is an array of objects with the same names. A template in JSON is the API's, with attachments and headers.
+With `--attach-column invoice` the column `invoice` names a file for each row, in the folder of FILE; several have `;` between.
+One invalid row rejects the whole batch: nothing is submitted. With --key, `--at 2h` counts from the first time.
 Uses the API of MAILROOM_API_URL and MAILROOM_API_KEY, by default the stack on this machine.
 """
 
@@ -39,7 +41,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from mailroom.cli._api_client import ApiClient, api_client, faults_of
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._recipients_file import Row, recipients, template
+from mailroom.cli._row_files import with_files
 from mailroom.cli._times import at as moment
+from mailroom.cli._times import duration
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
 from mailroom.domain.readable import shown, size, when
@@ -71,16 +75,33 @@ def send(
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key and files are submitted only once.")
     ] = None,
+    attach_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attach-column",
+            metavar="COLUMN",
+            help="Attach to each row's mail the file that this column names, in the list's folder; may be repeated.",
+        ),
+    ] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant to send for, with an administrator's key.")] = None,
     as_json: AsJson = False,
 ) -> None:
     rows, words = recipients(file), template(template_file)
+    if attach_column:
+        try:
+            rows = with_files(file, rows, attach_column)
+        except Unacceptable as error:
+            _complain(file, rows, error.faults)
+            raise ConfigurationError("nothing was submitted; correct the errors above") from None
     send_at = moment(at)
+    # As it was typed: the time that it means is another each time, and with --key the same request must be the same.
+    send_in = at if at is not None and duration(at) is not None else None
     request = {
         "template": words,
         "recipients": [row.recipient for row in rows],
         "from": sender,
-        "send_at": send_at.isoformat() if send_at else None,
+        "send_at": send_at.isoformat() if send_at and send_in is None else None,
+        "send_in": send_in,
     }
     body = json.dumps({name: value for name, value in request.items() if value is not None}).encode()
     api = api_client()

@@ -13,6 +13,8 @@ EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo
 HOW = "use a time such as 2026-11-23T08:00:00Z"
 OUT_OF_BOUNDS = f"the time must be between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}, in UTC"
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
 #: Clocks differ, but a time further in the future than this is wrong.
 _AHEAD = timedelta(days=1)
 
@@ -43,6 +45,16 @@ def read_time(text: str) -> datetime:
     except ValueError:
         raise ValueError(HOW) from None
     return bounded(time)
+
+
+def duration(word: str) -> timedelta | None:
+    """Return the duration `90s`, `15m`, `2h` or `3d`; None if it has another form or is implausibly long."""
+    if word[:-1].isascii() and word[:-1].isdigit() and word[-1] in _UNITS:
+        try:
+            return timedelta(**{_UNITS[word[-1]]: int(word[:-1])})
+        except (OverflowError, ValueError):
+            return None
+    return None
 
 
 def is_sound(time: datetime) -> bool:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mailroom.domain.errors import Quarantined
 from mailroom.domain.outbound import content_rules
+from mailroom.domain.outbound.media_types import media_type
 from mailroom.domain.outbound.message import LIMITS, StoredAttachment
 from mailroom.outbound.request import RequestAttachment, Upload
 from mailroom.ports.archive import Archive
@@ -44,7 +45,7 @@ class AttachmentResolver:
         content_id = attached.content_id
         return StoredAttachment(
             filename=filename,
-            content_type=content_rules.media_type(attached.content_type, filename),
+            content_type=media_type(attached.content_type, filename),
             size=size,
             sha256=sha256,
             content_id=content_rules.content_id(content_id) if content_id is not None else None,

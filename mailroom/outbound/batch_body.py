@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.outbound.message import LIMITS, Lane, ResendPolicy, Tracked
+from mailroom.domain.times import duration
 from mailroom.outbound.json_time import Time
 from mailroom.outbound.request import Letter, Recipient, Request, RequestAttachment, RequestContent, Upload
 
@@ -116,6 +117,7 @@ class TemplateRecipient(_RequestModel):
     data: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, str] = Field(default_factory=dict)
     reference: str = ""
+    attachments: list[Attachment] = Field(default_factory=list, description="Of this mail alone, after the template's")
 
     def recipient(self, number: int) -> Recipient:
         """Return it as a domain value."""
@@ -127,6 +129,7 @@ class TemplateRecipient(_RequestModel):
             reference=self.reference,
             data=self.data,
             metadata=self.metadata,
+            attachments=tuple(attachment.attached() for attachment in self.attachments),
         )
 
 
@@ -149,6 +152,10 @@ class NewBatch(_RequestModel):
     lane: Lane | None = Field(default=None, description="By default transactional for messages, bulk for a template")
     policy: ResendPolicy = ResendPolicy.PREFER_NO_DUPLICATE
     send_at: Time | None = None
+    send_in: Annotated[str, Field(pattern=r"^[0-9]{1,7}[smhd]$")] | None = Field(
+        default=None,
+        description="Instead of send_at: 90s, 15m, 2h or 3d after it is accepted; the same body again is the same batch",
+    )
     expires_at: Time | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     tracking: Tracking = Field(default_factory=Tracking, description="By default nothing is tracked")
@@ -157,6 +164,8 @@ class NewBatch(_RequestModel):
     def _one_kind(self) -> Self:
         if (self.messages is None) == (self.template is None) or (self.template is None) != (self.recipients is None):
             raise ValueError("set either messages, or a template with recipients")
+        if self.send_at is not None and self.send_in is not None:
+            raise ValueError("either send_at or send_in")
         return self
 
     def request(
@@ -180,6 +189,7 @@ class NewBatch(_RequestModel):
             lane=self.lane or (Lane.BULK if self.template else Lane.TRANSACTIONAL),
             policy=self.policy,
             send_at=self.send_at,
+            send_in=None if self.send_in is None else duration(self.send_in),
             expires_at=self.expires_at,
             metadata=self.metadata,
             tracking=Tracked(opens=self.tracking.opens, clicks=self.tracking.clicks),

@@ -41,6 +41,11 @@ class BatchResponse(JsonModel):
     held: dict[HoldReason, int] = Field(
         description="Number of held messages by reason; they are not sent until the batch is resumed or cancelled"
     )
+    engagement: dict[str, int] = Field(
+        default_factory=dict,
+        description="How many messages were opened, clicked and unsubscribed by, at least once and by no machine; a clicked one"
+        " was opened too, whatever its status is now",
+    )
     next_at: datetime | None = Field(description="When the next waiting message is due")
     done_at: datetime | None = Field(description="Earliest time at which the last waiting message is sent")
 

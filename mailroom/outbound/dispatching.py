@@ -36,6 +36,7 @@ from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.retry_schedule import AFTER_DAILY_QUOTA, JITTER, LONGEST_WAIT_IN_RUN, WHEN_PAUSED, wait_after
+from mailroom.outbound.sent_content import digests_of
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
@@ -208,7 +209,8 @@ class Sender:
         if not claims:
             tally.over = True
             return
-        results = send_claimed(claims, permits, self._outbound)
+        digests: dict[str, str] = {}
+        results = send_claimed(claims, permits, self._outbound, digests)
         with self._counting:
             hold, self._failed_rounds = wait_after(
                 results, failed_rounds=self._failed_rounds, counts=not tally.hold, jitter=random.uniform(*JITTER)
@@ -217,7 +219,13 @@ class Sender:
                 hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold
         outcomes = [
-            Outcome(claim.draft.id, claim.attempt, result, retry_at if isinstance(result, TransientError) else None)
+            Outcome(
+                claim.draft.id,
+                claim.attempt,
+                result,
+                retry_at if isinstance(result, TransientError) else None,
+                digests.get(claim.draft.id),
+            )
             for claim, result in zip(claims, results, strict=True)
         ]
         self._settle(outcomes)
@@ -259,11 +267,15 @@ class Sender:
 
 
 def send_claimed(
-    claims: Sequence[Claimed], permits: Sequence[Permit], outbound: Outbound
+    claims: Sequence[Claimed],
+    permits: Sequence[Permit],
+    outbound: Outbound,
+    digests: dict[str, str] | None = None,
 ) -> list[ProviderReceipt | MailroomError]:
     """Return the result of each claimed message, in order; nothing is raised once a message is `sending`.
 
-    Each is sent at the time of its permit; there are at least as many `permits` as `claims`.
+    Each is sent at the time of its permit; there are at least as many `permits` as `claims`. `digests` is filled with the
+    digest of each rendered mail, by message id.
     """
     try:
         mails: Sequence[Outgoing | MailroomError] = outgoing(
@@ -274,6 +286,8 @@ def send_claimed(
             tracker=outbound.tracker,
             provider_tracks=outbound.provider.capabilities.tracks,
         )
+        if digests is not None:
+            digests.update(digests_of(mails))
     except TransientError as error:
         mails = [error] * len(claims)
     except Exception as error:  # noqa: BLE001 - nothing was sent yet: these are failed, not unknown

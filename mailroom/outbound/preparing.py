@@ -5,7 +5,7 @@ Every template is rendered once for every recipient here, so that a queued messa
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
@@ -17,9 +17,18 @@ from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Limits, Party, StoredAttachment
 from mailroom.domain.outbound.wire_size import wire_size
 from mailroom.outbound.attachments import AttachmentResolver
+from mailroom.outbound.blank_mails import is_blank
 from mailroom.outbound.packed import Packed
 from mailroom.outbound.rendering import most_added
-from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request, RequestContent
+from mailroom.outbound.request import (
+    MORE_FAULTS,
+    MOST_FAULTS,
+    Letter,
+    Recipient,
+    Request,
+    RequestAttachment,
+    RequestContent,
+)
 from mailroom.outbound.template_budget import TOO_MUCH
 from mailroom.outbound.templating import Clock, Filled, Template
 from mailroom.ports.senders import Senders
@@ -28,6 +37,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _Where = tuple[str | int, ...]
 
+EMPTY = "the mail is empty: write a text or HTML that shows something, or attach a file"
+#: Characters of templates that are stored again for recipients with files of their own.
+_MOST_COPIED = 200 << 20
 #: A time to send that lies further in the past is taken for a mistake.
 _LATE = timedelta(days=1)
 
@@ -76,7 +88,7 @@ class _Preparing:
         #: Keyed by digests of contents, and of recipients with their references: the texts would be as long as the request.
         self._numbers: dict[bytes, int] = {}
         self._seen: dict[bytes, bytes] = {}
-        self._number = self._latest_number = 0
+        self._number = self._latest_number = self._copied = 0
         self._latest: Content | None = None
         self._clock = Clock(limits.preparation_s)
 
@@ -100,9 +112,10 @@ class _Preparing:
     def _batch(self, request: Request) -> Batch:
         sender = self._sender(request.from_)
         self._checked(("metadata",), content_rules.metadata, request.metadata)
-        starts = request.send_at or self._now
+        send_at = request.sends_at(self._now)
+        starts, named = send_at or self._now, "send_at" if request.send_in is None else "send_in"
         if starts > self._limits.latest_start(self._now):
-            self._fault(("send_at",), f"too far ahead: at most {self._limits.schedule_days} days")
+            self._fault((named,), f"too far ahead: at most {self._limits.schedule_days} days")
         if starts < self._now - _LATE:
             self._fault(("send_at",), "the time is in the past; leave it out to send at once")
         if request.expires_at is not None and request.expires_at <= max(starts, self._now):
@@ -112,7 +125,7 @@ class _Preparing:
             from_=sender,
             lane=request.lane,
             policy=request.policy,
-            send_at=request.send_at,
+            send_at=send_at,
             expires_at=request.expires_at,
             metadata=request.metadata,
             tracking=request.tracking,
@@ -137,19 +150,23 @@ class _Preparing:
                 self._fault(letter.where, TOO_MUCH)
                 break
             number, self._number = self._number, self._number + 1
-            draft = self._draft(recipient, number, content)
-            if draft is None or content is None or (letter.template and template is None):
+            said = content if content is None or not recipient.attachments else self._own_content(content, recipient)
+            draft = self._draft(recipient, number, said)
+            if draft is None or said is None or (letter.template and template is None):
                 continue
-            filled = self._checked(recipient.where, self._filled, template, content, recipient)
+            filled = self._checked(recipient.where, self._filled, template, said, recipient)
             if filled is None:
                 continue
-            size = self._size(filled, content, draft)
+            if template is not None and not said.enclosures and is_blank(filled.text, filled.html):
+                self._fault(recipient.where, f"with this data {EMPTY}")
+                continue
+            size = self._size(filled, said, draft)
             if size + most_added(filled, self._out.batch.tracking) > self._limits.mail:
                 self._fault(
                     recipient.where, f"mail too large: at most {self._limits.mail} bytes, with attachments in base64"
                 )
             else:
-                self._add(replace(draft, size=size), recipient.where)
+                self._add(replace(draft, size=size, subject=_filled_in(filled, said)), recipient.where)
 
     def _content(self, letter: Letter) -> Content | None:
         words, where, faults = letter.words, letter.where, len(self._out.faults)
@@ -162,8 +179,10 @@ class _Preparing:
                 self._checked((*where, name), content_rules.body, text)
         if words.text is None and words.html is None:
             self._fault(where, "text or html is required")
+        elif not letter.template and not words.attachments and is_blank(words.text, words.html):
+            self._fault((*where, "html" if words.text is None else "text"), EMPTY)
         headers = self._headers(words, where)
-        enclosures = self._enclosures(words, where)
+        enclosures = self._enclosures(words.attachments, where)
         reply_to = (
             None if words.reply_to is None else self._checked((*where, "reply_to"), content_rules.party, words.reply_to)
         )
@@ -187,13 +206,27 @@ class _Preparing:
             self._checked((*where, "headers", place), content_rules.header, name, value)
         return written
 
-    def _enclosures(self, words: RequestContent, where: _Where) -> tuple[StoredAttachment, ...]:
-        if len(words.attachments) > self._limits.attachments:
+    def _own_content(self, content: Content, recipient: Recipient) -> Content | None:
+        """Return a template's content with the files of one recipient; None where one of them is faulty.
+
+        It is stored with a copy of the template: a release that knows of no files of recipients sends it right.
+        """
+        where, faults = (*recipient.where, "attachments"), len(self._out.faults)
+        own = self._enclosures(recipient.attachments, recipient.where)
+        if len(content.enclosures) + len(own) > self._limits.attachments:
+            self._fault(where, f"too many attachments with the template's: at most {self._limits.attachments}")
+        self._copied += sum(len(text or "") for text in (content.subject, content.text, content.html))
+        if self._copied > _MOST_COPIED:
+            self._fault(where, "too many recipients with own attachments for a template of this size: send it in parts")
+        return None if len(self._out.faults) > faults else replace(content, enclosures=(*content.enclosures, *own))
+
+    def _enclosures(self, attached: Sequence[RequestAttachment], where: _Where) -> tuple[StoredAttachment, ...]:
+        if len(attached) > self._limits.attachments:
             self._fault((*where, "attachments"), f"too many attachments: at most {self._limits.attachments}")
             return ()
         made = [
             self._checked((*where, "attachments", at), self._attachments.enclosure, one)
-            for at, one in enumerate(words.attachments)
+            for at, one in enumerate(attached)
         ]
         return tuple(enclosure for enclosure in made if enclosure is not None)
 
@@ -265,6 +298,11 @@ class _Preparing:
             self._out.faults.append(Fault(where, what))
         elif len(self._out.faults) == MOST_FAULTS:
             self._out.faults.append(MORE_FAULTS)
+
+
+def _filled_in(filled: Filled, content: Content) -> str | None:
+    """Return the rendered subject, where it is another than the content's."""
+    return filled.subject if filled.subject != content.subject else None
 
 
 def _digest(text: str) -> bytes:

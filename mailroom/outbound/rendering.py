@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Protocol
 
 from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.tracked_links import most_added as most_tracked
@@ -12,15 +13,26 @@ from mailroom.domain.outbound.message import Content, File, Outgoing, StoredAtta
 from mailroom.domain.outbound.wire_size import base64_size
 from mailroom.outbound.plain_text import most_text, text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
-from mailroom.ports.archive import Archive
-from mailroom.ports.dispatch import Claimed, Dispatch
+from mailroom.ports.dispatch import Claimed
+
+
+class Files(Protocol):
+    """The part of the port `Dispatch` that reads files which were submitted with a batch."""
+
+    def read_file(self, tenant: str, sha256: str) -> bytes: ...
+
+
+class Deposits(Protocol):
+    """The part of the port `Archive` that reads."""
+
+    def read(self, archive_id: str) -> bytes: ...
 
 
 def outgoing(
     claims: Sequence[Claimed],
     *,
-    dispatch: Dispatch,
-    archive: Archive,
+    dispatch: Files,
+    archive: Deposits,
     leave_url: Callable[[str], str] | None = None,
     tracker: Tracker | None = None,
     provider_tracks: bool = False,
@@ -34,15 +46,17 @@ def outgoing(
     Raises:
         TransientError: a file cannot be read now.
     """
-    templates: dict[int, Template] = {}
+    templates: dict[tuple[str | None, ...], Template] = {}
 
     def filled(claim: Claimed) -> Filled:
         content = claim.content
         if not content.template:
             return Filled(content.subject, content.text, content.html, content.unsubscribe)
-        if claim.draft.content not in templates:
-            templates[claim.draft.content] = Template(content)
-        return templates[claim.draft.content].fill(claim.draft.data)
+        # By the texts: recipients with files of their own have contents of their own.
+        texts = content.subject, content.text, content.html, content.unsubscribe
+        if texts not in templates:
+            templates[texts] = Template(content)
+        return templates[texts].fill(claim.draft.data)
 
     @cache
     def read(tenant: str, enclosure: StoredAttachment) -> bytes:

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
 from mailroom.domain.errors import Fault
 from mailroom.domain.outbound.message import LIMITS, UNTRACKED, Lane, ResendPolicy, Tracked
 
+#: Further ahead than any batch may be sent, and no time that cannot be calculated.
+_FAR = timedelta(days=10 * LIMITS.schedule_days)
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 #: The limit of listed faults of one request (as many as messages); a longer list ends with `MORE_FAULTS`.
@@ -60,6 +62,7 @@ class Recipient:
     reference: str = ""
     data: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    attachments: tuple[RequestAttachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,8 @@ class Letter:
 class Request:
     """One request to send: many letters to one recipient each, or one template to many.
 
-    Letters and recipients may be parsed from a long body at each iteration, so they are only iterated over in order.
+    Letters and recipients may be parsed from a long body at each iteration, so they are only iterated over in order. `send_in`
+    counts from when it is accepted, instead of `send_at`.
     """
 
     from_: str
@@ -87,3 +91,8 @@ class Request:
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)
     tracking: Tracked = UNTRACKED
+    send_in: timedelta | None = None
+
+    def sends_at(self, now: datetime) -> datetime | None:
+        """Return when it is sent if it is accepted `now`; None is at once."""
+        return self.send_at if self.send_in is None else now + min(self.send_in, _FAR)

@@ -116,7 +116,7 @@ def preview(
     suppressed, size = _looked_up(prepared.drafts, suppressions, tenant=tenant, now=now, with_global=with_global)
     going = len(prepared.drafts) - len(suppressed)
     allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=now)
-    starts_at = max(request.send_at or now, now)
+    starts_at = max(request.sends_at(now) or now, now)
     return Preview(
         messages=going,
         duplicates=tuple(prepared.duplicates),

@@ -41,13 +41,15 @@ class Claimed:
 class Outcome:
     """The outcome of one attempt to send one message.
 
-    `retry_at` is when to try again after an error by which nothing was sent; None is at once.
+    `retry_at` is when to try again after an error by which nothing was sent; None is at once. `sent_sha256` is the digest of
+    the rendered mail (`mailroom.outbound.sent_content`), None where there was none.
     """
 
     message_id: str
     attempt: int
     result: ProviderReceipt | MailroomError
     retry_at: datetime | None = None
+    sent_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

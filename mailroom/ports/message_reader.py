@@ -9,7 +9,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from mailroom.domain.outbound.message import UNTRACKED, Content, Party, Status, Tracked
+from mailroom.domain.delivery.events import Kind
+from mailroom.domain.outbound.message import UNTRACKED, Batch, Content, Draft, Party, Status, Tracked
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Page, Position
 
@@ -34,11 +35,41 @@ class BatchLine:
     tracking: Tracked = UNTRACKED
     #: How many messages are held, by reason.
     held: Mapping[HoldReason, int] = field(default_factory=lambda: MappingProxyType({}))
+    #: How many messages were opened, clicked and unsubscribed by, by kind: each counts for all that happened to it.
+    engagement: Mapping[Kind, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFilter:
+    """What messages of a list must have. Times are of their submission, `since` included and `until` not.
+
+    `metadata` are words `NAME=VALUE`, of which a message has them all.
+    """
+
+    reference: str | None = None
+    metadata: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+ANY_MESSAGE = MessageFilter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFilter:
+    """What batches of a list must have: a message in one of `statuses` (empty: any), a time of submission from `since` on."""
+
+    statuses: Sequence[Status] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+ANY_BATCH = BatchFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLine:
-    """A message's current state. `due_at` is when a waiting one may be sent; `subject` is a template's unrendered one."""
+    """A message's current state. `due_at` is when a waiting one may be sent; `subject` is the rendered one."""
 
     id: str
     batch_id: str
@@ -58,6 +89,18 @@ class MessageLine:
     changed_at: datetime
     due_at: datetime
     handed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """A message with all that renders it. `handed_at` is when it was sent, None before; `sent_sha256` the digest taken then."""
+
+    batch: Batch
+    draft: Draft
+    content: Content
+    status: Status
+    handed_at: datetime | None
+    sent_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +132,10 @@ class ParkedLine:
 class MessageReader(Protocol):
     """Reads batches, messages, activities and parked events."""
 
-    def batches(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[BatchLine]:
-        """Return batches, newest first."""
+    def batches(
+        self, tenant: str | None, *, after: Position | None, limit: int, wanted: BatchFilter = ANY_BATCH
+    ) -> Page[BatchLine]:
+        """Return batches, newest first. With statuses, a page may have fewer lines than there are, and still a next one."""
 
     def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
         """Return one batch; None for an unknown id, another tenant's, or a malformed id."""
@@ -104,6 +149,7 @@ class MessageReader(Protocol):
         statuses: Sequence[Status],
         after: Position | None,
         limit: int,
+        wanted: MessageFilter = ANY_MESSAGE,
     ) -> Page[MessageLine]:
         """Return messages, newest first; `recipient` is normalised, empty `statuses` means all."""
 
@@ -115,6 +161,16 @@ class MessageReader(Protocol):
 
     def content(self, tenant: str | None, message_id: str) -> Content | None:
         """Return the content of one message, a template unrendered; None as for `batch`."""
+
+    def stored(self, tenant: str | None, message_id: str) -> StoredMessage | None:
+        """Return one message with all that renders it; None as for `batch`."""
+
+    def read_file(self, tenant: str, sha256: str) -> bytes:
+        """Return the bytes of an attachment that was submitted with a batch of this tenant.
+
+        Raises:
+            LookupError: it is not stored here.
+        """
 
     def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
         """Return the messages with this provider id; some providers give all mails of one call the same id."""

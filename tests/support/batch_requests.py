@@ -14,6 +14,7 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.domain.outbound.quotas import ProviderRate
 from mailroom.outbound.rendering import outgoing
+from mailroom.outbound.sent_content import digests_of
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
@@ -65,10 +66,12 @@ def kept(engine: Engine) -> int:
 def sent(engine: Engine, batch_id: str, archive: MemoryArchive) -> list[Any]:
     dispatch = SqlDispatch(engine)
     claims = dispatch.claim(batch_id, most=100, provider="ses", now=NOW)
+    mails = outgoing(claims, dispatch=dispatch, archive=archive)
+    digests, ids = digests_of(mails), [(one.draft.id, one.attempt) for one in claims]
     dispatch.settle(
-        [Outcome(one.draft.id, one.attempt, ProviderReceipt("ses", one.draft.id)) for one in claims], now=NOW
+        [Outcome(id_, at, ProviderReceipt("ses", id_), sent_sha256=digests.get(id_)) for id_, at in ids], now=NOW
     )
-    return outgoing(claims, dispatch=dispatch, archive=archive)
+    return mails
 
 
 def provider_terms(pace: ProviderRate, **changes: Any) -> ProviderTerms:

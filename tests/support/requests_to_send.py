@@ -59,7 +59,7 @@ _NAMES = st.sampled_from(
 ) | st.from_regex(r"X-[A-Za-z0-9!#$%&'*+.^_`|~-]{1,20}", fullmatch=True)  # fmt: skip
 _KINDS = st.none() | st.sampled_from(
     ["application/pdf", "TEXT/Plain", " text/csv ", "message/rfc822", "a/b", "application/" + "x" * 127, "application/" + "x" * 128, "text/", "é/x",
-     "text/plain; charset=utf-8", "message/partial", "multipart/mixed", "a/b\r\nX: y"]
+     "text/plain; charset=utf-8", "text/calendar; method=REQUEST; charset=utf-8", 'TEXT/calendar;Method="PUBLISH" ;', 'text/csv; header="a; b\\"c"', "message/partial", "multipart/mixed", "a/b\r\nX: y"]
 )  # fmt: skip
 _FILE_NAMES = LINES | st.sampled_from(
     [
@@ -80,18 +80,21 @@ _FILE_NAMES = LINES | st.sampled_from(
 )
 _CONTENT_IDS = st.none() | st.sampled_from(["logo", "<logo@acme.test>", "x" * 200, "x" * 201, "a b", "é", "", "<>"])
 LINKS = st.sampled_from(
-    ["https://acme.test/u/" + "t" * length for length in (1, 48, 49, 870, 880, 881, 1_900)]
+    ["https://acme.test/u/" + "t" * length for length in (1, 48, 49, 870, 880, 881, 1_900, 1_980, 1_981)]
     + ["ours", "https://ACME.test:443/u?a=b&c=d,e;f", "https://acme.test/%41'()", "http://acme.test/u", "https:acme.test", 'https://acme.test/"q',
        "https://bücher.test/u", "https://user@acme.test/", "https://acme.test\\@evil.test/", "javascript:alert(1)", "mailto:a@b.test", "https://0x7f.1/", ""]
 )  # fmt: skip
 _FILES = st.lists(st.tuples(_FILE_NAMES, _KINDS, _CONTENT_IDS, st.binary(max_size=200)), max_size=3)
 _HTML = TEXTS | st.builds('<p>{}<a HREF="https://acme.test/é">x</a><img src="cid:logo">'.format, TEXTS)
+#: Mailboxes of a read receipt.
+RECEIPTS = st.lists(MAILBOXES, min_size=1, max_size=3).map(", ".join)
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "subject": LINES,
     "text": st.none() | TEXTS,
     "html": _HTML,
     "reply_to": MAILBOXES,
-    "headers": st.dictionaries(_NAMES, LINES, max_size=2),
+    "headers": st.dictionaries(_NAMES, LINES, max_size=2)
+    | RECEIPTS.map(lambda value: {"Disposition-Notification-To": value}),
     "files": _FILES,
     "unsubscribe": LINKS,
     "from_": MAILBOXES,

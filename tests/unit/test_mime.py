@@ -293,7 +293,7 @@ def test_a_forwarded_message_goes_as_bytes() -> None:
     assert (found.get_content_type(), found.get_content()) == ("application/octet-stream", b"Subject: x\n\ny")
 
 
-@pytest.mark.parametrize("kind", ["text", "text/", "a/b; c=d", "a/b\r\nX: y", "é/x"])
+@pytest.mark.parametrize("kind", ["text", "text/", "a/b; c", "a/b; c=d; c=e", "a/b;\r\n c=d", "a/b\r\nX: y", "é/x"])
 def test_a_type_that_is_none_is_refused(kind: str) -> None:
     """A parameter or a line break in the type would be one in the header."""
     with pytest.raises(Refused):

@@ -15,6 +15,7 @@ from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.outbound.content_rules import on_the_wire
+from mailroom.domain.outbound.media_types import parameter
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
@@ -84,9 +85,15 @@ def _party(party: Party) -> dict[str, str]:
     return {"email": on_the_wire(party.address)} | ({"name": party.name} if party.name else {})
 
 
+def _media_type(written: str) -> str:
+    """Return a media type as SendGrid takes it: it refuses every parameter but the method of an invitation."""
+    kind, method = written.partition(";")[0], parameter(written, "method")
+    return f"{kind}; method={method}" if kind == "text/calendar" and method and method.isalnum() else kind
+
+
 def _attachment(file: File) -> dict[str, str]:
     content = base64.b64encode(file.content).decode()
-    described = {"content": content, "type": file.content_type, "filename": file.filename}
+    described = {"content": content, "type": _media_type(file.content_type), "filename": file.filename}
     if file.content_id is None:
         return described | {"disposition": "attachment"}
     return described | {"disposition": "inline", "content_id": file.content_id}

@@ -21,7 +21,8 @@ from mailroom.ports.inbox_reader import FiledItem
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-_FRAME_POLICY = (
+#: The policy of a mail's HTML in its frame.
+FRAME_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
@@ -80,7 +81,7 @@ def item_html(services: AppServices, holder: PageHolder, item_id: str) -> Respon
     framed = sanitise_for_frame(filed.item.html, _pictures(services, filed))
     if framed is None:
         framed = SafeHtml("<p>This HTML is too large or too complex to sanitise. The archive has the original.</p>")
-    return render("frame.html", headers={"Content-Security-Policy": _FRAME_POLICY}, framed=framed)
+    return render("frame.html", headers={"Content-Security-Policy": FRAME_POLICY}, framed=framed)
 
 
 @router.get("/items/{item_id}/attachments/{number}")

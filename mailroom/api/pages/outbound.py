@@ -6,6 +6,7 @@ No scripts: a page that changes refreshes itself by a header.
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from mailroom.api.access import tenant_for
@@ -13,12 +14,15 @@ from mailroom.api.auth import PageHolder
 from mailroom.api.pages.batch_progress import refresh_s
 from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render
+from mailroom.api.pages.sent_mail import SentPart, sent_part
 from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_place
-from mailroom.api.services import AppOutbound, AppServices, Services
+from mailroom.api.services import AppOutbound, AppServices, OutboundServices, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
 from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
+from mailroom.outbound.sent_content import Unshown
+from mailroom.ports.api_keys import Holder
 from mailroom.ports.message_reader import BatchLine
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -80,8 +84,15 @@ def batch(
 
 
 @router.get("/messages/{message_id}")
-def message(services: AppServices, holder: PageHolder, sending: AppOutbound, message_id: str) -> Response:
-    """One message and what happened to it."""
+async def message(services: AppServices, holder: PageHolder, sending: AppOutbound, message_id: str) -> Response:
+    """One message, what happened to it, and what its recipient got."""
+    part = await sent_part(services, sending, holder, message_id)
+    return await run_in_threadpool(_message, services, holder, sending, message_id, part)
+
+
+def _message(
+    services: Services, holder: Holder, sending: OutboundServices, message_id: str, part: SentPart | Unshown
+) -> Response:
     line = sending.message_reader.message(holder.tenant, message_id)
     content = sending.message_reader.content(holder.tenant, message_id)
     activities = sending.message_reader.activities(holder.tenant, message_id)
@@ -92,6 +103,8 @@ def message(services: AppServices, holder: PageHolder, sending: AppOutbound, mes
         message=line,
         waits=line.status in WAITING,
         content=content,
+        part=None if isinstance(part, Unshown) else part,
+        unshown=part.sentence if isinstance(part, Unshown) else None,
         activities=activities,
         run_url=run_url(services, holder, run_of(activities)),
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
+from pydantic import StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from mailroom.api.access import tenant_for
@@ -16,6 +17,7 @@ from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
 from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.slots import SMALL_BYTES
+from mailroom.api.v1.batch_list import Since, Until
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.requests import NewTime, body_schema
@@ -47,6 +49,7 @@ from mailroom.outbound.batch_json import (
 from mailroom.outbound.batch_reader import Misshapen, read_batch
 from mailroom.outbound.submission import expected_end, preview, refuse_unlinked, submit
 from mailroom.ports.api_keys import Holder
+from mailroom.ports.message_reader import MessageFilter
 from mailroom.ports.outbox import SubmissionKey
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
@@ -63,6 +66,8 @@ IdempotencyKey = Annotated[
         description="A repeated request with the same key and body returns the same response and sends nothing",
     ),
 ]
+#: PostgreSQL accepts no NUL in a text; a name has 100 characters at most, and a value 1,000.
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00=][^\x00]*$", max_length=1_101)]
 DryRun = Annotated[bool, Query(description="Return a preview; store and send nothing")]
 
 
@@ -224,6 +229,15 @@ def list_messages(
     recipient: Annotated[str | None, Query(max_length=320)] = None,
     batch: Annotated[str | None, Query(max_length=64)] = None,
     status: Annotated[list[Status] | None, Query(description="May be given more than once")] = None,
+    reference: Annotated[
+        str | None, Query(pattern=r"^[!-~]{1,200}$", description="The reference given at submission, in full")
+    ] = None,
+    metadata: Annotated[
+        list[Word] | None,
+        Query(max_length=10, description="An entry of its metadata, NAME=VALUE; given more than once: all of them"),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -236,6 +250,8 @@ def list_messages(
         statuses=status or [],
         after=decode(cursor),
         limit=limit,
+        # A stream's name is one more parameter here and in `MessageFilter`, once batches have one.
+        wanted=MessageFilter(reference=reference, metadata=metadata or (), since=since, until=until),
     )
     return MessagesResponse(items=[message_response(line) for line in page.lines], next=encode(page.next))
 

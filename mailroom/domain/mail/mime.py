@@ -22,7 +22,8 @@ from typing import Any
 from urllib.parse import quote
 
 from mailroom.domain.errors import Refused
-from mailroom.domain.outbound.content_rules import check, on_the_wire
+from mailroom.domain.outbound.content_rules import ADDRESSED, check, mailboxes, on_the_wire
+from mailroom.domain.outbound.media_types import parameter
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.outbound.wire_size import base64_size
 
@@ -30,6 +31,9 @@ CORRELATION = "X-Correlation-ID"
 #: Name of the provider's tag, metadata or argument that contains our id.
 TAG = "mailroom-id"
 ONE_CLICK = "List-Unsubscribe=One-Click"
+_LEAVE = "List-Unsubscribe"
+#: A line has 998 characters at most (RFC 5322 section 2.1.1), and begins with the header's name.
+_LINK_PIECE = 900
 
 _POLICY = Compat32(linesep="\r\n", max_line_length=78, cte_type="8bit")
 #: A longer word, with the blanks before it, is encoded: a line has 998 characters at most (RFC 5322 section 2.1.1) and is
@@ -65,8 +69,8 @@ def tagged_headers(mail: Outgoing) -> list[tuple[str, str]]:
     """Return the additional headers: ours, those of one-click unsubscribe (RFC 8058), and the caller's."""
     own = [(CORRELATION, mail.id)]
     if mail.unsubscribe is not None:
-        own += [("List-Unsubscribe", f"<{mail.unsubscribe}>"), ("List-Unsubscribe-Post", ONE_CLICK)]
-    return [*own, *mail.headers]
+        own += [(_LEAVE, f"<{_foldable(mail.unsubscribe)}>"), ("List-Unsubscribe-Post", ONE_CLICK)]
+    return [*own, *((name, _addressed(value) if name.lower() in ADDRESSED else value) for name, value in mail.headers)]
 
 
 def _headers(mail: Outgoing, message_id: str, date: datetime) -> Iterator[tuple[str, Any]]:
@@ -81,8 +85,26 @@ def _headers(mail: Outgoing, message_id: str, date: datetime) -> Iterator[tuple[
         yield name, _text(name, value)
 
 
+def _foldable(link: str) -> str:
+    """Return a link with a blank wherever a line has to end: within angle brackets, blanks are ignored (RFC 2369 section 2)."""
+    return " ".join(link[at : at + _LINK_PIECE] for at in range(0, len(link), _LINK_PIECE))
+
+
+def _addressed(value: str) -> str:
+    """Return mailboxes as they are written into a header, in ASCII: only their names may become encoded words (RFC 2047)."""
+    return ", ".join(_ascii_mailbox(party) for party in mailboxes(value))
+
+
+def _ascii_mailbox(party: Party) -> str:
+    if _may_stay(party.name):
+        return formataddr((party.name, party.address))
+    return f"{' '.join(Header(party.name, 'utf-8').encode().split())} <{party.address}>"
+
+
 def _text(name: str, value: str) -> Header:
-    charset = "us-ascii" if _may_stay(value) else "utf-8"
+    # Of these `tagged_headers` has made ASCII that stays as it is.
+    is_ready = name == _LEAVE or name.lower() in ADDRESSED
+    charset = "us-ascii" if is_ready or _may_stay(value) else "utf-8"
     return Header(value.strip(), charset, header_name=name, maxlinelen=78)
 
 
@@ -112,16 +134,26 @@ def _quoted(name: str) -> str:
 def _body(mail: Outgoing, numbers: Iterator[int]) -> Message:
     inline = [file for file in mail.attachments if _is_inline(file, mail)]
     attached = [file for file in mail.attachments if not _is_inline(file, mail)]
+    invitation = next((file for file in attached if _is_invitation(file)), None)
+    attached = [file for file in attached if file is not invitation]
     texts = [] if mail.text is None else [_text_part("plain", mail.text)]
     if mail.html is not None:
         html = _text_part("html", mail.html)
         texts.append(_multipart("related", [html, *map(_file_part, inline)], mail, numbers) if inline else html)
+    if invitation is not None:
+        # Programs that show meetings look for the last form of the text (RFC 2046 section 5.1.4), not for an attachment.
+        texts.append(_file_part(invitation, "inline"))
     text_part = texts[0] if len(texts) == 1 else _multipart("alternative", texts, mail, numbers)
     return _multipart("mixed", [text_part, *map(_file_part, attached)], mail, numbers) if attached else text_part
 
 
 def _is_inline(file: File, mail: Outgoing) -> bool:
     return file.content_id is not None and mail.html is not None
+
+
+def _is_invitation(file: File) -> bool:
+    """Return whether a file is a message between calendars: RFC 6047 section 2.4 requires the parameter."""
+    return file.content_type.startswith("text/calendar") and parameter(file.content_type, "method") is not None
 
 
 def _multipart(subtype: str, parts: Sequence[Message], mail: Outgoing, numbers: Iterator[int]) -> Message:
@@ -149,13 +181,14 @@ def _text_part(subtype: str, text: str) -> Message:
     return part
 
 
-def _file_part(file: File) -> Message:
+def _file_part(file: File, disposition: str = "") -> Message:
     part = Message(_POLICY)
     # A message or multipart must not be base64 (RFC 2046 section 5); as octet-stream it arrives unchanged.
     whole = file.content_type.lower().startswith(("message/", "multipart/"))
     part["Content-Type"] = "application/octet-stream" if whole else file.content_type
     part["Content-Transfer-Encoding"] = "base64"
-    part["Content-Disposition"] = ("attachment" if file.content_id is None else "inline") + _filename(file.filename)
+    disposition = disposition or ("attachment" if file.content_id is None else "inline")
+    part["Content-Disposition"] = disposition + _filename(file.filename)
     if file.content_id is not None:
         part["Content-ID"] = f"<{file.content_id}>"
     part.set_payload(base64.encodebytes(file.content).decode("ascii"))

@@ -16,13 +16,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from mimetypes import guess_type
 from typing import Any
 
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Refused
 from mailroom.domain.inbound.routing import normalise, normalise_domain
 from mailroom.domain.mail.urls import plain_web_url
+from mailroom.domain.outbound import media_types
 from mailroom.domain.outbound.message import LIMITS, File, Outgoing, Party
 
 #: Headers written by us, the provider or the transport, or that would add recipients. Lower case.
@@ -31,9 +31,12 @@ RESERVED = frozenset(
         "from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "return-path", "received",
         "mime-version", "dkim-signature", "domainkey-signature", "authentication-results", "received-spf",
         "list-unsubscribe", "list-unsubscribe-post", "x-correlation-id", "delivered-to", "x-original-to", "x-smtpapi",
-        "errors-to", "disposition-notification-to", "feedback-id",
+        "errors-to", "feedback-id",
     }
 )  # fmt: skip
+#: Custom headers whose value is mailboxes: read receipts (RFC 8098). Lower case.
+ADDRESSED = frozenset({"disposition-notification-to"})
+_MOST_MAILBOXES = 10
 #: Prefixes of reserved headers: content and resending, seals of relays, ours, and those that providers act upon.
 _FAMILIES = ("content-", "resent-", "arc-", "x-mailroom-", "x-ses-", "x-sg-", "x-pm-")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,76}")
@@ -45,13 +48,9 @@ _ANY_LOCAL = re.compile(rf'{_WIDE_ATOM}(?:\.{_WIDE_ATOM})*|"(?:[^"\\]|\\[ -~])*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*')
-_RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
-#: RFC 6838 section 4.2.
-_MEDIA_TYPE = re.compile(rf"{_RESTRICTED_NAME}/{_RESTRICTED_NAME}")
-_NO_FILES = ("multipart/", "message/partial", "message/external-body")
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
-#: In angle brackets a link is one word of a header and cannot be folded: RFC 5322 section 2.1.1 limits a line to 998 octets.
-MOST_LINK = 900
+#: Signed links are long. A header that holds one is folded within its angle brackets (RFC 2369 section 2).
+MOST_LINK = 2_000
 _LINK = re.compile(r"https://[!#-;=?-~]+")
 _REFERENCE = re.compile(r"[!-~]{0,200}")
 #: RFC 5321 sections 4.5.3.1.1 and 4.5.3.1.3: octets of a local part, and of an address without its angle brackets.
@@ -104,6 +103,22 @@ def header(name: str, value: str) -> None:
         raise ValueError("line breaks and control characters are not allowed in a header value")
     if len(value) > LIMITS.header:
         raise ValueError(f"header value too long: at most {LIMITS.header} characters")
+    if name.lower() in ADDRESSED:
+        mailboxes(value)
+
+
+def mailboxes(written: str) -> list[Party]:
+    """Return the mailboxes of a header value, which has commas between them."""
+    pieces, start, quoted, escaped = [], 0, False, False
+    for at, char in enumerate(written):
+        if char == "," and not quoted:
+            pieces.append(written[start:at])
+            start = at + 1
+        quoted ^= char == '"' and not escaped
+        escaped = quoted and char == "\\" and not escaped
+    if len(pieces) >= _MOST_MAILBOXES:
+        raise ValueError(f"too many addresses in a header: at most {_MOST_MAILBOXES}")
+    return [party(piece) for piece in (*pieces, written[start:])]
 
 
 def filename(written: str) -> str:
@@ -115,19 +130,6 @@ def filename(written: str) -> str:
     if len(name.encode()) > _MOST_FILE_NAME:
         raise ValueError(f"file name too long: at most {_MOST_FILE_NAME} bytes")
     return name
-
-
-def media_type(written: str | None, name: str) -> str:
-    """Return the media type of a file: the one written, or else the one that its name suggests."""
-    if written is None:
-        guess, packing = guess_type(name, strict=True)
-        # A compressed file does not have the type of its inner name: `report.csv.gz` is no CSV.
-        written = "application/octet-stream" if guess is None or packing is not None else guess
-    kind = written.strip().lower()
-    _is_media_type(kind)
-    if kind.startswith(_NO_FILES):
-        raise ValueError("invalid media type for a file: attach it as application/octet-stream")
-    return kind
 
 
 def content_id(written: str) -> str:
@@ -318,7 +320,7 @@ def _is_name(name: str) -> None:
 
 def _is_file(file: File) -> None:
     _is_file_name(file.filename)
-    _is_media_type(file.content_type)
+    media_types.parse(file.content_type)
     if file.content_id is not None:
         _is_content_id(file.content_id)
 
@@ -328,13 +330,6 @@ def _is_file_name(name: str) -> None:
         raise ValueError("file name is required, without a path")
     if not is_clean(name):
         raise ValueError("line breaks and control characters are not allowed in a file name")
-
-
-def _is_media_type(kind: str) -> None:
-    if not _MEDIA_TYPE.fullmatch(kind):
-        raise ValueError(
-            "invalid media type: write it like application/pdf, without parameters, at most 127 characters on each side"
-        )
 
 
 def _is_content_id(bare: str) -> None:

@@ -215,7 +215,7 @@ class Draft:
 
     `number` is its index in the request, from 0; `content` the index of its content in the batch. Two messages of one batch
     to the same recipient need different references, else the second is a duplicate. `size` is an estimate of the bytes on
-    the wire.
+    the wire. `subject` is the rendered one, where it differs from the content's.
     """
 
     id: str
@@ -226,6 +226,7 @@ class Draft:
     data: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     size: int = 0
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

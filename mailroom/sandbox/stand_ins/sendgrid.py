@@ -1,9 +1,13 @@
 """A stand-in for SendGrid."""
 
+import re
 from typing import Any, ClassVar
 
 from mailroom.sandbox.stand_ins.behaviours import RETRY_AFTER_S, Behaviour
 from mailroom.sandbox.stand_ins.vendors import Vendor, VendorAnswer
+
+#: The one parameter that it takes (github.com/sendgrid/sendgrid-nodejs, issue 1313).
+_INVITATION = re.compile(r"^text/calendar; ?method=[\w-]+$")
 
 
 class SendGridStandIn(Vendor):
@@ -28,5 +32,9 @@ class SendGridStandIn(Vendor):
             return VendorAnswer(
                 400, {"errors": [{"message": "the content value is empty", "field": "content.0.value"}]}
             )
+        for number, file in enumerate(payload.get("attachments", ())):
+            if ";" in _INVITATION.sub("", file["type"]):
+                fault = "The attachment type cannot contain ';', or CRLF characters."
+                return VendorAnswer(400, {"errors": [{"message": fault, "field": f"attachments.{number}.type"}]})
         self.accepted += [one["custom_args"]["mailroom-id"] for one in payload["personalizations"]]
         return VendorAnswer(202, headers={"X-Message-Id": f"sg-{len(self.accepted)}"})

@@ -11,17 +11,20 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.outbound.lookups import engagement_of, has_label, labelled, labels, within, words_of
 from mailroom.adapters.postgres.outbound.models import (
     IS_WAITING,
     ActivityRow,
     BatchRow,
     ContentRow,
+    FileRow,
     MessageRow,
     ParkedEventRow,
 )
 from mailroom.adapters.postgres.outbound.rows import (
     batch_of,
     content_of,
+    draft_of,
     is_held,
     member_of,
     owned,
@@ -31,16 +34,29 @@ from mailroom.adapters.postgres.outbound.rows import (
 )
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Content, Status
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Page, Position
-from mailroom.ports.message_reader import ActivityLine, BatchLine, MessageLine, ParkedLine
+from mailroom.ports.message_reader import (
+    ANY_BATCH,
+    ANY_MESSAGE,
+    ActivityLine,
+    BatchFilter,
+    BatchLine,
+    MessageFilter,
+    MessageLine,
+    ParkedLine,
+    StoredMessage,
+)
 from mailroom.ports.monitoring import Loop
 
 _batches, _messages, _contents = table(BatchRow), table(MessageRow), table(ContentRow)
-_activities, _parked = table(ActivityRow), table(ParkedEventRow)
+_activities, _parked, _files = table(ActivityRow), table(ParkedEventRow), table(FileRow)
 _batch, _message = _batches.c, _messages.c
 
+#: The most batches that one page looks through for a status.
+_MOST_SEARCHED = 5_000
 _SAID = (_contents.c.batch_id == _message.batch_id) & (_contents.c.number == _message.content)
 
 
@@ -50,15 +66,29 @@ class SqlMessageReader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def batches(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[BatchLine]:
-        """Return batches, newest first."""
+    def batches(
+        self, tenant: str | None, *, after: Position | None, limit: int, wanted: BatchFilter = ANY_BATCH
+    ) -> Page[BatchLine]:
+        """Return batches, newest first; with statuses, of at most `_MOST_SEARCHED` ones a page."""
         owner = true() if tenant is None else _batch.tenant == tenant
-        wanted = select(_batches).where(owner, behind(after, _batch.created_at, _batch.id))
-        newest_first = _batch.created_at.desc(), _batch.id.desc()
+        period = within(_batch.created_at, wanted.since, wanted.until)
+        found = select(_batches).where(owner, period, behind(after, _batch.created_at, _batch.id))
+        found = found.order_by(_batch.created_at.desc(), _batch.id.desc())
         with stepping_over(self._engine, Loop.LISTS, "batch") as usable, transaction(self._engine) as connection:
-            rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
-            lines = usable(rows[:limit], _batch_lines(connection, rows[:limit]))
-        return page_of(rows, limit, lines, at="created_at")
+            if not wanted.statuses:
+                rows = connection.execute(found.limit(limit + 1)).all()
+                lines = usable(rows[:limit], _batch_lines(connection, rows[:limit]))
+                return page_of(rows, limit, lines, at="created_at")
+            searched = found.limit(_MOST_SEARCHED).subquery()
+            mine = (_message.batch_id == searched.c.id) & _message.status.in_(wanted.statuses)
+            chosen = select(searched).where(select(_message.id).where(mine).exists())
+            chosen = chosen.order_by(searched.c.created_at.desc(), searched.c.id.desc()).limit(limit + 1)
+            rows = connection.execute(chosen).all()
+            page = page_of(rows, limit, usable(rows[:limit], _batch_lines(connection, rows[:limit])), at="created_at")
+            if page.next is not None:
+                return page
+            last = connection.execute(found.offset(_MOST_SEARCHED - 1).limit(1)).first()
+            return page if last is None else Page(page.lines, Position(last.created_at, str(last.id)))
 
     def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
         """Return one batch with the count of its messages in each status."""
@@ -75,19 +105,24 @@ class SqlMessageReader:
         statuses: Sequence[Status],
         after: Position | None,
         limit: int,
+        wanted: MessageFilter = ANY_MESSAGE,
     ) -> Page[MessageLine]:
         """Return messages, newest first."""
         owner = true() if tenant is None else _message.tenant == tenant
-        wanted = _lines().where(owner, behind(after, _message.created_at, _message.id))
+        words = list(words_of(wanted))
+        at, id_ = (labels.c.created_at, labels.c.message_id) if words else (_message.created_at, _message.id)
+        found = _lines().where(owner, behind(after, at, id_), within(at, wanted.since, wanted.until))
+        if words:
+            found = found.join(labels, labels.c.message_id == _message.id).where(labelled(words[0], tenant))
+            found = found.where(*map(has_label, words[1:]))
         if recipient is not None:
-            wanted = wanted.where(_message.recipient == recipient)
+            found = found.where(_message.recipient == recipient)
         if batch_id is not None:
-            wanted = wanted.where(_of_batch(batch_id))
+            found = found.where(_of_batch(batch_id))
         if statuses:
-            wanted = wanted.where(_message.status.in_(statuses))
-        newest_first = _message.created_at.desc(), _message.id.desc()
+            found = found.where(_message.status.in_(statuses))
         with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
-            rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
+            rows = connection.execute(found.order_by(at.desc(), id_.desc()).limit(limit + 1)).all()
             return page_of(rows, limit, usable(rows[:limit], _message_line), at="created_at")
 
     def message(self, tenant: str | None, message_id: str) -> MessageLine | None:
@@ -111,6 +146,28 @@ class SqlMessageReader:
             row = connection.execute(wanted).first()
             return readable(content_of, row, kind="content of message", name=message_id) if row else None
 
+    def stored(self, tenant: str | None, message_id: str) -> StoredMessage | None:
+        """Return one message with all that renders it, or None."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_messages).where(owned(_messages, tenant, message_id))).first()
+            if row is None:
+                return None
+            batch = connection.execute(select(_batches).where(_batch.id == row.batch_id)).one()
+            said = (_contents.c.batch_id == row.batch_id) & (_contents.c.number == row.content)
+            content = connection.execute(select(_contents).where(said)).first()
+            if content is None:
+                return None
+        return readable(lambda one: _stored(batch, one, content), row, kind="message")
+
+    def read_file(self, tenant: str, sha256: str) -> bytes:
+        """Return the bytes of an attachment that was submitted with a batch."""
+        wanted = select(_files.c.content).where(_files.c.tenant == tenant, _files.c.sha256 == sha256)
+        with transaction(self._engine) as connection:
+            content = connection.execute(wanted).scalar_one_or_none()
+        if content is None:
+            raise LookupError("no such file")
+        return bytes(content)
+
     def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
         """Return the messages with this id of their provider."""
         owner = true() if tenant is None else _message.tenant == tenant
@@ -127,7 +184,8 @@ class SqlMessageReader:
 
 
 def _lines() -> Select[Any]:
-    return select(_messages, _contents.c.subject).join_from(_messages, _contents, _SAID)
+    shown = func.coalesce(_message.subject, _contents.c.subject).label("shown_subject")
+    return select(_messages, shown).join_from(_messages, _contents, _SAID)
 
 
 def _found(connection: Connection, tenant: str | None, message_id: str) -> MessageLine | None:
@@ -155,11 +213,16 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
     for count in connection.execute(reasons.group_by(_message.batch_id, _message.reason)):
         if count.reason in set(HoldReason):
             held[count.batch_id][HoldReason(count.reason)] = count.messages
-    return lambda row: _batch_line(row, statuses[row.id], held[row.id], next_at.get(row.id))
+    engagement = engagement_of(connection, [row.id for row in rows])
+    return lambda row: _batch_line(row, statuses[row.id], held[row.id], next_at.get(row.id), engagement[row.id])
 
 
 def _batch_line(
-    row: Row[Any], statuses: dict[Status, int], held: dict[HoldReason, int], next_at: datetime | None
+    row: Row[Any],
+    statuses: dict[Status, int],
+    held: dict[HoldReason, int],
+    next_at: datetime | None,
+    engagement: dict[Kind, int],
 ) -> BatchLine:
     batch = batch_of(row)
     return BatchLine(
@@ -178,6 +241,7 @@ def _batch_line(
         next_at=next_at,
         held=held,
         tracking=batch.tracking,
+        engagement=engagement,
     )
 
 
@@ -191,7 +255,7 @@ def _message_line(row: Row[Any]) -> MessageLine:
         to=party_of(stored["to"]),
         recipient=row.recipient,
         reference=row.reference,
-        subject=row.subject,
+        subject=row.shown_subject,
         metadata=texts_of(stored["metadata"]),
         status=member_of(Status, row.status),
         reason=row.reason,
@@ -202,6 +266,17 @@ def _message_line(row: Row[Any]) -> MessageLine:
         changed_at=row.changed_at,
         due_at=row.due_at,
         handed_at=row.handed_at,
+    )
+
+
+def _stored(batch: Row[Any], row: Row[Any], content: Row[Any]) -> StoredMessage:
+    return StoredMessage(
+        batch=batch_of(batch),
+        draft=draft_of(row),
+        content=content_of(content),
+        status=member_of(Status, row.status),
+        handed_at=row.handed_at,
+        sent_sha256=row.sent_sha256,
     )
 
 

@@ -141,6 +141,10 @@ class MessageRow(SQLModel, table=True):
     provider_message_id: str | None = None
     created_at: datetime = time_column()
     changed_at: datetime = time_column()
+    #: A template's, filled with the data of this message; null where the content's subject is the message's.
+    subject: str | None = None
+    #: The digest of what was sent (`mailroom.outbound.sent_content`).
+    sent_sha256: str | None = None
 
 
 class ActivityRow(SQLModel, table=True):

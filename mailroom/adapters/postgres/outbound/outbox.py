@@ -64,11 +64,11 @@ _ADD_CONTENTS = text("""
 _ADD_MESSAGES = text("""
     with added as (
         insert into message (id, batch_id, number, tenant, recipient, "to", reference, content, data, metadata, size,
-            status, due_at, attempts, created_at, changed_at)
+            subject, status, due_at, attempts, created_at, changed_at)
         select id, :batch_id, number, :tenant, recipient, "to", reference, content, data, metadata, size,
-            'accepted', :due_at, 0, :now, :now
+            subject, 'accepted', :due_at, 0, :now, :now
         from json_to_recordset(:rows) as given (id uuid, number int, recipient text, "to" jsonb, reference text,
-            content int, data jsonb, metadata jsonb, size int)
+            content int, data jsonb, metadata jsonb, size int, subject text)
         returning id
     )
     insert into activity (message_id, at, kind, facts) select id, :now, 'accepted', '{}' from added

@@ -23,7 +23,7 @@ _message = _messages.c
 SETTLE = text("""
     with given as (
         select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
-            provider text, provider_message_id text, retry_at timestamptz, facts jsonb)
+            provider text, provider_message_id text, retry_at timestamptz, facts jsonb, sent_sha256 text)
     ), latest as (
         select given.*, message.status = any(:unanswered) or ahead and message.status = any(:ours) as open
         from given join message on message.id = given.id
@@ -41,6 +41,7 @@ SETTLE = text("""
             handed_at = case when open and not kept then null when open then coalesce(message.handed_at, :now)
                 else message.handed_at end,
             due_at = case when open and not kept then coalesce(retry_at, :now) else message.due_at end,
+            sent_sha256 = case when kept then coalesce(latest.sent_sha256, message.sent_sha256) else message.sent_sha256 end,
             changed_at = :now
         from latest where message.id = latest.id
         returning message.id, message.tenant, message.provider, latest.status, latest.facts, open and not kept as back
@@ -68,6 +69,7 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
         "provider_message_id": result.provider_message_id if isinstance(result, ProviderReceipt) else None,
         "retry_at": outcome.retry_at.isoformat() if outcome.retry_at else None,
         "facts": facts,
+        "sent_sha256": outcome.sent_sha256,
     }
 
 

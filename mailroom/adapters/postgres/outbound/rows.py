@@ -219,6 +219,7 @@ def draft_values(draft: Draft) -> dict[str, Any]:
         "data": dict(draft.data) or None,
         "metadata": dict(draft.metadata) or None,
         "size": draft.size,
+        "subject": draft.subject,
     }
 
 

@@ -1,0 +1,68 @@
+"""Parts of the lists of outbound mail: messages by their labels, batches by their messages, what recipients did.
+
+Each is read from an index that ends where a page ends. `message_label` and `engagement` are written by triggers (migration
+0022); nothing here writes them.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select, true
+
+from mailroom.adapters.postgres.models import TenantRow, table
+from mailroom.adapters.postgres.outbound.lookup_models import EngagementRow, MessageLabelRow
+from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
+from mailroom.domain.delivery.events import Kind
+from mailroom.ports.message_reader import MessageFilter
+
+labels = table(MessageLabelRow)
+_engagement, _tenants = table(EngagementRow).c, table(TenantRow).c
+_batch, _message, _label = table(BatchRow).c, table(MessageRow).c, labels.c
+
+#: The kinds that are counted, in the order in which they are shown.
+ENGAGEMENT = (Kind.OPENED, Kind.CLICKED, Kind.UNSUBSCRIBED)
+
+
+def words_of(wanted: MessageFilter) -> Iterator[bytes]:
+    """Yield the labels that a message must have, the rarest first as far as that is known: a reference is of few."""
+    if wanted.reference:
+        yield _digest(f"={wanted.reference}")
+    for word in wanted.metadata:
+        yield _digest(word)
+
+
+def labelled(word: bytes, tenant: str | None) -> ColumnElement[bool]:
+    """Return the condition for the labels of a word; an administrator's are looked up tenant by tenant, in the same index."""
+    owner = _label.tenant == tenant if tenant is not None else _label.tenant.in_(select(_tenants.id))
+    return and_(_label.label == word, owner)
+
+
+def has_label(word: bytes) -> ColumnElement[bool]:
+    """Return the condition that a message has this label too."""
+    one = labels.alias("further")
+    same = (one.c.tenant == _message.tenant, one.c.created_at == _message.created_at, one.c.message_id == _message.id)
+    return select(one.c.message_id).where(*same, one.c.label == word).exists()
+
+
+def within(at: ColumnElement[datetime], since: datetime | None, until: datetime | None) -> ColumnElement[bool]:
+    """Return the condition that a time is at `since` or later, and before `until`."""
+    after = true() if since is None else at >= since
+    return and_(after, true() if until is None else at < until)
+
+
+def engagement_of(connection: Connection, batch_ids: Sequence[UUID]) -> Mapping[UUID, dict[Kind, int]]:
+    """Return, by batch, how many messages were opened, clicked and unsubscribed by; a clicked one was opened too."""
+    counts = select(_engagement.batch_id, _engagement.kind, func.count().label("messages"))
+    counts = counts.where(_engagement.batch_id.in_(batch_ids)).group_by(_engagement.batch_id, _engagement.kind)
+    found: dict[UUID, dict[Kind, int]] = defaultdict(lambda: dict.fromkeys(ENGAGEMENT, 0))
+    for row in connection.execute(counts):
+        if row.kind in ENGAGEMENT:
+            found[row.batch_id][Kind(row.kind)] = row.messages
+    return found
+
+
+def _digest(word: str) -> bytes:
+    return hashlib.sha256(word.encode()).digest()[:16]

@@ -16,7 +16,7 @@ from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
-from mailroom.api.v1 import breakers, endpoints, inbound, outbound, suppressions
+from mailroom.api.v1 import breakers, endpoints, inbound, outbound, streams, suppressions
 
 __all__ = ["Services", "create_app"]
 
@@ -27,6 +27,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, inbound.router),
     (Face.PRIVATE, outbound.router),
     (Face.PRIVATE, suppressions.router),
+    (Face.PRIVATE, streams.router),
     (Face.PRIVATE, breakers.router),
     (Face.PRIVATE, endpoints.router),
     (Face.PRIVATE, endpoint_pages.router),

@@ -15,6 +15,7 @@ The template starts with the subject; an .html file is HTML, and its data is esc
 \b
     mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
+    mailroom send people.csv --template news.html --from desk@acme.test --stream weekly-news --wait
 
 In a CSV, `reference` distinguishes two mails to one recipient. JSON is an array of objects with the same names. A template
 in JSON is the API's, with attachments and headers. One invalid row rejects the whole batch: nothing is submitted.
@@ -72,6 +73,9 @@ def send(
         str | None, typer.Option(help="Idempotency key: the same key and files are submitted only once.")
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant to send for, with an administrator's key.")] = None,
+    stream: Annotated[
+        str | None, typer.Option(help="Kind of mail, such as weekly-news: what a recipient leaves by unsubscribing.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     rows, words = recipients(file), template(template_file)
@@ -80,6 +84,7 @@ def send(
         "template": words,
         "recipients": [row.recipient for row in rows],
         "from": sender,
+        "stream": stream,
         "send_at": send_at.isoformat() if send_at else None,
     }
     body = json.dumps({name: value for name, value in request.items() if value is not None}).encode()

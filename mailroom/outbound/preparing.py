@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
+from mailroom.domain.delivery.streams import TRANSACTIONAL, default_stream, stream_name
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Fault
 from mailroom.domain.inbound.routing import normalise
@@ -78,6 +79,7 @@ class _Preparing:
         self._seen: dict[bytes, bytes] = {}
         self._number = self._latest_number = 0
         self._latest: Content | None = None
+        self._leavable = False
         self._clock = Clock(limits.preparation_s)
 
     def prepared(self, request: Request) -> Prepared:
@@ -91,6 +93,9 @@ class _Preparing:
         if not self._number:
             return self._miscounted(faults)
         self._out.files = self._attachments.files
+        if request.stream is None:
+            stream = default_stream(request.lane, leavable=self._leavable)
+            self._out.batch = replace(self._out.batch, stream=stream)
         return self._out
 
     def _miscounted(self, faults: list[Fault]) -> Prepared:
@@ -100,6 +105,8 @@ class _Preparing:
     def _batch(self, request: Request) -> Batch:
         sender = self._sender(request.from_)
         self._checked(("metadata",), content_rules.metadata, request.metadata)
+        if request.stream is not None:
+            self._checked(("stream",), stream_name, request.stream)
         starts = request.send_at or self._now
         if starts > self._limits.latest_start(self._now):
             self._fault(("send_at",), f"too far ahead: at most {self._limits.schedule_days} days")
@@ -116,6 +123,7 @@ class _Preparing:
             expires_at=request.expires_at,
             metadata=request.metadata,
             tracking=request.tracking,
+            stream=request.stream,
         )
 
     def _sender(self, written: str) -> Party:
@@ -153,6 +161,12 @@ class _Preparing:
 
     def _content(self, letter: Letter) -> Content | None:
         words, where, faults = letter.words, letter.where, len(self._out.faults)
+        if words.unsubscribe is not None:
+            self._leavable = True
+            if self._out.batch.stream == TRANSACTIONAL:
+                self._fault(
+                    (*where, "unsubscribe"), "nobody can leave transactional mail: name another stream, or none"
+                )
         if not letter.template:
             self._checked((*where, "subject"), content_rules.subject, words.subject)
             if words.unsubscribe is not None:

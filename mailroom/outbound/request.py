@@ -87,3 +87,4 @@ class Request:
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)
     tracking: Tracked = UNTRACKED
+    stream: str | None = None

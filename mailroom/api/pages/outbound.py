@@ -17,6 +17,7 @@ from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_pla
 from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
+from mailroom.domain.delivery.streams import Scope
 from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
 from mailroom.ports.message_reader import BatchLine
@@ -130,7 +131,12 @@ def recipient(
 
 @router.get("/suppressions")
 def suppressions(
-    services: AppServices, holder: PageHolder, sending: AppOutbound, address: Asked = None, cursor: Cursor = None
+    services: AppServices,
+    holder: PageHolder,
+    sending: AppOutbound,
+    address: Asked = None,
+    scope: Scope | None = None,
+    cursor: Cursor = None,
 ) -> Response:
     """The addresses that get no mail."""
     typed_address = (address or "").strip()
@@ -140,6 +146,7 @@ def suppressions(
         after=decode_place(cursor),
         limit=_LINES + 1,
         with_global=holder.tenant is None,
+        scope=scope,
     )
     last = entries[_LINES - 1] if len(entries) > _LINES else None
     return render(
@@ -148,8 +155,10 @@ def suppressions(
         suppressions=entries[:_LINES],
         asked=typed_address,
         now=services.now(),
-        older=encode_place(last.address, last.tenant) if last else None,
+        older=encode_place(last.place) if last else None,
         cursor=cursor,
+        scopes=list(Scope),
+        wanted=scope,
     )
 
 

@@ -33,6 +33,7 @@ from mailroom.delivery.provider_events.fields import (
 )
 from mailroom.delivery.provider_events.sns import Unverified
 from mailroom.domain.delivery.events import LOOKS, Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.streams import Scope
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.times import happened
 
@@ -52,6 +53,8 @@ _KINDS = {
     "unsubscribe": Kind.UNSUBSCRIBED,
     "group_unsubscribe": Kind.UNSUBSCRIBED,
 }
+#: SendGrid's own unsubscribe is from all mail of the account; that of a group has the group's number.
+_UNSUBSCRIBED_FROM = {"unsubscribe": Scope.NOT_TRANSACTIONAL}
 _SECONDS = re.compile(r"[0-9]{1,12}")
 #: Where the part about the route through SendGrid begins in its message id.
 _ROUTE = re.compile(r"\.(?:filter|recvd)")
@@ -127,6 +130,8 @@ def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
             classification=payload.get("bounce_classification"),
             status=payload.get("status"),
             attempt=payload.get("attempt"),
+            group=payload.get("asm_group_id") if kind is Kind.UNSUBSCRIBED else None,
+            scope=_UNSUBSCRIBED_FROM.get(payload["event"]),
         ),
     )
 

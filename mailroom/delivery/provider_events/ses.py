@@ -27,6 +27,7 @@ from mailroom.delivery.provider_events.fields import (
     table,
     words,
 )
+from mailroom.delivery.provider_events.ses_topics import left_facts
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.times import happened
 
@@ -104,7 +105,7 @@ def _event(
         message_id=_our_id(mail),
         recipient=recipient,
         actor=reader_of(kind, part.get("userAgent"), after=after),
-        facts=_facts(part, table(about)),
+        facts=_facts(part, table(about)) | (left_facts(part) if kind is Kind.UNSUBSCRIBED else {}),
     )
 
 
@@ -119,8 +120,7 @@ def _kind(word: str, part: Mapping[str, Any]) -> Kind:
             return Kind.SUPPRESSED
         return Kind.OTHER if part.get("complaintFeedbackType") == "not-spam" else Kind.COMPLAINED
     if word == "Subscription":
-        wanted = table(part.get("newTopicPreferences"))
-        return Kind.UNSUBSCRIBED if wanted.get("unsubscribeAll") is True else Kind.OTHER
+        return Kind.UNSUBSCRIBED if left_facts(part) else Kind.OTHER
     return _KINDS[word]
 
 

@@ -15,9 +15,10 @@ The template starts with the subject; an .html file is HTML, and its data is esc
 \b
     mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
-    mailroom send people.csv --template news.html --from desk@acme.test --stream weekly-news --wait
+    mailroom send people.csv --template news.html --from desk@acme.test --stream weekly-news --unsubscribe
 
-In a CSV, `reference` distinguishes two mails to one recipient. JSON is an array of objects with the same names. A template
+With --unsubscribe each mail has our one-click unsubscribe header; the template shows the same link with
+{{ unsubscribe_url }}. In a CSV, `reference` distinguishes two mails to one recipient. JSON is an array of objects with the same names. A template
 in JSON is the API's, with attachments and headers. One invalid row rejects the whole batch: nothing is submitted.
 Uses the API of MAILROOM_API_URL and MAILROOM_API_KEY, by default the stack on this machine.
 """
@@ -76,9 +77,14 @@ def send(
     stream: Annotated[
         str | None, typer.Option(help="Kind of mail, such as weekly-news: what a recipient leaves by unsubscribing.")
     ] = None,
+    unsubscribe: Annotated[
+        bool, typer.Option("--unsubscribe", help="Add our one-click unsubscribe link, also as {{ unsubscribe_url }}.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     rows, words = recipients(file), template(template_file)
+    if unsubscribe:
+        words.setdefault("unsubscribe", True)
     send_at = moment(at)
     request = {
         "template": words,

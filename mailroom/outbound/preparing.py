@@ -19,10 +19,11 @@ from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Limi
 from mailroom.domain.outbound.wire_size import wire_size
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.packed import Packed
-from mailroom.outbound.rendering import most_added
+from mailroom.outbound.rendering import most_added, untemplated
 from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request, RequestContent
 from mailroom.outbound.template_budget import TOO_MUCH
-from mailroom.outbound.templating import Clock, Filled, Template
+from mailroom.outbound.templating import Clock, Filled, Template, Unfit
+from mailroom.outbound.unsubscribe_link import NAME, NO_LINK, STAND_IN, is_named
 from mailroom.ports.senders import Senders
 
 P = ParamSpec("P")
@@ -174,6 +175,8 @@ class _Preparing:
         for name, text in (("text", words.text), ("html", words.html)):
             if text is not None:
                 self._checked((*where, name), content_rules.body, text)
+                if words.unsubscribe is None and not letter.template and is_named(text):
+                    self._fault((*where, name), NO_LINK)
         if words.text is None and words.html is None:
             self._fault(where, "text or html is required")
         headers = self._headers(words, where)
@@ -241,9 +244,15 @@ class _Preparing:
         return self._latest_number
 
     def _filled(self, template: Template | None, content: Content, recipient: Recipient) -> Filled:
+        link = STAND_IN if content.unsubscribe == OURS else None
         if template is None:
-            return Filled(content.subject, content.text, content.html, content.unsubscribe)
-        filled = template.fill(recipient.data)
+            return untemplated(content, link)
+        try:
+            filled = template.fill(recipient.data, link=link)
+        except Unfit as error:
+            if content.unsubscribe is None and NAME in str(error):
+                raise Unfit(f"{error}; {NO_LINK}") from None
+            raise
         if filled.unsubscribe is not None and content.unsubscribe != OURS:
             content_rules.unsubscribe(filled.unsubscribe)
         return filled

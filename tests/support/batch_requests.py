@@ -62,13 +62,13 @@ def kept(engine: Engine) -> int:
         return int(connection.execute(text("select count(*) from message")).scalar_one())
 
 
-def sent(engine: Engine, batch_id: str, archive: MemoryArchive) -> list[Any]:
+def sent(engine: Engine, batch_id: str, archive: MemoryArchive, **links: Any) -> list[Any]:
     dispatch = SqlDispatch(engine)
     claims = dispatch.claim(batch_id, most=100, provider="ses", now=NOW)
     dispatch.settle(
         [Outcome(one.draft.id, one.attempt, ProviderReceipt("ses", one.draft.id)) for one in claims], now=NOW
     )
-    return outgoing(claims, dispatch=dispatch, archive=archive)
+    return outgoing(claims, dispatch=dispatch, archive=archive, **links)
 
 
 def provider_terms(pace: ProviderRate, **changes: Any) -> ProviderTerms:

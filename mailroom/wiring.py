@@ -49,6 +49,7 @@ from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlDeduplicator, SqlHooks
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
@@ -140,6 +141,7 @@ class Store:
             SqlSuppressions(engine),
             SqlBreakers(engine),
         )
+        self.unsubscribing = SqlUnsubscribing(engine)
         self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:

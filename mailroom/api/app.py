@@ -16,7 +16,7 @@ from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
-from mailroom.api.v1 import batch_list, breakers, endpoints, inbound, outbound, sent_content, suppressions
+from mailroom.api.v1 import batch_list, breakers, endpoints, inbound, outbound, sent_content, streams, suppressions
 
 __all__ = ["Services", "create_app"]
 
@@ -29,6 +29,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, batch_list.router),
     (Face.PRIVATE, sent_content.router),
     (Face.PRIVATE, suppressions.router),
+    (Face.PRIVATE, streams.router),
     (Face.PRIVATE, breakers.router),
     (Face.PRIVATE, endpoints.router),
     (Face.PRIVATE, endpoint_pages.router),

@@ -13,6 +13,10 @@ Cursor = Annotated[str | None, Query(max_length=600, description="`next` of the 
 Limit = Annotated[int, Query(ge=1, le=200, description="Entries on a page")]
 
 
+#: Address, tenant, scope.
+_PLACE = 3
+
+
 def encode(position: Position | None) -> str | None:
     """Return the cursor for `position`."""
     return None if position is None else _word(f"{position.received_at.isoformat()} {position.id}")
@@ -36,21 +40,24 @@ def decode(cursor: str | None) -> Position | None:
         raise _not_ours() from None
 
 
-def encode_place(address: str, tenant: str | None) -> str:
-    """Return the cursor for a place in a list by address and tenant."""
-    return _word(f"{address} {tenant or ''}")
+def encode_place(place: tuple[str, str, str]) -> str:
+    """Return the cursor for a place in a list by address, tenant and scope: no address or tenant contains a tab."""
+    return _word("\t".join(place))
 
 
-def decode_place(cursor: str | None) -> tuple[str, str] | None:
-    """Return the place that `encode_place` was given, no tenant as an empty text.
+def decode_place(cursor: str | None) -> tuple[str, ...] | None:
+    """Return the place that `encode_place` was given; a cursor of an earlier release names address and tenant only.
 
     Raises:
         HTTPException: 422, the cursor is invalid.
     """
     if cursor is None:
         return None
-    address, space, tenant = _text(cursor).rpartition(" ")
-    if not space:
+    text = _text(cursor)
+    if len(place := tuple(text.split("\t"))) == _PLACE:
+        return place
+    address, space, tenant = text.rpartition(" ")
+    if not space or "\t" in text:
         raise _not_ours()
     return address, tenant
 

@@ -156,6 +156,7 @@ def services_for(installation: Installation) -> Services:
             senders=store.senders,
             terms=store.terms,
             uploads=installation.uploads,
+            unsubscribing=store.unsubscribing,
         ),
         events=store.events,
         event_recorder=EventRecorder(store.events),

@@ -29,6 +29,7 @@ from mailroom.ports.scheduler import Scheduler
 from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import Terms
+from mailroom.ports.unsubscribing import Unsubscribing
 from mailroom.settings import Settings
 
 
@@ -89,6 +90,7 @@ class OutboundServices:
     terms: Terms
     uploads: Uploads | None = None
     submitted: Event = field(default_factory=Event)
+    unsubscribing: Unsubscribing | None = None
 
 
 @dataclass(frozen=True, slots=True)

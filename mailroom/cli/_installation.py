@@ -1,5 +1,6 @@
 """Opens the installation of a command, from the environment or the running embedded stack."""
 
+from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
@@ -52,6 +53,11 @@ class Opened(Installation):
     def tenants(self) -> SqlTenants:
         """The tenants' policies and webhooks."""
         return self.store.tenants
+
+    @property
+    def unsubscribing(self) -> SqlUnsubscribing:
+        """What an unsubscribe from each tenant's mail covers."""
+        return self.store.unsubscribing
 
     @property
     def senders(self) -> SqlSenders:

@@ -15,8 +15,10 @@ The template starts with the subject; an .html file is HTML, and its data is esc
 \b
     mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
+    mailroom send people.csv --template news.html --from desk@acme.test --stream weekly-news --unsubscribe
 
-In a CSV, `reference` distinguishes two mails to one recipient, and `metadata` is a JSON object of texts by which messages are
+With --unsubscribe each mail has our one-click unsubscribe header; the template shows the same link with
+{{ unsubscribe_url }}. In a CSV, `reference` distinguishes two mails to one recipient, and `metadata` is a JSON object of texts by which messages are
 found later. JSON is an array of objects with the same names. A template in JSON is the API's, with attachments and headers.
 With `--attach-column invoice` the column `invoice` names a file for each row, in the folder of FILE; several have `;` between.
 One invalid row rejects the whole batch: nothing is submitted. With --key, `--at 2h` counts from the first time.
@@ -84,6 +86,12 @@ def send(
         ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant to send for, with an administrator's key.")] = None,
+    stream: Annotated[
+        str | None, typer.Option(help="Kind of mail, such as weekly-news: what a recipient leaves by unsubscribing.")
+    ] = None,
+    unsubscribe: Annotated[
+        bool, typer.Option("--unsubscribe", help="Add our one-click unsubscribe link, also as {{ unsubscribe_url }}.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     rows, words = recipients(file), template(template_file)
@@ -93,6 +101,8 @@ def send(
         except Unacceptable as error:
             _complain(file, rows, error.faults)
             raise ConfigurationError("nothing was submitted; correct the errors above") from None
+    if unsubscribe:
+        words.setdefault("unsubscribe", True)
     send_at = moment(at)
     # As it was typed: the time that it means is another each time, and with --key the same request must be the same.
     send_in = at if at is not None and duration(at) is not None else None
@@ -102,6 +112,7 @@ def send(
         "from": sender,
         "send_at": send_at.isoformat() if send_at and send_in is None else None,
         "send_in": send_in,
+        "stream": stream,
     }
     body = json.dumps({name: value for name, value in request.items() if value is not None}).encode()
     api = api_client()

@@ -1,7 +1,8 @@
 """Addresses that get no mail: import and export them, as CSV or JSON.
 
-CSV has a header line with `address`, and optionally `tenant`, `reason`, `since`, `expires_at`; JSON is a list of objects
-with the same names. An address without a tenant is suppressed for all tenants. Times are ISO 8601.
+CSV has a header line with `address`, and optionally `tenant`, `reason`, `since`, `expires_at`, `stream`; JSON is a list of
+objects with the same names. An address without a tenant is suppressed for all tenants. With a stream it gets no mail of that
+stream; without, an `unsubscribe` covers all but transactional mail and any other reason all mail. Times are ISO 8601.
 """
 
 import csv
@@ -17,6 +18,7 @@ import typer
 
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened, tenant_named
+from mailroom.domain.delivery.streams import TRANSACTIONAL, WHAT_A_STREAM_IS, Scope, stream_name
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.routing import normalise
@@ -25,7 +27,7 @@ from mailroom.ports.suppressions import Suppression
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-_FIELDS = ("address", "tenant", "reason", "since", "expires_at", "message_id")
+_FIELDS = ("address", "tenant", "reason", "since", "expires_at", "message_id", "stream", "scope")
 _PAGE, _MOST_BYTES = 1000, 100 << 20
 #: A spreadsheet evaluates a cell that begins with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -55,11 +57,13 @@ def import_(
 def export(
     tenant: Annotated[str | None, typer.Option(help="Only suppressions of this tenant and of all tenants.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="Include expired suppressions.")] = False,
+    scope: Annotated[Scope | None, typer.Option(help="Only suppressions that cover this.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Only suppressions of this stream.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write suppressions to standard output: CSV, or with --json a list."""
     now = datetime.now(UTC)
-    kept = [one for one in _all(tenant) if expired or one.expires_at is None or one.expires_at > now]
+    kept = [one for one in _all(tenant, scope, stream) if expired or one.expires_at is None or one.expires_at > now]
     rows = [_values(one) for one in kept]
     if as_json:
         say(json.dumps(rows, indent=1))
@@ -71,11 +75,13 @@ def export(
     say(output.getvalue().rstrip("\r\n"))
 
 
-def _all(tenant: str | None) -> Iterator[Suppression]:
+def _all(tenant: str | None, scope: Scope | None, stream: str | None) -> Iterator[Suppression]:
     kept, after = Opened().store.suppressions, None
-    while page := kept.all(tenant, address=None, after=after, limit=_PAGE, with_global=True):
+    while page := kept.all(
+        tenant, address=None, after=after, limit=_PAGE, with_global=True, scope=scope, stream=stream
+    ):
         yield from page
-        after = (page[-1].address, page[-1].tenant or "")
+        after = page[-1].place
 
 
 def _read(source: str) -> list[Mapping[str, Any]]:
@@ -97,19 +103,30 @@ def _read(source: str) -> list[Mapping[str, Any]]:
 def _suppression(at: int, row: Mapping[str, Any], tenant: str | None, now: datetime) -> Suppression:
     owner = row.get("tenant") or tenant
     try:
-        return Suppression(
+        one = Suppression(
             # An export escapes cells for spreadsheets with an apostrophe.
             address=normalise(str(row["address"]).removeprefix("'")),
             tenant=_owner(at, owner) if owner else None,
             reason=str(row.get("reason") or Cause.MANUAL)[:100],
             since=_time(row.get("since")) or now,
             expires_at=_time(row.get("expires_at")),
+            stream=stream_name(str(row["stream"])) if row.get("stream") else None,
         )
     except ValueError as error:
-        what = f" ({OUT_OF_BOUNDS})" if str(error) == OUT_OF_BOUNDS else ""
+        what = f" ({error})" if str(error) in (OUT_OF_BOUNDS, WHAT_A_STREAM_IS) else ""
         raise ConfigurationError(
-            f"entry {at} is invalid: check its address and times{what}; nothing was imported"
+            f"entry {at} is invalid: check its address, stream and times{what}; nothing was imported"
         ) from None
+    if one.stream is not None and (one.tenant is None or one.stream == TRANSACTIONAL):
+        raise ConfigurationError(
+            f"entry {at}: a stream belongs to a tenant, and `{TRANSACTIONAL}` is withheld by an entry without a stream only; "
+            "nothing was imported"
+        )
+    if row.get("scope") not in (None, "", one.scope):
+        raise ConfigurationError(
+            f"entry {at}: its scope follows from its reason and stream, and is `{one.scope}`; nothing was imported"
+        )
+    return one
 
 
 def _owner(at: int, name: object) -> str:
@@ -131,6 +148,8 @@ def _values(one: Suppression) -> dict[str, str | None]:
         "since": one.since.isoformat(),
         "expires_at": one.expires_at.isoformat() if one.expires_at else None,
         "message_id": one.message_id,
+        "stream": one.stream,
+        "scope": one.scope.value,
     }
 
 

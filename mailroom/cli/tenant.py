@@ -1,14 +1,16 @@
-"""Tenants: the policy for suspicious mail, the webhook for received mail, the addresses to send from."""
+"""Tenants: the policy for suspicious mail, the webhook for received mail, the addresses to send from, unsubscribing."""
 
 import json
 import secrets
 from dataclasses import asdict, replace
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened, tenant_named
+from mailroom.domain.delivery.streams import Scope, UnsubscribePolicy, policy_faults
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.filing_policy import Action, FilingPolicy
 from mailroom.domain.outbound.content_rules import sender_pattern
@@ -104,3 +106,68 @@ def sender(
         say(json.dumps({"tenant": tenant, "patterns": patterns}))
     else:
         say(f"{tenant} may send from {', '.join(patterns) or 'any address that no other tenant has'}")
+
+
+@app.command()
+def streams(
+    tenant: Tenant,
+    covers: Annotated[
+        Scope | None, typer.Option(help="What an unsubscribe covers: stream (its message's) or not_transactional.")
+    ] = None,
+    transactional: Annotated[
+        list[str] | None, typer.Option(metavar="STREAM", help="Stream that no unsubscribe withholds; repeat it.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The sender's name on the unsubscribe page.")] = None,
+    text: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Text of the unsubscribe page: plain, in UTF-8.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="NUMBER=STREAM", help="Stream of a SendGrid group; repeat it.")
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Back to the default before the options apply.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show or set what an unsubscribe from a tenant's mail covers, and what its unsubscribe page says.
+
+    A stream is what a recipient leaves: a batch names one, or is in the stream of its lane, `transactional` or `bulk`.
+
+    mailroom tenant streams acme --covers not_transactional --transactional receipts --transactional codes
+
+    mailroom tenant streams acme --name "Acme Shop" --text goodbye.txt
+    """
+    unsubscribing = Opened().unsubscribing
+    before = UnsubscribePolicy() if reset else unsubscribing.policy(tenant_named(tenant))
+    written: dict[str, Any] = {"covers": covers, "name": name, "text": _read_text(text) if text else None}
+    written["transactional"] = tuple(dict.fromkeys(transactional)) if transactional else None
+    written["groups"] = dict(one.partition("=")[::2] for one in group) if group else None
+    changes = {field: value for field, value in written.items() if value is not None}
+    policy = replace(before, **changes)
+    if faults := policy_faults(policy):
+        raise ConfigurationError("; ".join(f"{field}: {what}" for field, what in faults))
+    if changes or reset:
+        unsubscribing.set_policy(tenant_named(tenant), policy)
+    values = {
+        "covers": policy.covers.value,
+        "transactional": list(policy.transactional),
+        "name": policy.name,
+        "text": policy.text,
+        "groups": dict(policy.groups),
+    }
+    if as_json:
+        say(json.dumps({"tenant": tenant, **values}))
+    else:
+        values["transactional"] = ["transactional", *policy.transactional]
+        for field, value in values.items():
+            said = value if isinstance(value, str) else ", ".join(f"{one}" for one in _said(value))
+            say(f"{field:<14} {said or 'not set'}")
+
+
+def _said(value: Any) -> list[str]:
+    return [f"{group}={stream}" for group, stream in value.items()] if isinstance(value, dict) else value
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig").replace("\r\n", "\n").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"{file}: it cannot be read as text in UTF-8") from None

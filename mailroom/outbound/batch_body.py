@@ -150,6 +150,11 @@ class NewBatch(_RequestModel):
     template: Template | None = None
     recipients: list[TemplateRecipient] | None = None
     lane: Lane | None = Field(default=None, description="By default transactional for messages, bulk for a template")
+    stream: str | None = Field(
+        default=None,
+        description="What a recipient leaves by unsubscribing, such as weekly-news: small letters, digits, - and _. "
+        "By default the lane, or bulk for a batch that offers an unsubscribe",
+    )
     policy: ResendPolicy = ResendPolicy.PREFER_NO_DUPLICATE
     send_at: Time | None = None
     send_in: Annotated[str, Field(pattern=r"^[0-9]{1,7}[smhd]$")] | None = Field(
@@ -193,4 +198,5 @@ class NewBatch(_RequestModel):
             expires_at=self.expires_at,
             metadata=self.metadata,
             tracking=Tracked(opens=self.tracking.opens, clicks=self.tracking.clicks),
+            stream=self.stream,
         )

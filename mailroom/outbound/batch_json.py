@@ -29,6 +29,7 @@ class BatchResponse(JsonModel):
     tenant: str
     from_: str = Field(serialization_alias="from")
     lane: Lane
+    stream: str = Field(description="What a recipient leaves by unsubscribing from one of these messages")
     policy: ResendPolicy
     metadata: dict[str, str]
     tracking: TrackingResponse

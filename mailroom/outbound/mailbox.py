@@ -1,7 +1,7 @@
 """Messages of the mailbox queue: our own batch orders, and mails of plain producers.
 
-A plain producer writes `{"to", "subject", "message"}` with the attributes `channel=email` and `type=plaintext` or `html`.
-Such mails that arrive together become one batch. Each is accepted once, by its message id in the queue, whichever batch it
+A plain producer writes `{"to", "subject", "message"}`, and `"stream"` if it likes, with the attributes `channel=email` and
+`type=plaintext` or `html`. Such mails of one stream that arrive together become one batch. Each is accepted once, by its message id in the queue, whichever batch it
 arrives with the next time.
 """
 
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mailroom.domain.delivery.streams import WHAT_A_STREAM_IS, is_stream
 from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.domain.outbound.message import Lane
 from mailroom.domain.times import EARLIEST, bounded
 from mailroom.outbound.attachments import AttachmentResolver
-from mailroom.outbound.preparing import prepare
+from mailroom.outbound.preparing import Prepared, prepare
 from mailroom.outbound.request import Letter, Recipient, Request, RequestContent
 from mailroom.ports.outbox import Outbox, SubmissionKey
 from mailroom.ports.queue import Received
@@ -39,6 +40,7 @@ class PlainMail:
     subject: str
     text: str | None
     html: str | None
+    stream: str | None = None
 
 
 def read(body: str, attributes: Mapping[str, str]) -> BatchOrder | PlainMail:
@@ -63,8 +65,10 @@ def read(body: str, attributes: Mapping[str, str]) -> BatchOrder | PlainMail:
     for name in ("to", "subject", "message"):
         if not isinstance(values.get(name), str):
             raise _unreadable((name,), "must be a text")
+    if (stream := values.get("stream")) is not None and not is_stream(stream):
+        raise _unreadable(("stream",), WHAT_A_STREAM_IS)
     text, html = (values["message"], None) if kind == "plaintext" else (None, values["message"])
-    return PlainMail(values["to"], values["subject"], text, html)
+    return PlainMail(values["to"], values["subject"], text, html, stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +89,29 @@ def accept_mails(
     outbox: Outbox,
     attachments: AttachmentResolver,
 ) -> Intake:
-    """Accept plain mails that arrived together as one batch; one with faults does not stop the others."""
-    letters = tuple(_letter(at, message, mail) for at, (message, mail) in enumerate(received))
-    request = Request(from_=sender, letters=letters)
-    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, attachments=attachments)
+    """Accept plain mails that arrived together as one batch of each stream; one with faults does not stop the others."""
+    streams: dict[str | None, list[tuple[Received, PlainMail]]] = {}
+    for message, mail in received:
+        streams.setdefault(mail.stream, []).append((message, mail))
+    kept, refused = 0, dict[str, tuple[Fault, ...]]()
+    for stream, mails in streams.items():
+        letters = tuple(_letter(at, message, mail) for at, (message, mail) in enumerate(mails))
+        request = Request(from_=sender, letters=letters, stream=stream)
+        prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, attachments=attachments)
+        refused |= _refused(prepared, mails)
+        drafts = [(_key(mails[draft.number][0]), draft) for draft in prepared.drafts]
+        kept += outbox.accept_each(prepared.batch, prepared.contents, drafts, now=now) if drafts else 0
+    return Intake(kept, refused)
+
+
+def _refused(prepared: Prepared, mails: Sequence[tuple[Received, PlainMail]]) -> dict[str, tuple[Fault, ...]]:
     refused: dict[str, tuple[Fault, ...]] = {}
     for fault in prepared.faults:
         if not fault.where or not isinstance(fault.where[0], int):
             raise Unacceptable("sending is not enabled on this installation", faults=(fault,))
-        name = received[fault.where[0]][0].message_id
+        name = mails[fault.where[0]][0].message_id
         refused[name] = (*refused.get(name, ()), fault)
-    drafts = [(_key(received[draft.number][0]), draft) for draft in prepared.drafts]
-    kept = outbox.accept_each(prepared.batch, prepared.contents, drafts, now=now) if drafts else 0
-    return Intake(kept, refused)
+    return refused
 
 
 def _letter(at: int, message: Received, mail: PlainMail) -> Letter:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
+from mailroom.domain.delivery.streams import TRANSACTIONAL, default_stream, stream_name
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Fault
 from mailroom.domain.inbound.routing import normalise
@@ -19,7 +20,7 @@ from mailroom.domain.outbound.wire_size import wire_size
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.blank_mails import is_blank
 from mailroom.outbound.packed import Packed
-from mailroom.outbound.rendering import most_added
+from mailroom.outbound.rendering import most_added, untemplated
 from mailroom.outbound.request import (
     MORE_FAULTS,
     MOST_FAULTS,
@@ -30,7 +31,8 @@ from mailroom.outbound.request import (
     RequestContent,
 )
 from mailroom.outbound.template_budget import TOO_MUCH
-from mailroom.outbound.templating import Clock, Filled, Template
+from mailroom.outbound.templating import Clock, Filled, Template, Unfit
+from mailroom.outbound.unsubscribe_link import NAME, NO_LINK, STAND_IN, is_named
 from mailroom.ports.senders import Senders
 
 P = ParamSpec("P")
@@ -90,6 +92,7 @@ class _Preparing:
         self._seen: dict[bytes, bytes] = {}
         self._number = self._latest_number = self._copied = 0
         self._latest: Content | None = None
+        self._leavable = False
         self._clock = Clock(limits.preparation_s)
 
     def prepared(self, request: Request) -> Prepared:
@@ -103,6 +106,9 @@ class _Preparing:
         if not self._number:
             return self._miscounted(faults)
         self._out.files = self._attachments.files
+        if request.stream is None:
+            stream = default_stream(request.lane, leavable=self._leavable)
+            self._out.batch = replace(self._out.batch, stream=stream)
         return self._out
 
     def _miscounted(self, faults: list[Fault]) -> Prepared:
@@ -113,6 +119,8 @@ class _Preparing:
         sender = self._sender(request.from_)
         self._checked(("metadata",), content_rules.metadata, request.metadata)
         send_at = request.sends_at(self._now)
+        if request.stream is not None:
+            self._checked(("stream",), stream_name, request.stream)
         starts, named = send_at or self._now, "send_at" if request.send_in is None else "send_in"
         if starts > self._limits.latest_start(self._now):
             self._fault((named,), f"too far ahead: at most {self._limits.schedule_days} days")
@@ -129,6 +137,7 @@ class _Preparing:
             expires_at=request.expires_at,
             metadata=request.metadata,
             tracking=request.tracking,
+            stream=request.stream,
         )
 
     def _sender(self, written: str) -> Party:
@@ -170,6 +179,12 @@ class _Preparing:
 
     def _content(self, letter: Letter) -> Content | None:
         words, where, faults = letter.words, letter.where, len(self._out.faults)
+        if words.unsubscribe is not None:
+            self._leavable = True
+            if self._out.batch.stream == TRANSACTIONAL:
+                self._fault(
+                    (*where, "unsubscribe"), "nobody can leave transactional mail: name another stream, or none"
+                )
         if not letter.template:
             self._checked((*where, "subject"), content_rules.subject, words.subject)
             if words.unsubscribe is not None:
@@ -177,6 +192,8 @@ class _Preparing:
         for name, text in (("text", words.text), ("html", words.html)):
             if text is not None:
                 self._checked((*where, name), content_rules.body, text)
+                if words.unsubscribe is None and not letter.template and is_named(text):
+                    self._fault((*where, name), NO_LINK)
         if words.text is None and words.html is None:
             self._fault(where, "text or html is required")
         elif not letter.template and not words.attachments and is_blank(words.text, words.html):
@@ -260,9 +277,15 @@ class _Preparing:
         return self._latest_number
 
     def _filled(self, template: Template | None, content: Content, recipient: Recipient) -> Filled:
+        link = STAND_IN if content.unsubscribe == OURS else None
         if template is None:
-            return Filled(content.subject, content.text, content.html, content.unsubscribe)
-        filled = template.fill(recipient.data)
+            return untemplated(content, link)
+        try:
+            filled = template.fill(recipient.data, link=link)
+        except Unfit as error:
+            if content.unsubscribe is None and NAME in str(error):
+                raise Unfit(f"{error}; {NO_LINK}") from None
+            raise
         if filled.unsubscribe is not None and content.unsubscribe != OURS:
             content_rules.unsubscribe(filled.unsubscribe)
         return filled

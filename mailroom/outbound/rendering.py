@@ -13,6 +13,7 @@ from mailroom.domain.outbound.message import Content, File, Outgoing, StoredAtta
 from mailroom.domain.outbound.wire_size import base64_size
 from mailroom.outbound.plain_text import most_text, text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
+from mailroom.outbound.unsubscribe_link import put_link
 from mailroom.ports.dispatch import Claimed
 
 
@@ -48,15 +49,15 @@ def outgoing(
     """
     templates: dict[tuple[str | None, ...], Template] = {}
 
-    def filled(claim: Claimed) -> Filled:
+    def filled(claim: Claimed, link: str | None) -> Filled:
         content = claim.content
         if not content.template:
-            return Filled(content.subject, content.text, content.html, content.unsubscribe)
+            return untemplated(content, link)
         # By the texts: recipients with files of their own have contents of their own.
         texts = content.subject, content.text, content.html, content.unsubscribe
         if texts not in templates:
             templates[texts] = Template(content)
-        return templates[texts].fill(claim.draft.data)
+        return templates[texts].fill(claim.draft.data, link=link)
 
     @cache
     def read(tenant: str, enclosure: StoredAttachment) -> bytes:
@@ -75,6 +76,13 @@ def outgoing(
             return PermanentError("the message cannot be rendered", kind=type(error).__name__)
 
     return [made(claim) for claim in claims]
+
+
+def untemplated(content: Content, link: str | None) -> Filled:
+    """Return the texts of a content that is no template; `link` is our own unsubscribe link, where it asks for one."""
+    url = link or content.unsubscribe
+    html = put_link(content.html, url, html=True)
+    return Filled(content.subject, put_link(content.text, url), html, content.unsubscribe)
 
 
 def most_added(filled: Filled, wish: Tracked) -> int:
@@ -101,13 +109,18 @@ def _tracked(
 
 def _mail(
     claim: Claimed,
-    filled: Callable[[Claimed], Filled],
+    filled: Callable[[Claimed, str | None], Filled],
     read: Callable[[str, StoredAttachment], bytes],
     leave_url: Callable[[str], str] | None,
 ) -> Outgoing | PermanentError:
     batch, draft, content = claim.batch, claim.draft, claim.content
+    link = None
+    if content.unsubscribe == OURS:
+        if leave_url is None:
+            return PermanentError("this installation has no public URL for unsubscribe links")
+        link = leave_url(draft.id)
     try:
-        texts = filled(claim)
+        texts = filled(claim, link)
         files = _files(batch.tenant, content, read)
     except Unfit as error:
         return PermanentError("the template cannot be filled with this message's data", why=str(error))
@@ -115,11 +128,6 @@ def _mail(
         return PermanentError("an attachment of this message is no longer stored")
     except PermanentError as error:
         return error
-    unsubscribe = texts.unsubscribe
-    if unsubscribe == OURS:
-        if leave_url is None:
-            return PermanentError("this installation has no public URL for unsubscribe links")
-        unsubscribe = leave_url(draft.id)
     return Outgoing(
         id=draft.id,
         batch_id=batch.id,
@@ -133,7 +141,7 @@ def _mail(
         headers=content.headers,
         attachments=files,
         metadata=draft.metadata,
-        unsubscribe=unsubscribe,
+        unsubscribe=link or texts.unsubscribe,
         lane=batch.lane,
     )
 

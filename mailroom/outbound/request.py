@@ -91,6 +91,7 @@ class Request:
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)
     tracking: Tracked = UNTRACKED
+    stream: str | None = None
     send_in: timedelta | None = None
 
     def sends_at(self, now: datetime) -> datetime | None:

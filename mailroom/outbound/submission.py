@@ -8,7 +8,7 @@ from itertools import islice
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.domain.inbound.routing import normalise
-from mailroom.domain.outbound.message import LIMITS, Draft, Limits
+from mailroom.domain.outbound.message import LIMITS, Batch, Draft, Limits
 from mailroom.domain.outbound.quotas import Allowance, Period, ProviderRate, earliest_end, start_of
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.preparing import prepare
@@ -113,7 +113,7 @@ def preview(
         senders=senders,
         limits=limits_with(terms),
     )
-    suppressed, size = _looked_up(prepared.drafts, suppressions, tenant=tenant, now=now, with_global=with_global)
+    suppressed, size = _looked_up(prepared.batch, prepared.drafts, suppressions, now=now, with_global=with_global)
     going = len(prepared.drafts) - len(suppressed)
     allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=now)
     starts_at = max(request.sends_at(now) or now, now)
@@ -132,14 +132,16 @@ def preview(
 
 
 def _looked_up(
-    drafts: Iterable[Draft], suppressions: Suppressions, *, tenant: str, now: datetime, with_global: bool
+    batch: Batch, drafts: Iterable[Draft], suppressions: Suppressions, *, now: datetime, with_global: bool
 ) -> tuple[list[int], int]:
     """Return the numbers of drafts with suppressed recipients, and the total bytes of the others."""
     suppressed: list[int] = []
     size, left = 0, iter(drafts)
     while some := list(islice(left, _LOOKED_UP)):
         recipients = {draft.number: normalise(draft.to.address) for draft in some}
-        stopped = suppressions.among(tenant, list(recipients.values()), now=now, with_global=with_global)
+        stopped = suppressions.among(
+            batch.tenant, list(recipients.values()), now=now, with_global=with_global, stream=batch.stream_name
+        )
         suppressed += [number for number, recipient in recipients.items() if recipient in stopped]
         size += sum(draft.size for draft in some if recipients[draft.number] not in stopped)
     return suppressed, size

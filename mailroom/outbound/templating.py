@@ -13,10 +13,12 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
+from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import LIMITS, Content
 from mailroom.outbound.template_budget import TOO_MUCH, Budget, Clock, Unfit, spend
 from mailroom.outbound.template_language import ESCAPED, MOST_PARTS, PLAIN, Sandbox, parsed
+from mailroom.outbound.unsubscribe_link import with_link
 
 __all__ = ["Clock", "Filled", "Template", "Unfit"]
 
@@ -68,8 +70,8 @@ class Template:
         """Whether the steps or the time of all recipients together are used up."""
         return self._budget.spent >= _STEPS_OF_ALL or (self._clock is not None and self._clock.is_over())
 
-    def fill(self, data: Mapping[str, Any]) -> Filled:
-        """Return the texts for one recipient.
+    def fill(self, data: Mapping[str, Any], *, link: str | None = None) -> Filled:
+        """Return the texts for one recipient; `link` is our own unsubscribe link, where the content asks for one.
 
         Raises:
             Unfit: a value is missing, a line break would get into a header, or it is too long or takes too many steps.
@@ -79,6 +81,7 @@ class Template:
         with self._budget:
             self._room = self._most
             subject, unsubscribe = self._filled(self._subject, data), self._filled(self._unsubscribe, data)
+            data = with_link(data, link if unsubscribe == OURS else unsubscribe)
             filled = Filled(subject or "", self._filled(self._text, data), self._filled(self._html, data), unsubscribe)
         _refuse_unfit(filled)
         return filled

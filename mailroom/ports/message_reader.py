@@ -33,6 +33,7 @@ class BatchLine:
     cancelled_at: datetime | None
     next_at: datetime | None
     tracking: Tracked = UNTRACKED
+    stream: str = ""
     #: How many messages are held, by reason.
     held: Mapping[HoldReason, int] = field(default_factory=lambda: MappingProxyType({}))
     #: How many messages were opened, clicked and unsubscribed by, by kind: each counts for all that happened to it.

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from mailroom.domain.delivery.streams import Scope, scope_key, scope_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """An address that gets no mail from this tenant, or with `tenant` None from any. `address` is normalised."""
+    """An address that gets no mail from this tenant, or with `tenant` None from any. `address` is normalised.
+
+    With `stream` it gets no mail of that stream; what it covers otherwise follows from the reason.
+    """
 
     address: str
     reason: str
@@ -16,13 +21,34 @@ class Suppression:
     since: datetime
     expires_at: datetime | None = None
     message_id: str | None = None
+    stream: str | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The mail that it covers."""
+        return scope_of(self.reason, self.stream)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Its place in a list: address, tenant and scope, with the stream's name for a stream's."""
+        return self.address, self.tenant or "", scope_key(self.scope, self.stream)
 
 
 class Suppressions(Protocol):
     """The suppression list of each tenant, and the global one."""
 
-    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime, with_global: bool = False) -> set[str]:
+    def among(
+        self,
+        tenant: str,
+        addresses: Sequence[str],
+        *,
+        now: datetime,
+        with_global: bool = False,
+        stream: str | None = None,
+    ) -> set[str]:
         """Return which of these normalised addresses the tenant's list suppresses; `with_global` adds the global list.
+
+        With `stream` only entries count that cover its mail.
 
         The global list is for administrators: it may contain another tenant's recipients, and a tenant could read it by
         guessing addresses.
@@ -31,19 +57,28 @@ class Suppressions(Protocol):
     def add(self, suppressions: Sequence[Suppression]) -> int:
         """Store them and return how many are new; an existing one is kept, with the later expiry."""
 
-    def remove(self, tenant: str | None, address: str) -> bool:
-        """Remove the address, so that mail is sent to it again; False if it was not suppressed."""
+    def remove(
+        self, tenant: str | None, address: str, *, scope: Scope | None = None, stream: str | None = None
+    ) -> bool:
+        """Remove the address, so that mail is sent to it again; False if it was not suppressed.
+
+        All of its entries, or those of one scope, or of one stream.
+        """
 
     def all(
         self,
         tenant: str | None,
         *,
         address: str | None,
-        after: tuple[str, str] | None,
+        after: tuple[str, ...] | None,
         limit: int,
         with_global: bool = False,
+        scope: Scope | None = None,
+        stream: str | None = None,
     ) -> list[Suppression]:
-        """Return suppressions after `after`, sorted by address and tenant; `tenant` None returns all.
+        """Return suppressions after `after`, sorted by address, tenant and scope; `tenant` None returns all.
+
+        `after` is the `place` of the last one before; without its scope, all of that address are behind.
 
         `with_global` adds the global list; it is for administrators, as in `among`. For one address the global one comes
         first: in `after`, its tenant is the empty string.

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
@@ -67,6 +68,6 @@ def api(engine: Engine, archive: MemoryArchive, uploads: MemoryUploads, runs: Me
     memory = Memory(runs=runs)
     memory.keys.holders.update(HOLDERS)
     ports = (SqlOutbox, SqlMessageReader, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
-    outbound = OutboundServices(*(port(engine) for port in ports), uploads)
+    outbound = OutboundServices(*(port(engine) for port in ports), uploads, unsubscribing=SqlUnsubscribing(engine))
     services = replace(memory.services(), archive=archive, sending=outbound)
     return TestClient(create_app(services), headers=ACME)

@@ -53,9 +53,10 @@ def test_one_click_reaches_from_the_header_to_the_next_batch(
     clicks = [stranger.post(link_of(mail), data=said).status_code for _ in range(2)]
 
     assert clicks == [200, 200]
-    seen = api.post("/v1/batches", params={"dry_run": "true"}, json=batch(message(to="ADA@users.test"))).json()
+    bulk = batch(message(to="ADA@users.test"), lane="bulk")
+    seen = api.post("/v1/batches", params={"dry_run": "true"}, json=bulk).json()
     assert (seen["messages"], seen["suppressed"]) == (0, [0])
-    output = submitted(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
+    output = submitted(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test"), lane="bulk"))
     assert [one.to.address for one in sent(engine, output["id"], archive)] == ["bob@users.test"]
     assert api.get(output["url"]).json()["statuses"] == {"suppressed": 1, "dispatched": 1}
 

@@ -219,3 +219,23 @@ def test_the_key_is_the_queues_id_and_the_digest_the_bodys(outbox: SqlOutbox, en
     assert rows(engine, "select key, sha256 from idempotency_key") == [
         ("sqs:sqs-7", hashlib.sha256(plain().encode()).hexdigest())
     ]
+
+
+def test_plain_mails_of_a_stream_are_a_batch_of_their_own(outbox: SqlOutbox, engine: Engine) -> None:
+    """A plain producer names it in the body; together with others each is in its stream, and each is accepted once."""
+    bodies = [json.dumps(json.loads(plain(to=f"u{at}@users.test")) | more) for at, more in enumerate(
+        ({}, {"stream": "weekly"}, {"stream": None}, {"stream": "weekly"})
+    )]  # fmt: skip
+    mails = [received(body) for body in bodies]
+
+    intakes = [accepted_from(outbox, *mails), accepted_from(outbox, *mails)]
+
+    assert [intake.kept for intake in intakes] == [4, 0]
+    assert sorted(rows(engine, "select stream, messages from batch")) == [("transactional", 2), ("weekly", 2)]
+
+
+@pytest.mark.parametrize("stream", ["Weekly", "", 5, ["weekly"], {"a": 1}, "a" * 64, "a\x00"])
+def test_a_plain_mail_of_a_stream_that_is_none_is_unreadable(stream: object) -> None:
+    """It stays on the queue for the dead letters, as every plain mail with a fault of shape."""
+    with pytest.raises(Unacceptable):
+        read(json.dumps(json.loads(plain()) | {"stream": stream}), PLAIN)

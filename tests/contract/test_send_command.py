@@ -306,3 +306,15 @@ def test_a_trace_of_nothing_says_what_it_takes() -> None:
     for unknown in ("0100-nothing", str(uuid4())):
         with pytest.raises(ConfigurationError, match="nothing has the id"):
             CliRunner().invoke(app, ["trace", unknown], catch_exceptions=False)
+
+
+def test_a_stream_is_named_on_the_command_line(engine: Engine) -> None:
+    """What recipients leave by unsubscribing; a name that is none is a fault of the whole batch."""
+    output = json.loads(sending("--stream", "weekly-news", "--json").stdout)
+
+    with engine.connect() as connection:
+        named = text("select stream from batch where id = :id")
+        assert connection.execute(named, {"id": output["id"]}).scalar_one() == "weekly-news"
+    ended = CliRunner().invoke(app, ["send", *_files(), "--stream", "Weekly News"])
+    assert isinstance(ended.exception, ConfigurationError)
+    assert "stream" in ended.stderr

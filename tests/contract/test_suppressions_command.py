@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.cli.suppressions import app
+from mailroom.cli.tenant import app as tenant_app
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings
 
@@ -116,3 +117,40 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
     assert isinstance(result.exception, ConfigurationError)
     assert "nowhere.csv" in str(result.exception)
+
+
+def test_streams_and_scopes_are_exported_filtered_and_imported() -> None:
+    """The scope follows from reason and stream; a file that says another one is wrong, and changes nothing."""
+    given = "address,tenant,reason,stream\na@users.test,acme,unsubscribe,\na@users.test,acme,unsubscribe,weekly\n"
+    assert "2 are new" in run("import", "-", given=given).stdout
+
+    assert [(one["scope"], one["stream"]) for one in exported()] == [("not_transactional", None), ("stream", "weekly")]
+    assert len(exported("--scope", "stream")) == len(exported("--stream", "weekly")) == 1
+    assert "0 are new" in run("import", "-", given=run("export").stdout).stdout
+    for wrong in (
+        "tenant,stream\nb@users.test,,weekly",
+        "tenant,stream\nb@users.test,acme,Weekly",
+        "scope\nb@users.test,stream",
+    ):
+        ended = run("import", "-", given=f"address,{wrong}\n")
+        assert isinstance(ended.exception, ConfigurationError)
+    assert len(exported()) == 2
+
+
+def test_a_tenants_streams_are_set_and_shown_by_a_command(tmp_path: Path) -> None:
+    """Options change what they name; a text comes from a file."""
+    words = tmp_path / "goodbye.txt"
+    words.write_text("Goodbye.\nWe keep your receipts.\n")
+    runner = CliRunner()
+
+    runner.invoke(tenant_app, ["streams", "acme", "--covers", "not_transactional", "--transactional", "receipts"])
+    ended = runner.invoke(tenant_app, ["streams", "acme", "--text", str(words), "--group", "77=weekly", "--json"])
+    wrong = runner.invoke(tenant_app, ["streams", "acme", "--transactional", "No Stream"])
+
+    assert json.loads(ended.stdout) == {
+        "tenant": "acme", "covers": "not_transactional", "transactional": ["receipts"], "name": "",
+        "text": "Goodbye.\nWe keep your receipts.", "groups": {"77": "weekly"},
+    }  # fmt: skip
+    assert isinstance(wrong.exception, ConfigurationError)
+    assert "transactional: a stream's name" in str(wrong.exception)
+    assert "77=weekly" in runner.invoke(tenant_app, ["streams", "acme"]).stdout

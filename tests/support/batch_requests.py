@@ -63,10 +63,10 @@ def kept(engine: Engine) -> int:
         return int(connection.execute(text("select count(*) from message")).scalar_one())
 
 
-def sent(engine: Engine, batch_id: str, archive: MemoryArchive) -> list[Any]:
+def sent(engine: Engine, batch_id: str, archive: MemoryArchive, **links: Any) -> list[Any]:
     dispatch = SqlDispatch(engine)
     claims = dispatch.claim(batch_id, most=100, provider="ses", now=NOW)
-    mails = outgoing(claims, dispatch=dispatch, archive=archive)
+    mails = outgoing(claims, dispatch=dispatch, archive=archive, **links)
     digests, ids = digests_of(mails), [(one.draft.id, one.attempt) for one in claims]
     dispatch.settle(
         [Outcome(id_, at, ProviderReceipt("ses", id_), sent_sha256=digests.get(id_)) for id_, at in ids], now=NOW

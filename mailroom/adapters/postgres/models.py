@@ -53,6 +53,10 @@ class TenantRow(SQLModel, table=True):
     webhook_url: str | None = None
     webhook_secret: str | None = None
     created_at: datetime = time_column()
+    #: The unsubscribe policy: what differs from the default.
+    unsubscribe: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'"))
+    )
 
 
 class AddressRow(SQLModel, table=True):

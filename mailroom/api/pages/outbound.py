@@ -19,6 +19,7 @@ from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_pla
 from mailroom.api.services import AppOutbound, AppServices, OutboundServices, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
+from mailroom.domain.delivery.streams import Scope
 from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
 from mailroom.outbound.sent_content import Unshown
@@ -143,7 +144,12 @@ def recipient(
 
 @router.get("/suppressions")
 def suppressions(
-    services: AppServices, holder: PageHolder, sending: AppOutbound, address: Asked = None, cursor: Cursor = None
+    services: AppServices,
+    holder: PageHolder,
+    sending: AppOutbound,
+    address: Asked = None,
+    scope: Scope | None = None,
+    cursor: Cursor = None,
 ) -> Response:
     """The addresses that get no mail."""
     typed_address = (address or "").strip()
@@ -153,6 +159,7 @@ def suppressions(
         after=decode_place(cursor),
         limit=_LINES + 1,
         with_global=holder.tenant is None,
+        scope=scope,
     )
     last = entries[_LINES - 1] if len(entries) > _LINES else None
     return render(
@@ -161,8 +168,10 @@ def suppressions(
         suppressions=entries[:_LINES],
         asked=typed_address,
         now=services.now(),
-        older=encode_place(last.address, last.tenant) if last else None,
+        older=encode_place(last.place) if last else None,
         cursor=cursor,
+        scopes=list(Scope),
+        wanted=scope,
     )
 
 

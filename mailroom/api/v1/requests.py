@@ -21,6 +21,9 @@ class NewSuppression(_RequestModel):
     addresses: Annotated[list[str], Field(min_length=1, max_length=1_000)]
     reason: Annotated[str, Field(pattern=r"^[a-z_]{1,50}$")] = "manual"
     expires_at: Time | None = None
+    stream: str | None = Field(
+        default=None, max_length=63, description="Suppress them for this stream of the tenant alone"
+    )
 
 
 class NewSender(_RequestModel):

@@ -21,6 +21,7 @@ from mailroom.api.v1.responses.outbound import (
     quota_response,
     suppression_answer,
 )
+from mailroom.domain.delivery.streams import TRANSACTIONAL, Scope, stream_name
 from mailroom.domain.outbound.content_rules import sender_pattern
 from mailroom.domain.outbound.quotas import Allowance
 from mailroom.ports.api_keys import Holder
@@ -29,6 +30,8 @@ from mailroom.ports.suppressions import Suppression
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
 Address = Annotated[str, Query(max_length=320)]
+InScope = Annotated[Scope | None, Query(description="Only entries that cover this")]
+OfStream = Annotated[str | None, Query(max_length=63, description="Only entries that cover this stream alone")]
 
 
 @router.get("/suppressions")
@@ -37,6 +40,8 @@ def list_suppressions(
     sending: AppOutbound,
     address: Address | None = None,
     tenant: Tenant = None,
+    scope: InScope = None,
+    stream: OfStream = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> SuppressionsResponse:
@@ -48,24 +53,35 @@ def list_suppressions(
         after=decode_place(cursor),
         limit=limit + 1,
         with_global=holder.tenant is None,
+        scope=scope,
+        stream=_searchable(stream),
     )
     last = entries[limit - 1] if len(entries) > limit else None
     items = [suppression_answer(one) for one in entries[:limit]]
-    return SuppressionsResponse(items=items, next=encode_place(last.address, last.tenant) if last else None)
+    return SuppressionsResponse(items=items, next=encode_place(last.place) if last else None)
 
 
 @router.post("/suppressions", status_code=201)
 def suppress(
     services: AppServices, holder: ApiHolder, sending: AppOutbound, new: NewSuppression, tenant: Tenant = None
 ) -> SuppressedResponse:
-    """Suppress addresses for a tenant; an administrator who names none suppresses them for all tenants."""
+    """Suppress addresses for a tenant; an administrator who names none suppresses them for all tenants.
+
+    With a `stream` an entry covers that stream. Without, an `unsubscribe` covers all but transactional mail, any other all.
+    """
     owner, now = tenant_for(holder, tenant), services.now()
     if owner is not None and holder.tenant is None:
         new_tenant(owner)
+    stream = None if new.stream is None else _suppressible(new.stream, owner)
     added = sending.suppressions.add(
         [
             Suppression(
-                address=address_of(address), reason=new.reason, tenant=owner, since=now, expires_at=new.expires_at
+                address=address_of(address),
+                reason=new.reason,
+                tenant=owner,
+                since=now,
+                expires_at=new.expires_at,
+                stream=stream,
             )
             for address in new.addresses
         ]
@@ -74,9 +90,17 @@ def suppress(
 
 
 @router.delete("/suppressions", status_code=204)
-def release(holder: ApiHolder, sending: AppOutbound, address: Address, tenant: Tenant = None) -> None:
-    """Remove an address from the suppressions."""
-    if not sending.suppressions.remove(tenant_for(holder, tenant), address_of(address)):
+def release(
+    holder: ApiHolder,
+    sending: AppOutbound,
+    address: Address,
+    tenant: Tenant = None,
+    scope: InScope = None,
+    stream: OfStream = None,
+) -> None:
+    """Remove an address from the suppressions: all of its entries, or those of one scope or stream."""
+    owner, one = tenant_for(holder, tenant), address_of(address)
+    if not sending.suppressions.remove(owner, one, scope=scope, stream=_searchable(stream)):
         raise HTTPException(404, "This address is not suppressed.")
 
 
@@ -120,6 +144,30 @@ def forbid_sender(holder: ApiHolder, sending: AppOutbound, pattern: Address, ten
     _administrator(holder)
     if not sending.senders.forbid(known_tenant(holder, tenant), _pattern(pattern)):
         raise HTTPException(404, "Sender not found for this tenant.")
+
+
+def _searchable(stream: str | None) -> str | None:
+    return None if stream is None else _stream(stream)
+
+
+def _suppressible(stream: str, tenant: str | None) -> str:
+    """Return the stream of a new entry.
+
+    Raises:
+        HTTPException: 422, it is not valid, belongs to no tenant, or is one that no entry of a stream covers.
+    """
+    if tenant is None:
+        raise HTTPException(422, "A stream belongs to a tenant: an entry with a stream names a tenant.")
+    if _stream(stream) == TRANSACTIONAL:
+        raise HTTPException(422, "Transactional mail is withheld by an entry for all mail only: leave out the stream.")
+    return stream
+
+
+def _stream(written: str) -> str:
+    try:
+        return stream_name(written)
+    except ValueError as error:
+        raise HTTPException(422, f"This is no stream: {error}.") from None
 
 
 def _administrator(holder: Holder) -> None:

@@ -41,6 +41,7 @@ from mailroom.domain.delivery.bounce_status import (
     meaning_of_bounce,
 )
 from mailroom.domain.delivery.events import LOOKS, Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.streams import SCOPE_FACT, Scope
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.times import happened
 
@@ -172,9 +173,10 @@ def _meaning(payload: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
         kind, facts = _DROPPED.get(reason, (Kind.REJECTED, {FAULT: BounceFault.UNKNOWN}))
         return kind, facts | ({"drop_reason": reason} if reason in _DROPPED else {})
     if word == "unsubscribe":
-        return Kind.UNSUBSCRIBED, {"scope": "all"}
+        # SendGrid's own unsubscribe is from all mail of the account; that of a group has the group's number.
+        return Kind.UNSUBSCRIBED, {SCOPE_FACT: Scope.NOT_TRANSACTIONAL.value}
     if word in ("group_unsubscribe", "group_resubscribe"):
-        return _KINDS.get(word, Kind.OTHER), words(topic=payload.get("asm_group_id"))
+        return _KINDS.get(word, Kind.OTHER), words(group=payload.get("asm_group_id"))
     return _KINDS.get(word, Kind.OTHER), {}
 
 

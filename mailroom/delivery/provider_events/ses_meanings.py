@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailroom.delivery.provider_events.fields import listed, table
+from mailroom.delivery.provider_events.ses_topics import left_facts
 from mailroom.domain.delivery.bounce_status import FAULT, BounceFault, meaning_of_bounce
 from mailroom.domain.delivery.events import Kind
 
@@ -108,9 +109,12 @@ def _complaint(part: Mapping[str, Any]) -> Kind:
 
 
 def _subscription(part: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
-    """Return `unsubscribed` where the contact leaves all, with the scope `all`, or leaves a topic; else `other`."""
-    if table(part.get("newTopicPreferences")).get("unsubscribeAll") is True:
-        return Kind.UNSUBSCRIBED, {"scope": "all"}
+    """Return `unsubscribed` where the contact leaves all mail or a topic, with what it covers; else `other`.
+
+    A topic whose name is no stream's leaves what the message's own link would.
+    """
+    if facts := left_facts(part):
+        return Kind.UNSUBSCRIBED, facts
     before = _topics(part, "old")
     left = [name for name, status in _topics(part, "new").items() if status == "optout" and before.get(name) != status]
     return (Kind.UNSUBSCRIBED if left else Kind.OTHER), {}

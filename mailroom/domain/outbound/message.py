@@ -242,6 +242,13 @@ class Batch:
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tracking: Tracked = UNTRACKED
+    #: None is the stream of the lane.
+    stream: str | None = None
+
+    @property
+    def stream_name(self) -> str:
+        """The stream that the batch belongs to (`mailroom.domain.delivery.streams`)."""
+        return self.stream or self.lane.value
 
 
 @dataclass(frozen=True, slots=True)

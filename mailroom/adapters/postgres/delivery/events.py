@@ -240,9 +240,23 @@ def _fold(connection: Connection, owned_events: Sequence[tuple[DeliveryEvent, Ro
     changes = [change for id_, row in rows.items() if (change := _change(row, values[id_]))]
     if changes:
         connection.execute(_CHANGE, {"rows": json.dumps(changes), "now": now})
-    suppress(connection, new)
+    again = [
+        (event, row) for event, row in owned_events if event.kind is Kind.UNSUBSCRIBED and _key(event) not in fresh
+    ]
+    written = suppress(connection, new, again=again)
+    _note_again(connection, [(event, row) for event, row in again if row.id in written])
     _count(connection, [event for event, _ in new])
     return len(new)
+
+
+def _note_again(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> None:
+    """Write that a recipient left again by an event that was here before: an activity without the event's id, which is taken."""
+    notes = [
+        event_values(event) | {"message_id": str(row.id), "event_id": None, "facts": {**event.facts, "again": "true"}}
+        for event, row in events
+    ]
+    if notes:
+        connection.execute(_NOTE, {"rows": json.dumps(notes)})
 
 
 def _count(connection: Connection, events: Sequence[DeliveryEvent]) -> None:

@@ -1,24 +1,34 @@
 """Suppression of addresses by provider events, in the transaction that stores the events."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import Row
 
-from mailroom.domain.delivery.events import DeliveryEvent
+from mailroom.adapters.postgres.delivery.scopes import policy_of
+from mailroom.domain.delivery.events import DeliveryEvent, Kind
+from mailroom.domain.delivery.streams import left_streams
 from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_WITHIN, Cause, cause_of, end_of, is_counted
 
 _SUPPRESS = text("""
-    insert into suppression (id, tenant, address, reason, message_id, since, expires_at)
-    select gen_random_uuid(), tenant, address, reason, message_id, since, expires_at
-    from json_to_recordset(:rows) as given (tenant text, address text, reason text, message_id uuid, since timestamptz,
-        expires_at timestamptz)
+    insert into suppression (id, tenant, address, reason, stream, message_id, since, expires_at)
+    select gen_random_uuid(), tenant, address, reason, stream, message_id, since, expires_at
+    from json_to_recordset(:rows) as given (tenant text, address text, reason text, stream text, message_id uuid,
+        since timestamptz, expires_at timestamptz)
     on conflict on constraint ux_suppression_address do update set reason = excluded.reason,
         message_id = excluded.message_id, since = excluded.since, expires_at = excluded.expires_at
     where suppression.expires_at < coalesce(excluded.expires_at, 'infinity')
+    returning message_id
+""")
+#: The stream of messages, and their tenants' unsubscribe policies. A batch of an earlier release is of its lane's stream.
+_LEFT = text("""
+    select message.id, coalesce(batch.stream, batch.lane) as stream, tenant.unsubscribe
+    from message join batch on batch.id = message.batch_id join tenant on tenant.id = message.tenant
+    where message.id = any(:ids)
 """)
 #: How many messages to an address bounced softly within `within` before the newest soft bounce, by the events' own times.
 #: A bounce by another's fault (`BounceFault`: content, policy, account) says nothing of the address, and is not counted.
@@ -39,18 +49,47 @@ _SOFT = text("""
 """)
 
 
-def suppress(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> None:
-    """Suppress addresses by new events, each with its message's row; an existing suppression stays unless the new lasts longer."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    # Of several for one address, the one that lasts longest is written.
+def suppress(
+    connection: Connection,
+    events: Sequence[tuple[DeliveryEvent, Row[Any]]],
+    *,
+    again: Sequence[tuple[DeliveryEvent, Row[Any]]] = (),
+) -> set[UUID]:
+    """Suppress addresses by new events, each with its message's row; return the messages whose suppressions were written.
+
+    An existing suppression stays unless the new one lasts longer. `again` are events whose ids were here before: an
+    unsubscribe among them counts, for a person who came back and uses the old link has left.
+    """
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    # Of several for one address and scope, the one that lasts longest is written.
     for event, message in sorted(events, key=lambda one: _end_of(one[0]) is not None):
         cause = cause_of(event.kind)
-        if cause is not None:
-            rows.setdefault((message.tenant, message.recipient), _row(message, cause, event.at))
+        if cause is not None and cause is not Cause.UNSUBSCRIBE:
+            rows.setdefault((message.tenant, message.recipient, ""), _row(message, cause, event.at))
     for newest in _over_the_threshold(connection, events):
-        rows.setdefault((newest.tenant, newest.recipient), _row(newest, Cause.SOFT_BOUNCES, newest.at))
-    if rows:
-        connection.execute(_SUPPRESS, {"rows": json.dumps([rows[key] for key in sorted(rows)])})
+        rows.setdefault((newest.tenant, newest.recipient, ""), _row(newest, Cause.SOFT_BOUNCES, newest.at))
+    for event, message, stream in _left(connection, [*events, *again]):
+        key = (message.tenant, message.recipient, f"left {stream}")
+        rows.setdefault(key, _row(message, Cause.UNSUBSCRIBE, event.at, stream))
+    if not rows:
+        return set()
+    written = connection.execute(_SUPPRESS, {"rows": json.dumps([rows[key] for key in sorted(rows)])})
+    return set(written.scalars())
+
+
+def _left(
+    connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]
+) -> Iterator[tuple[DeliveryEvent, Row[Any], str]]:
+    """Yield each unsubscribe with its message and a stream that it covers, "" for all that is not transactional."""
+    unsubscribes = [(event, message) for event, message in events if event.kind is Kind.UNSUBSCRIBED]
+    if not unsubscribes:
+        return
+    ids = [message.id for _, message in unsubscribes]
+    known = {row.id: row for row in connection.execute(_LEFT, {"ids": ids})}
+    for event, message in unsubscribes:
+        row = known[message.id]
+        for stream in left_streams(event.facts, row.stream, policy_of(row.unsubscribe)):
+            yield event, message, stream or ""
 
 
 def _end_of(event: DeliveryEvent) -> datetime | None:
@@ -69,12 +108,13 @@ def _over_the_threshold(connection: Connection, events: Sequence[tuple[DeliveryE
     return [row for row in counted if row.messages >= SOFT_BOUNCES]
 
 
-def _row(message: Row[Any], cause: Cause, since: datetime) -> dict[str, Any]:
+def _row(message: Row[Any], cause: Cause, since: datetime, stream: str = "") -> dict[str, Any]:
     ends = end_of(cause, since)
     return {
         "tenant": message.tenant,
         "address": message.recipient,
         "reason": cause,
+        "stream": stream,
         "message_id": str(message.id),
         "since": since.isoformat(),
         "expires_at": ends.isoformat() if ends else None,

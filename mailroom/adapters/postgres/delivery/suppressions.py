@@ -5,13 +5,31 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Engine, Text, any_, case, delete, func, literal, or_, select, text, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Text,
+    and_,
+    any_,
+    case,
+    delete,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.scopes import covers
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import SuppressionRow
+from mailroom.domain.delivery.streams import Scope
 from mailroom.ports.suppressions import Suppression
 
 _rows = table(SuppressionRow)
@@ -24,12 +42,22 @@ class SqlSuppressions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime, with_global: bool = False) -> set[str]:
+    def among(
+        self,
+        tenant: str,
+        addresses: Sequence[str],
+        *,
+        now: datetime,
+        with_global: bool = False,
+        stream: str | None = None,
+    ) -> set[str]:
         """Return which of these normalised addresses are suppressed for this tenant."""
         still = or_(_row.expires_at.is_(None), _row.expires_at > now)
         wanted = select(_row.address).where(
             _visible(tenant, with_global), still, _row.address == any_(literal(list(addresses), ARRAY(Text)))
         )
+        if stream is not None:
+            wanted = wanted.where(covers(tenant, stream))
         with transaction(self._engine) as connection:
             return set(connection.execute(wanted).scalars())
 
@@ -37,9 +65,9 @@ class SqlSuppressions:
         """Store suppressions and return how many are new; an existing one stays, with the later end."""
         if not suppressions:
             return 0
-        once = {(one.tenant, one.address): one for one in suppressions}
+        once = {one.place: one for one in suppressions}
         # In the same order as `suppressing`, so that two transactions that add the same do not deadlock.
-        ordered = sorted(once.values(), key=lambda one: (one.tenant or "", one.address))
+        ordered = sorted(once.values(), key=lambda one: (one.tenant or "", one.place))
         new = insert(_rows).values([_values(one) for one in ordered])
         for_good = or_(_row.expires_at.is_(None), new.excluded.expires_at.is_(None))
         later = case((for_good, None), else_=func.greatest(_row.expires_at, new.excluded.expires_at))
@@ -48,9 +76,12 @@ class SqlSuppressions:
         with transaction(self._engine) as connection:
             return sum(connection.execute(kept.returning(text("xmax = 0"))).scalars())
 
-    def remove(self, tenant: str | None, address: str) -> bool:
-        """Delete a suppression, so that the address gets mail again; False when there is none."""
+    def remove(
+        self, tenant: str | None, address: str, *, scope: Scope | None = None, stream: str | None = None
+    ) -> bool:
+        """Delete suppressions, so that the address gets mail again; False when there is none."""
         there = delete(_rows).where(_row.address == address, _row.tenant.is_not_distinct_from(tenant))
+        there = there.where(_in(scope, stream))
         with transaction(self._engine) as connection:
             return connection.execute(there).rowcount > 0
 
@@ -59,17 +90,19 @@ class SqlSuppressions:
         tenant: str | None,
         *,
         address: str | None,
-        after: tuple[str, str] | None,
+        after: tuple[str, ...] | None,
         limit: int,
         with_global: bool = False,
+        scope: Scope | None = None,
+        stream: str | None = None,
     ) -> list[Suppression]:
-        """Return suppressions, ordered by address and tenant."""
-        position = _row.address, func.coalesce(_row.tenant, "")
-        wanted = select(_rows).where(true() if tenant is None else _visible(tenant, with_global))
+        """Return suppressions, ordered by address, tenant and scope."""
+        position = _row.address, func.coalesce(_row.tenant, ""), _row.scope
+        wanted = select(_rows).where(true() if tenant is None else _visible(tenant, with_global), _in(scope, stream))
         if address is not None:
             wanted = wanted.where(_row.address == address)
         if after is not None:
-            wanted = wanted.where(tuple_(*position) > after)
+            wanted = wanted.where(tuple_(*position[: len(after)]) > after)
         with transaction(self._engine) as connection:
             return [_suppression(row) for row in connection.execute(wanted.order_by(*position).limit(limit))]
 
@@ -79,12 +112,22 @@ def _visible(tenant: str, with_global: bool) -> ColumnElement[bool]:
     return or_(own, _row.tenant.is_(None)) if with_global else own
 
 
+def _in(scope: Scope | None, stream: str | None) -> ColumnElement[bool]:
+    """Return the condition for entries of a scope, or of a stream; of any without both."""
+    if stream is not None:
+        return and_(_row.stream == stream, true() if scope in (None, Scope.STREAM) else false())
+    if scope is Scope.STREAM:
+        return _row.stream != ""
+    return true() if scope is None else _row.scope == scope
+
+
 def _values(one: Suppression) -> dict[str, Any]:
     return {
         "id": uuid4(),
         "tenant": one.tenant,
         "address": one.address,
         "reason": one.reason,
+        "stream": one.stream or "",
         "message_id": UUID(one.message_id) if one.message_id else None,
         "since": one.since,
         "expires_at": one.expires_at,
@@ -99,4 +142,5 @@ def _suppression(row: Row[Any]) -> Suppression:
         since=row.since,
         expires_at=row.expires_at,
         message_id=str(row.message_id) if row.message_id else None,
+        stream=row.stream or None,
     )

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, or_, select, text, update
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.scopes import covers
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.operations.restores import SqlRestores, count_attempts, hold_put_back, transact
@@ -235,9 +236,9 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
     expired = _expire(connection, batch, now)
     suppressed = move(
         connection,
-        left & _message.recipient.in_(_suppressed(batch.tenant, now)),
+        left & _message.recipient.in_(_suppressed(batch, now)),
         now=now,
-        row_facts=_listed_by(batch.tenant, now),
+        row_facts=_listed_by(batch, now),
         status=Status.SUPPRESSED,
         reason=OutboundReason.SUPPRESSED,
     )
@@ -289,16 +290,17 @@ def _expire(connection: Connection, batch: Batch, now: datetime) -> int:
     return move(connection, waiting(UUID(batch.id)), now=now, status=Status.EXPIRED, reason=OutboundReason.EXPIRED)
 
 
-def _suppressed(tenant: str, now: datetime) -> Any:
+def _suppressed(batch: Batch, now: datetime) -> Any:
     column = _suppressions.c
-    here, still = or_(column.tenant == tenant, column.tenant.is_(None)), column.expires_at
-    return select(column.address).where(here, or_(still.is_(None), still > now))
+    here, still = or_(column.tenant == batch.tenant, column.tenant.is_(None)), column.expires_at
+    in_scope = covers(batch.tenant, batch.stream_name)
+    return select(column.address).where(here, or_(still.is_(None), still > now), in_scope)
 
 
-def _listed_by(tenant: str, now: datetime) -> dict[str, ColumnElement[Any]]:
+def _listed_by(batch: Batch, now: datetime) -> dict[str, ColumnElement[Any]]:
     """Return the fact `list` (`tenant` or `global`) of a suppressed message: all that its tenant sees of the global list."""
-    mine = _suppressed(tenant, now).where(
-        _suppressions.c.tenant == tenant, _suppressions.c.address == _message.recipient
+    mine = _suppressed(batch, now).where(
+        _suppressions.c.tenant == batch.tenant, _suppressions.c.address == _message.recipient
     )
     return {"list": case((mine.correlate(_messages).exists(), "tenant"), else_="global")}
 
@@ -312,11 +314,11 @@ def _without_suppressed(
     connection: Connection, batch: Batch, chosen: Sequence[Row[Any]], now: datetime
 ) -> list[Row[Any]]:
     recipients = [row.recipient for row in chosen]
-    wanted = _suppressed(batch.tenant, now).where(_suppressions.c.address.in_(recipients))
+    wanted = _suppressed(batch, now).where(_suppressions.c.address.in_(recipients))
     stopped = set(connection.execute(wanted).scalars())
     if stopped:
         ids = [row.id for row in chosen if row.recipient in stopped]
-        listed = _listed_by(batch.tenant, now)
+        listed = _listed_by(batch, now)
         values: dict[str, Any] = {"status": Status.SUPPRESSED, "reason": OutboundReason.SUPPRESSED}
         move(connection, _message.id.in_(ids), now=now, row_facts=listed, **values)
     return [row for row in chosen if row.recipient not in stopped]

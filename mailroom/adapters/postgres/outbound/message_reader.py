@@ -230,6 +230,7 @@ def _batch_line(
         tenant=batch.tenant,
         from_=batch.from_,
         lane=batch.lane,
+        stream=batch.stream_name,
         policy=batch.policy,
         metadata=batch.metadata,
         messages=row.messages,

@@ -155,6 +155,7 @@ def batch_values(batch: Batch) -> dict[str, Any]:
         "metadata": dict(batch.metadata),
         "track_opens": batch.tracking.opens,
         "track_clicks": batch.tracking.clicks,
+        "stream": batch.stream_name,
     }
 
 
@@ -171,6 +172,7 @@ def batch_of(row: Row[Any]) -> Batch:
         expires_at=row.expires_at,
         metadata=texts_of(stored["metadata"]),
         tracking=Tracked(opens=row.track_opens, clicks=row.track_clicks),
+        stream=row.stream,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from mailroom.domain.delivery.streams import Scope
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import Fault
 from mailroom.domain.outbound.message import Status
@@ -152,6 +153,10 @@ class SuppressionResponse(JsonModel):
     since: datetime
     expires_at: datetime | None
     message_id: str | None
+    scope: Scope = Field(
+        description="The mail that it covers: all, not_transactional (all but transactional) or stream"
+    )
+    stream: str | None
 
 
 def suppression_answer(one: Suppression) -> SuppressionResponse:

@@ -1,0 +1,59 @@
+"""The scope of suppressions in SQL: which rows withhold the mail of a stream, and tenants' policies as they are stored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
+
+from mailroom.adapters.postgres.models import TenantRow, table
+from mailroom.adapters.postgres.outbound.models import SuppressionRow
+from mailroom.domain.delivery.streams import TRANSACTIONAL, Scope, UnsubscribePolicy, is_stream, scope_key
+
+_suppression, _tenant = table(SuppressionRow).c, table(TenantRow).c
+
+
+def covers(tenant: str, stream: str) -> ColumnElement[bool]:
+    """Return the condition that a suppression withholds mail of this stream of the tenant."""
+    everything = _suppression.scope == Scope.ALL
+    if stream == TRANSACTIONAL:
+        return everything
+    listed = exists(
+        select(_tenant.id).where(_tenant.id == tenant, _tenant.unsubscribe["transactional"].has_key(stream))
+    )
+    left = _suppression.scope.in_([Scope.NOT_TRANSACTIONAL.value, scope_key(Scope.STREAM, stream)])
+    return or_(everything, and_(left, ~listed))
+
+
+def stored_policy(connection: Connection, tenant: str) -> UnsubscribePolicy:
+    """Return a tenant's policy."""
+    return policy_of(connection.execute(select(_tenant.unsubscribe).where(_tenant.id == tenant)).scalar())
+
+
+def policy_values(policy: UnsubscribePolicy) -> dict[str, Any]:
+    """Return a policy as it is stored: what differs from the default."""
+    values: dict[str, Any] = {
+        "covers": "" if policy.covers is Scope.STREAM else policy.covers.value,
+        "transactional": list(policy.transactional),
+        "name": policy.name,
+        "text": policy.text,
+        "groups": dict(policy.groups),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def policy_of(stored: Any) -> UnsubscribePolicy:
+    """Return the policy that was stored; a part that cannot be read is the default's."""
+    values = stored if isinstance(stored, dict) else {}
+    listed, groups = values.get("transactional"), values.get("groups")
+    known: Mapping[Any, Any] = groups if isinstance(groups, dict) else {}
+    return UnsubscribePolicy(
+        covers=Scope.NOT_TRANSACTIONAL if values.get("covers") == Scope.NOT_TRANSACTIONAL else Scope.STREAM,
+        transactional=tuple(filter(is_stream, listed)) if isinstance(listed, list) else (),
+        name=_text(values.get("name")),
+        text=_text(values.get("text")),
+        groups={str(group): stream for group, stream in known.items() if is_stream(stream)},
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

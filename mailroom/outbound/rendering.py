@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Protocol
 
 from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.tracked_links import most_added as most_tracked
@@ -13,13 +14,19 @@ from mailroom.domain.outbound.wire_size import base64_size
 from mailroom.outbound.plain_text import most_text, text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
 from mailroom.ports.archive import Archive
-from mailroom.ports.dispatch import Claimed, Dispatch
+from mailroom.ports.dispatch import Claimed
+
+
+class SubmittedFiles(Protocol):
+    """The part of the port `Dispatch` that reads attachments."""
+
+    def read_file(self, tenant: str, sha256: str) -> bytes: ...
 
 
 def outgoing(
     claims: Sequence[Claimed],
     *,
-    dispatch: Dispatch,
+    dispatch: SubmittedFiles,
     archive: Archive,
     leave_url: Callable[[str], str] | None = None,
     tracker: Tracker | None = None,

@@ -31,7 +31,9 @@ _SIGN_BEFORE_WORD = re.compile(
 )
 _CAPITAL = r"[\u00c0-\u00d6\u00d8-\u00de\u0152\u0160\u0178\u017d]"
 _CAPITAL_IN_WORD = re.compile(rf"[a-z\u00df-\u00f6\u00f8-\u00ff]{_CAPITAL}|[A-Z]{_CAPITAL}[a-z]")
+_RARE_SIGN = re.compile(r"[\w\u2018\u2019\u201c\u201d][\u0192\u2020\u2021\u02c6\u02dc]")
 _WORD = re.compile(r"[^\W\d_]+")
+_UMLAUTS = frozenset("äöüÄÖÜß")
 
 
 def decoded(file: Path, raw: bytes) -> tuple[str, str | None]:
@@ -118,17 +120,16 @@ def _western(file: Path, raw: bytes, start: int) -> str:
         text = raw.decode("cp1252")
     except UnicodeDecodeError:
         text = ""
-    signs = (_SIGN_IN_WORD, _SIGN_BEFORE_WORD, _CAPITAL_IN_WORD)
+    signs = (_SIGN_IN_WORD, _SIGN_BEFORE_WORD, _CAPITAL_IN_WORD, _RARE_SIGN)
     if not text or any(sign.search(text) for sign in signs) or _is_of_other_letters(text):
         raise ConfigurationError(f"{file}, line {line}: neither UTF-8 nor Windows-1252; {SAVE_AS}")
     return text
 
 
 def _is_of_other_letters(text: str) -> bool:
-    """Return whether most letters of words with accents have one: Greek or Cyrillic by the wrong code page."""
-    words = [word for word in _WORD.findall(text) if not word.isascii()]
-    accented = sum(not char.isascii() for word in words for char in word)
-    return len(words) > 0 and accented * 2 > sum(map(len, words)) and any(len(word) > 2 for word in words)
+    """Return whether a word has not one letter of ASCII: Greek or Cyrillic by the wrong code page."""
+    words = (word for word in _WORD.findall(text) if len(word) > 2 and not any(map(str.isascii, word)))
+    return any(set(word) - _UMLAUTS for word in words)
 
 
 def _wrong(file: Path, number: int, what: str) -> ConfigurationError:

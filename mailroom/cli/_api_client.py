@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -33,11 +34,18 @@ class ApiClient:
         self._http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
 
     def submit(
-        self, body: bytes, *, key: str, tenant: str | None, dry_run: bool, sent: Callable[[int], object]
+        self,
+        body: bytes,
+        *,
+        key: str,
+        tenant: str | None,
+        dry_run: bool,
+        sent: Callable[[int], object],
+        trial: Mapping[str, str | int] = MappingProxyType({}),
     ) -> Submitted:
         """Submit a batch, or preview it; retried under the same key while the API cannot be reached.
 
-        `sent` is called with the number of bytes of the body sent so far.
+        `sent` is called with the number of bytes of the body sent so far. `trial` are the parameters `preview` and `test_to`.
 
         Raises:
             Unacceptable: with every fault the API found.
@@ -54,7 +62,7 @@ class ApiClient:
                 yield body[start : start + _PIECE]
                 sent(min(start + _PIECE, len(body)))
 
-        params = ({"tenant": tenant} if tenant else {}) | ({"dry_run": "true"} if dry_run else {})
+        params = dict(trial) | ({"tenant": tenant} if tenant else {}) | ({"dry_run": "true"} if dry_run else {})
         headers = {"Idempotency-Key": key, "Content-Type": "application/json", "Content-Length": str(len(body))}
         answer = self._tried(lambda: self._http.post("/v1/batches", params=params, headers=headers, content=pieces()))
         return Submitted(answer.json(), "Idempotent-Replayed" in answer.headers)

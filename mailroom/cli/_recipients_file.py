@@ -1,13 +1,14 @@
 """The files of `mailroom send`: recipients (CSV or JSON) and template. Faults name the row."""
 
-import csv
-import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mailroom.cli import _csv_file
 from mailroom.domain.errors import ConfigurationError
+from mailroom.outbound.template_data import is_blank, template_name
 
 _RECIPIENT_COLUMNS = ("reference", "metadata")
 _HEADERS = {"subject": "subject", "reply-to": "reply_to", "unsubscribe": "unsubscribe"}
@@ -21,17 +22,17 @@ class Row:
     recipient: dict[str, Any]
 
 
-def recipients(file: Path) -> list[Row]:
-    """Return the recipients.
+def recipients(file: Path, note: Callable[[str], object] = lambda _: None) -> list[Row]:
+    """Return the recipients; `note` is called with what was assumed of the file.
 
-    A CSV has a header with `to` and optionally `reference` and `metadata` (a JSON object of texts); each other column is data for the template. JSON is an array of
+    A CSV has a header with `to` and optionally `reference` and `metadata` (a JSON object of texts); each other column is data for
+    the template, and null where its cell is blank. JSON is an array of
     objects with the same names, or in the API's form, with `data`.
 
     Raises:
         ConfigurationError: the file cannot be used; the message names the row.
     """
-    text = _read(file)
-    rows = _from_json(file, text) if file.suffix.lower() == ".json" else _from_csv(file, text)
+    rows = _from_json(file, _read(file)) if file.suffix.lower() == ".json" else _from_csv(file, note)
     if not rows:
         raise ConfigurationError(f"{file}: no recipients")
     return rows
@@ -67,32 +68,32 @@ def template(file: Path) -> dict[str, Any]:
     return fields | {"html" if kind in (".html", ".htm") else "text": body}
 
 
-def _from_csv(file: Path, text: str) -> list[Row]:
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
+def _from_csv(file: Path, note: Callable[[str], object]) -> list[Row]:
+    text, assumed = _csv_file.decoded(file, _bytes(file))
+    if assumed is not None:
+        note(f"{file}: read as {assumed}; if names are wrong with --preview, {_csv_file.SAVE_AS}")
     header: list[str] = []
     rows = []
-    try:
-        for number, cells in enumerate(reader, 1):
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not header:
-                header = _header(file, number, cells)
-            elif len(cells) != len(header):
-                raise _wrong(file, number, f"{len(cells)} cells, but the header has {len(header)}")
-            else:
-                rows.append(_row(file, number, dict(zip(header, cells, strict=True))))
-    except csv.Error as error:
-        raise ConfigurationError(f"{file}, line {reader.line_num}: invalid CSV: {error}") from None
+    for number, cells in _csv_file.rows(file, text):
+        if header:
+            filled = {name: None if is_blank(cell) else cell for name, cell in zip(header, cells, strict=True)}
+            rows.append(_row(file, number, filled))
+        else:
+            header = _header(file, number, cells)
     return rows
 
 
 def _header(file: Path, number: int, cells: list[str]) -> list[str]:
-    names = [name.strip() for name in cells]
+    names = [cell.strip() for cell in cells]
     if "to" not in names:
         raise _wrong(file, number, "the header needs a column `to`, in lower case")
-    if "" in names or len(set(names)) < len(names):
-        raise _wrong(file, number, "each column needs a different name")
+    known: dict[str, str] = {}
+    for name in names:
+        short = template_name(name)
+        if short and short in known:
+            pair = f"`{known[short]}` and `{name}` are both `{{{{ {short} }}}}` in a template"
+            raise _wrong(file, number, f"each column needs a different name: {pair}")
+        known[short] = name
     return names
 
 
@@ -114,7 +115,7 @@ def _row(file: Path, number: int, fields: dict[str, Any]) -> Row:
         raise _wrong(file, number, "`to` is missing")
     if isinstance(fields.get("data"), dict):
         return Row(number, fields | {"to": to.strip()})
-    own = {name: fields[name] for name in _RECIPIENT_COLUMNS if name in fields}
+    own = {name: fields[name] for name in _RECIPIENT_COLUMNS if fields.get(name) is not None}
     if isinstance(own.get("metadata"), str):
         own["metadata"] = _metadata(file, number, own["metadata"])
     data = {name: value for name, value in fields.items() if name != "to" and name not in _RECIPIENT_COLUMNS}
@@ -141,10 +142,7 @@ def _json(file: Path, text: str) -> Any:
 
 
 def _read(file: Path) -> str:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror or 'cannot be read'}") from None
+    raw = _bytes(file)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -152,6 +150,13 @@ def _read(file: Path) -> str:
         raise ConfigurationError(f"{file}, line {line}: not UTF-8; save the file as UTF-8") from None
     # A CSV's quoted cells may contain line ends; their kind does not matter in a mail.
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror or 'cannot be read'}") from None
 
 
 def _wrong(file: Path, number: int, what: str) -> ConfigurationError:

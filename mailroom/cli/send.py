@@ -1,4 +1,4 @@
-"""Send a template to every recipient in a CSV or JSON file; --dry-run shows a preview, --wait follows the batch.
+"""Send a template to every recipient in a CSV or JSON file; --dry-run counts, --preview shows a mail, --wait follows.
 
 \b
 FILE has a column `to`; the other columns fill the template:
@@ -14,12 +14,21 @@ The template starts with the subject; an .html file is HTML, and its data is esc
 
 \b
     mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
+    mailroom send people.csv --template letter.txt --from desk@acme.test --preview 2
+    mailroom send people.csv --template letter.txt --from desk@acme.test --test-to you@acme.test
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
     mailroom send people.csv --template news.html --from desk@acme.test --stream weekly-news --unsubscribe
 
-With --unsubscribe each mail has our one-click unsubscribe header; the template shows the same link with
-{{ unsubscribe_url }}. In a CSV, `reference` distinguishes two mails to one recipient, and `metadata` is a JSON object of texts by which messages are
+\b
+A blank cell is missing, which rejects the batch, unless the template has another word for it. A column `First Name` is
+First_Name: blanks and signs become `_`. Filters write amounts and dates for their reader:
+    Dear {{ First_Name|default("customer") }}, please pay {{ total|money("EUR", locale="de") }}
+    by {{ due|date("long", locale="fr") }}.
+
+A CSV is read as spreadsheets save it: with commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252.
+In a CSV, `reference` distinguishes two mails to one recipient, and `metadata` is a JSON object of texts by which messages are
 found later. JSON is an array of objects with the same names. A template in JSON is the API's, with attachments and headers.
+With --unsubscribe each mail has our one-click unsubscribe header; the template shows the same link with {{ unsubscribe_url }}.
 With `--attach-column invoice` the column `invoice` names a file for each row, in the folder of FILE; several have `;` between.
 One invalid row rejects the whole batch: nothing is submitted. With --key, `--at 2h` counts from the first time.
 Uses the API of MAILROOM_API_URL and MAILROOM_API_KEY, by default the stack on this machine.
@@ -46,6 +55,7 @@ from mailroom.cli._recipients_file import Row, recipients, template
 from mailroom.cli._row_files import with_files
 from mailroom.cli._times import at as moment
 from mailroom.cli._times import duration
+from mailroom.cli._trial import OptionalNumber, show_mail, trial_parameters
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
 from mailroom.domain.readable import shown, size, when
@@ -60,7 +70,7 @@ _WRONG = tuple(
 )
 
 
-@app.command(help=__doc__)
+@app.command(help=__doc__, cls=OptionalNumber)
 def send(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Recipients, CSV or JSON.")],
     template_file: Annotated[
@@ -73,6 +83,14 @@ def send(
         str | None, typer.Option(metavar="TIME", help="When to send: 2026-11-23T08:00 (UTC), or in 90m, 2h, 3d.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show a preview; submit nothing.")] = False,
+    preview: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="[N]", help="Show the mail of the Nth recipient (1 by default); submit nothing."),
+    ] = None,
+    test_to: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Send one mail, the first or that of --preview, to this address instead."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until every message was sent.")] = False,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key and files are submitted only once.")
@@ -94,13 +112,10 @@ def send(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    rows, words = recipients(file), template(template_file)
-    if attach_column:
-        try:
-            rows = with_files(file, rows, attach_column)
-        except Unacceptable as error:
-            _complain(file, rows, error.faults)
-            raise ConfigurationError("nothing was submitted; correct the errors above") from None
+    if dry_run and (preview or test_to is not None):
+        raise ConfigurationError("use --dry-run alone; --preview and --test-to may go together")
+    rows, words = recipients(file, note=_note), template(template_file)
+    rows = _with_files(file, rows, attach_column or [])
     if unsubscribe:
         words.setdefault("unsubscribe", True)
     send_at = moment(at)
@@ -124,6 +139,7 @@ def send(
                 tenant=tenant,
                 dry_run=dry_run,
                 sent=lambda done: bar.update(task, completed=done),
+                trial=trial_parameters(preview, test_to),
             )
         except Unacceptable as error:
             bar.stop()
@@ -131,6 +147,9 @@ def send(
             raise ConfigurationError("nothing was submitted; correct the errors above") from None
     if dry_run:
         _preview(handed.answer, file, rows, as_json=as_json)
+        return
+    if preview and test_to is None:
+        show_mail(handed.answer, rows[preview - 1].number, as_json=as_json)
         return
     if not as_json:
         _show(handed.answer, api.url, repeated=handed.repeated)
@@ -146,6 +165,10 @@ def send(
         raise typer.Exit(1)
 
 
+def _note(what: str) -> None:
+    print(what, file=sys.stderr)
+
+
 def _show(answer: dict[str, Any], url: str, *, repeated: bool) -> None:
     if repeated:
         say(f"this key was already used: batch {answer['id']}; nothing was submitted again")
@@ -154,6 +177,15 @@ def _show(answer: dict[str, Any], url: str, *, repeated: bool) -> None:
         if answer["duplicates"]:
             say(f"{len(answer['duplicates']):,} rows repeat an earlier row and were skipped")
     say(f"follow it at {url}/batches/{answer['id']}, or with `mailroom trace {answer['id']}`")
+
+
+def _with_files(file: Path, rows: list[Row], columns: list[str]) -> list[Row]:
+    """Return the rows with the files that these columns name."""
+    try:
+        return with_files(file, rows, columns) if columns else rows
+    except Unacceptable as error:
+        _complain(file, rows, error.faults)
+        raise ConfigurationError("nothing was submitted; correct the errors above") from None
 
 
 def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool) -> None:

@@ -22,6 +22,10 @@ class Unfit(ValueError):
     """A template or its data cannot make a mail; the message is a constant sentence."""
 
 
+class BadValue(Unfit):
+    """A value of the data cannot be used where the template uses it; the place is added to the message."""
+
+
 class Clock:
     """Processor time that one request may take, in the thread that made this clock."""
 
@@ -83,6 +87,11 @@ def spend(steps: int) -> None:
     budget.left -= steps
     if budget.left < 0:
         budget.refill()
+
+
+def owe(steps: int) -> None:
+    """Charge work that is bounded by the size of a recipient's data; the next operation is refused if nothing is left."""
+    _budget.get().left -= steps
 
 
 def weight(value: Any, characters: int) -> int:

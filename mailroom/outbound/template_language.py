@@ -6,10 +6,9 @@ a loop is charged its body's price at each iteration, and an operation whose tim
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from jinja2 import StrictUndefined, Undefined, nodes
-from jinja2.exceptions import SecurityError
+from jinja2 import Undefined, nodes
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import LoopContext
@@ -17,8 +16,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from mailroom.domain.outbound.message import LIMITS
-from mailroom.outbound.template_budget import Unfit
-from mailroom.outbound.template_prices import LARGEST, OFFERED_FILTERS, OFFERED_TESTS, Compared, counted, printed
+from mailroom.outbound.template_budget import BadValue, Unfit
+from mailroom.outbound.template_data import Missing
+from mailroom.outbound.template_faults import construct, refuse_swallowed, written
+from mailroom.outbound.template_filters import FILTERS, LARGEST, OUT_OF_BOUNDS
+from mailroom.outbound.template_prices import OFFERED_FILTERS, OFFERED_TESTS, Compared, counted, plain, printed
 
 _NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
@@ -38,16 +40,6 @@ _MOST_TOKENS = 5 * MOST_PARTS
 _MOST_NAMES_AT_IFS = 2_000_000
 #: Compiling visits a loop's body again for each enclosing loop: the limit of the sum of all loops' prices.
 _MOST_LOOPED = 100_000
-
-
-class Missing(StrictUndefined):
-    """A value that is missing in the data; its error's message is its name."""
-
-    __slots__ = ()
-
-    @property
-    def _undefined_message(self) -> str:
-        return str(self._undefined_name)
 
 
 class _Bounded(Extension):
@@ -95,8 +87,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             and -LARGEST <= left <= LARGEST
             and -LARGEST <= right <= LARGEST
         ):
-            raise SecurityError("numbers only")
-        return self.binop_table[operator](left, right)
+            raise BadValue(f"`{operator}`: {OUT_OF_BOUNDS}")
+        return plain(self.binop_table[operator](left, right))
 
 
 def _sandbox(*, autoescape: bool) -> Sandbox:
@@ -138,6 +130,7 @@ def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
     if len(source) > LIMITS.template:
         raise Unfit(f"template too long: at most {LIMITS.template} characters")
     tree = sandbox.parse(source)
+    refuse_swallowed(sandbox, source)
     count, ifs, names = 0, 0, set[str]()
     for node, depth in _walk(tree):
         count += 1
@@ -193,6 +186,14 @@ class _Paying(NodeTransformer):
         node.iter = _filter(node.iter, "counted", nodes.Const(self._prices[node], lineno=node.lineno))
         return node
 
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Filter:  # noqa: N802 - Jinja's name
+        """Give a filter that reads a number or a date what it reads, as the template writes it, for its fault."""
+        if node.name in FILTERS and (of := written(node)) is not None:
+            named: list[nodes.Node] = [*node.kwargs, nodes.Keyword("of", nodes.Const(of), lineno=node.lineno)]
+            node.kwargs = cast(Any, named)
+        self.generic_visit(node)
+        return node
+
     def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:  # noqa: N802 - Jinja's name
         """Replace a comparison by the charged test, and the sides of a chain by charged ones."""
         self.generic_visit(node)
@@ -223,6 +224,7 @@ def _check(node: nodes.Node) -> None:
         or (isinstance(node, nodes.For) and node.recursive)
         or (isinstance(node, nodes.Const) and isinstance(node.value, (int, float)) and abs(node.value) > LARGEST)
     ):
-        what = "only values, filters, if and for are allowed in a template"
+        known = construct(node)
+        what = f"`{known}`: " * bool(known) + "only values, filters, if and for are allowed in a template"
     if what:
         raise Unfit(f"{what}, line {node.lineno or 1}")

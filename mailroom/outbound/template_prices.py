@@ -5,6 +5,7 @@ proportion to a value's size is charged for that size before it begins; one that
 stripping) is charged more.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
@@ -12,10 +13,9 @@ from itertools import chain
 from typing import Any, cast
 
 from jinja2 import Environment, Undefined, pass_environment, pass_eval_context
-from jinja2.exceptions import SecurityError
 from jinja2.filters import (
     FILTERS,
-    do_int,
+    do_default,
     do_join,
     do_round,
     do_trim,
@@ -27,17 +27,17 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import LoopContext
 from jinja2.tests import TESTS
 
-from mailroom.outbound.template_budget import Unfit, spend, weight
+from mailroom.outbound.template_budget import BadValue, Unfit, spend, weight
+from mailroom.outbound.template_data import Blank, is_blank
+from mailroom.outbound.template_filters import FILTERS as READING_FILTERS
+from mailroom.outbound.template_filters import LARGEST, MOST_PLACES, OUT_OF_BOUNDS
 
 _FILTERS: Mapping[str, Callable[..., Any]] = cast(Any, FILTERS)
 _TESTS: Mapping[str, Callable[..., Any]] = cast(Any, TESTS)
 
-#: The largest number: enough for sums of money; with unlimited digits, one multiplication takes minutes.
-LARGEST = 10**15
-_MOST_PLACES = 10
 _MOST_JOINED = 1 << 20
-#: Python parses no longer decimal number; it would in another base.
-_MOST_DIGITS = 4_300
+#: A longer text is not blank.
+_MOST_BLANK = 1_000
 #: Characters in the time of one step: filtered, printed, searched, compared.
 _FILTERED, _PRINTED, _SEARCHED, _COMPARED = 4, 32, 256, 1_024
 #: Items of a list in the time of one step: visited one after the other, and compared while sorting.
@@ -61,6 +61,15 @@ def printed(value: Any) -> Any:
     elif isinstance(value, (list, dict)) or (isinstance(value, int) and not -LARGEST <= value <= LARGEST):
         spend(weight(value, _PRINTED))
     return value
+
+
+def plain(value: Any) -> Any:
+    """Return a result of arithmetic without what binary fractions leave at its end: 0.1 + 0.2 is 0.3."""
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        raise BadValue(OUT_OF_BOUNDS)
+    return float(f"{value:.15g}")
 
 
 def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -124,10 +133,8 @@ def _divisible_by(value: Any, num: Any) -> bool:
 
 
 OFFERED_TESTS: dict[str, Callable[..., Any]] = {
-    **{
-        name: _TESTS[name]
-        for name in ("boolean", "defined", "mapping", "none", "number", "sequence", "string", "undefined")
-    },
+    **{name: _TESTS[name] for name in ("boolean", "defined", "mapping", "number", "sequence", "string", "undefined")},
+    "none": lambda value: value is None or isinstance(value, Blank),
     **{name: _compared(getattr(operator, name)) for name in ("eq", "ge", "gt", "le", "lt", "ne")},
     "divisibleby": _divisible_by,
     "even": lambda value: _divisible_by(value, 2),
@@ -199,7 +206,7 @@ def _sum(environment: Environment, iterable: Any, attribute: Any = None, start: 
     items = list(iterable)
     spend(len(items) * _parts(attribute))
     value = make_attrgetter(environment, attribute)
-    return sum((_number(value(item)) for item in items), _number(start))
+    return plain(sum((_number(value(item)) for item in items), _number(start)))
 
 
 def _parts(attribute: Any) -> int:
@@ -207,13 +214,15 @@ def _parts(attribute: Any) -> int:
 
 
 def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
-    if abs(precision) > _MOST_PLACES:
-        raise SecurityError("precision too large")
+    if abs(precision) > MOST_PLACES:
+        raise BadValue(f"`round`: {OUT_OF_BOUNDS}")
     return do_round(_number(value), precision, method)
 
 
-def _int(value: Any, default: Any = 0, base: int = 10) -> Any:
-    return default if isinstance(value, str) and len(value) > _MOST_DIGITS else do_int(value, default, base)
+def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    """Return the default also for a text that shows nothing: a form sends one for a field that was left empty."""
+    empty = isinstance(value, str) and len(value) <= _MOST_BLANK and is_blank(value)
+    return default_value if empty else do_default(value, default_value, boolean)
 
 
 def _trim(value: Any, chars: str | None = None) -> str:
@@ -224,12 +233,13 @@ def _trim(value: Any, chars: str | None = None) -> str:
 
 
 OFFERED_FILTERS: dict[str, Callable[..., Any]] = {
-    **{name: _paid(_FILTERS[name], _shallow) for name in ("count", "d", "default", "first", "last", "length")},
+    **{name: _paid(_FILTERS[name], _shallow) for name in ("count", "first", "last", "length")},
+    **{name: _paid(_default, _shallow) for name in ("d", "default")},
     **{
         name: _paid(_FILTERS[name], _deep)
-        for name in ("abs", "capitalize", "e", "escape", "float", "lower", "title", "upper", "urlencode")
+        for name in ("abs", "capitalize", "e", "escape", "lower", "title", "upper", "urlencode")
     },
-    "int": _paid(_int, _deep),
+    **{name: _paid(work, _deep) for name, work in READING_FILTERS.items()},
     "join": _paid(_join, _deep),
     "round": _paid(_round, _deep),
     "sort": _paid(_sort, _shallow),

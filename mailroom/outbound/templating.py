@@ -16,7 +16,10 @@ from jinja2.exceptions import SecurityError
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import LIMITS, Content
-from mailroom.outbound.template_budget import TOO_MUCH, Budget, Clock, Unfit, spend
+from mailroom.outbound.template_budget import TOO_MUCH, BadValue, Budget, Clock, Unfit, spend
+from mailroom.outbound.template_data import readable
+from mailroom.outbound.template_faults import line_of, syntax_fault
+from mailroom.outbound.template_filters import OUT_OF_BOUNDS
 from mailroom.outbound.template_language import ESCAPED, MOST_PARTS, PLAIN, Sandbox, parsed
 from mailroom.outbound.unsubscribe_link import with_link
 
@@ -80,9 +83,12 @@ class Template:
             raise Unfit(TOO_MUCH)
         with self._budget:
             self._room = self._most
-            subject, unsubscribe = self._filled(self._subject, data), self._filled(self._unsubscribe, data)
-            data = with_link(data, link if unsubscribe == OURS else unsubscribe)
-            filled = Filled(subject or "", self._filled(self._text, data), self._filled(self._html, data), unsubscribe)
+            seen = readable(data, self._names)
+            subject = self._filled("subject", self._subject, seen) or ""
+            unsubscribe = self._filled("unsubscribe", self._unsubscribe, seen)
+            linked = with_link(seen, link if unsubscribe == OURS else unsubscribe)
+            text, html = self._filled("text", self._text, linked), self._filled("html", self._html, linked)
+            filled = Filled(subject, text, html, unsubscribe)
         _refuse_unfit(filled)
         return filled
 
@@ -100,11 +106,11 @@ class Template:
         except Unfit as error:
             raise Unfit(f"{part}: {error}") from None
         except TemplateSyntaxError as error:
-            raise Unfit(f"{part}: invalid template, line {error.lineno}") from None
+            raise Unfit(f"{part}: {syntax_fault(source, error)}") from None
         except (TemplateError, RecursionError, SyntaxError, OverflowError, MemoryError, ValueError):
             raise Unfit(f"{part}: invalid template") from None
 
-    def _filled(self, template: Any, data: Mapping[str, Any]) -> str | None:
+    def _filled(self, part: str, template: Any, data: Mapping[str, Any]) -> str | None:
         if template is None:
             return None
         pieces, room = [], self._room
@@ -117,20 +123,34 @@ class Template:
                 if length >= _PUT_TOGETHER:
                     spend(length // _PUT_TOGETHER)
                 pieces.append(piece)
+        except BadValue as error:
+            raise Unfit(_placed(part, str(error), error)) from None
         except Unfit:
             raise
-        except SecurityError:
-            raise Unfit("number or precision too large, or not a number") from None
+        except SecurityError as error:
+            raise Unfit(_placed(part, OUT_OF_BOUNDS, error)) from None
         except UndefinedError as error:
-            # The missing name, unless it came from the data.
-            name = f"`{error.message}`" if error.message in self._names else "a value"
-            raise Unfit(f"{name} is missing in the data") from None
+            raise Unfit(self._missing(part, error)) from None
         except (
             TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError
-        ):  # fmt: skip
-            raise Unfit("a value has the wrong type for the template") from None
+        ) as error:  # fmt: skip
+            raise Unfit(_placed(part, "a value has the wrong type for the template", error)) from None
         self._room = room
         return "".join(pieces)
+
+    def _missing(self, part: str, error: UndefinedError) -> str:
+        # The missing name, unless it came from the data.
+        if error.message not in self._names:
+            return _placed(part, "a value is missing in the data", error)
+        what = f"`{error.message}` is missing in the data; if it may be missing, use the filter `default`"
+        return _placed(part, what, error)
+
+
+def _placed(part: str, what: str, error: Exception) -> str:
+    """Return a fault with the place in the template where it was met, before what to do about it."""
+    line = line_of(error)
+    met, mark, remedy = what.partition(";")
+    return f"{part}: {met}{'' if line is None else f', line {line}'}{mark}{remedy}"
 
 
 def _refuse_unfit(filled: Filled) -> None:

@@ -75,6 +75,9 @@ class Outbox(Holds, Protocol):
             Conflict: the key was used before with another digest.
         """
 
+    def tests_since(self, tenant: str, since: datetime) -> int:
+        """Return how many test mails (`mailroom.domain.outbound.trials`) the tenant submitted since then."""
+
     def accept(
         self,
         batch: Batch,

@@ -211,9 +211,12 @@ def test_an_unknown_or_invalid_field_is_reported_with_its_place(api: TestClient,
         (batch(**{"from": ""}), "from: required: this installation has no default sender"),
         (
             template({"to": "ada@users.test", "data": {"name": "Ada"}}, text="{{ name }} {{ order.total }}"),
-            "recipients.0: `order` is missing in the data",
+            "recipients.0: text: `order` is missing in the data, line 1; if it may be missing, use the filter `default`",
         ),
-        (template({"to": "ada@users.test"}, text="\n{{ name"), "template: text: invalid template, line 2"),
+        (
+            template({"to": "ada@users.test"}, text="\n{% if name %}"),
+            "template: text: `{% if %}` is not closed, line 2; write {% endif %} where it ends",
+        ),
     ],
 )
 def test_each_fault_is_reported_once_with_its_remedy(api: TestClient, asked: Any, said: str) -> None:
@@ -226,7 +229,9 @@ def test_a_misspelt_dry_run_sends_nothing(api: TestClient, engine: Engine) -> No
     answer = api.post("/v1/batches", params={"dryrun": "true"}, json=batch())
 
     assert (answer.status_code, kept(engine)) == (422, 0)
-    assert answer.json()["detail"] == "Unknown query parameter 'dryrun'; this route has dry_run, tenant."
+    assert (
+        answer.json()["detail"] == "Unknown query parameter 'dryrun'; this route has dry_run, preview, tenant, test_to."
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"messages": "\\ud800"}', b"[" * 100_000])

@@ -116,7 +116,7 @@ def test_recipients_come_in_what_offices_export(engine: Engine, name: str, conte
         ("a.csv", "to,name,name\na@users.test,Ada,B\n", "a.csv, row 1: each column needs a different name"),
         ("a.csv", 'to,name\na@users.test,"Ada\n', "invalid CSV"),
         ("a.csv", "to,name\n", "a.csv: no recipients"),
-        ("a.csv", b"to,name\nada@users.test,Ren\xe9\n", "a.csv, line 2: not UTF-8"),
+        ("a.csv", b"to,name\nada@users.test,Ren\x8e\n", "a.csv, line 2: neither UTF-8 nor Windows-1252"),
         ("a.json", '[{"to": "a@users.test"}, {"name": "Bob"}]', "a.json, row 2: `to` is missing"),
         ("a.json", '[{"to": "a@users.test"}, "bob"]', "a.json, row 2: must be an object"),
         ("a.json", '[{"to": "a@users.test"},\n oops]', "a.json, line 2: invalid JSON"),

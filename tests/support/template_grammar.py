@@ -26,6 +26,8 @@ def data() -> dict[str, Any]:
         "number": 12.5,
         "deep": [[[[[[[[["a"] * 20] * 2]]]]]]],
         "empty": "",
+        "currency": "eur",
+        "wanted": "pt-BR",
     }
     content_rules.data(given)
     return given
@@ -79,9 +81,9 @@ EXPRESSIONS = [
     "big",
     "big|abs",
     "big|round",
-    "x|int",
+    "x|int(1)",
     "x|float(1)",
-    "x|int(base=16)",
+    "x|int(1, base=16)",
     "x|default(rows)",
     "rows|length",
     "names|first",
@@ -99,11 +101,18 @@ EXPRESSIONS = [
     f"{LONG}'|sort",
     f"{LONG}'|trim('a')",
     f"{LONG}'|trim({LONG}')",
-    "'" + "9" * 200_000 + "'|float",
-    "'" + "f" * 200_000 + "'|int(base=16) is divisibleby('" + "f" * 4_000 + "'|int(base=16))",
+    "'" + "9" * 200_000 + "'|float(1)",
+    "'" + "f" * 200_000 + "'|int(0, base=16) is divisibleby('" + "f" * 4_000 + "'|int(base=16))",
     "'" + "f" * 4_300 + "'|int(base=16) is divisibleby('" + "f" * 2_000 + "'|int(base=16))",
     "rows|sort(attribute='" + "name," * 50_000 + "')",
     "rows|sum(attribute='" + "price." * 50_000 + "')",
+    "number|money('EUR')",
+    "'12.5'|money('JPY', locale='fr-CA')",
+    "number|number",
+    "'" + "9" * 14 + ".5'|number(10, 'hi')",
+    "('2026-11-29T08:00:00.123456789+01:00'|date('full', locale='el', zone='Pacific/Kiritimati'))",
+    "'2026-11-29'|date",
+    "a|money(currency, locale=wanted)",
     "-" * 30 + "number",
     "not " * 30 + "x",
     "x" + "|upper|lower" * 15,
@@ -119,6 +128,9 @@ class Grammar:
 
     def one(self, *ways: Callable[[], str]) -> str:
         return self._random.choice(ways)()
+
+    def locale(self) -> str:
+        return self._random.choice(("'en'", "'de-CH'", "'zh_Hant_TW'", "empty", "'hi'"))
 
     def text(self, deep: int = 3) -> str:
         paths = (
@@ -143,6 +155,9 @@ class Grammar:
             lambda: f"({self.listed(deep - 1)})|join({self.text(deep - 1)})",
             lambda: f"({self.text(deep - 1)} if {self.truth(deep - 1)} else {self.text(deep - 1)})",
             lambda: f"({self.text(deep - 1)}|default({self.text(deep - 1)}, true))",
+            lambda: f"({self.number(0)}|money('EUR', {self.locale()}))",
+            lambda: f"({self.number(0)}|number({self._random.randrange(11)}, {self.locale()}))",
+            lambda: f"('2026-11-29T08:00:00Z'|date('full', {self.locale()}, zone='Asia/Tokyo'))",
         )
 
     def number(self, deep: int = 3) -> str:

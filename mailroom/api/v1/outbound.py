@@ -33,10 +33,12 @@ from mailroom.api.v1.responses.outbound import (
     fault_values,
     preview_response,
 )
+from mailroom.api.v1.trial import FilledMailResponse, PreviewNumber, TestTo, Trial, filled_response, trial_sent
 from mailroom.domain.delivery.tenant_webhooks import facts_for_tenants
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
 from mailroom.domain.tenants import NOBODY, tenant_name
+from mailroom.outbound import submission
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.batch_body import NewBatch
 from mailroom.outbound.batch_json import (
@@ -47,7 +49,7 @@ from mailroom.outbound.batch_json import (
     message_response,
 )
 from mailroom.outbound.batch_reader import Misshapen, read_batch
-from mailroom.outbound.submission import expected_end, preview, refuse_unlinked, submit
+from mailroom.outbound.submission import expected_end, refuse_unlinked, submit
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.message_reader import MessageFilter
 from mailroom.ports.outbox import SubmissionKey
@@ -75,7 +77,7 @@ DryRun = Annotated[bool, Query(description="Return a preview; store and send not
     "/batches",
     status_code=202,
     response_model=AcceptedResponse,
-    responses={200: {"model": PreviewResponse, "description": "The preview, with dry_run"}},
+    responses={200: {"model": PreviewResponse | FilledMailResponse, "description": "With dry_run, or with preview"}},
     openapi_extra=body_schema(NewBatch),
 )
 async def submit_batch(
@@ -85,16 +87,27 @@ async def submit_batch(
     sending: AppOutbound,
     idempotency_key: IdempotencyKey = None,
     dry_run: DryRun = False,
+    preview: PreviewNumber = None,
+    test_to: TestTo = None,
     tenant: Tenant = None,
 ) -> Response:
-    """Submit a batch. It is validated and stored as a whole before the response, and sent in the background."""
+    """Submit a batch. It is validated and stored as a whole before the response, and sent in the background.
+
+    With `dry_run`, `preview` or `test_to` it is not submitted: they return what would come of it, show one mail of it, and send
+    one mail of it to its author.
+    """
+    trial = Trial(preview, test_to)
+    if dry_run and trial:
+        raise HTTPException(422, "Use one of dry_run, preview and test_to; preview may say whose mail test_to sends.")
     owner = sender_tenant(holder, tenant)
     # Its size limit is in `mailroom.api.bodies`. One growing buffer: joining chunks would need the memory twice.
     body = bytearray()
     async for piece in request.stream():
         body += piece
     slots = services.small_slots if len(body) <= SMALL_BYTES else services.slots
-    return await slots.run(owner, partial(_submit, request, services, holder, owner, body, idempotency_key, dry_run))
+    return await slots.run(
+        owner, partial(_submit, request, services, holder, owner, body, idempotency_key, dry_run, trial)
+    )
 
 
 def _submit(
@@ -105,6 +118,7 @@ def _submit(
     body: bytearray,
     key: str | None,
     dry_run: bool,
+    trial: Trial,
 ) -> Response:
     sending = services.sending
     if sending is None:
@@ -121,7 +135,7 @@ def _submit(
     attachments = AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads)
     now = services.now()
     if dry_run:
-        seen = preview(
+        seen = submission.preview(
             requested,
             tenant=tenant,
             now=now,
@@ -136,17 +150,22 @@ def _submit(
         return Response(preview_response(tenant, seen, now).model_dump_json(), media_type="application/json")
     came = SubmissionKey(key, hashlib.sha256(body).hexdigest()) if key is not None else None
     try:
-        kept = submit(
-            requested,
-            tenant=tenant,
-            key=came,
-            now=now,
-            new_id=_new_id,
-            outbox=sending.outbox,
-            attachments=attachments,
-            senders=sending.senders,
-            terms=sending.terms.known(now=now),
-        )
+        if trial.only_shown:
+            return filled_response(requested, trial, services=services, sending=sending, holder=holder, tenant=tenant)
+        if trial:
+            kept = trial_sent(requested, trial, services=services, sending=sending, tenant=tenant, key=came)
+        else:
+            kept = submit(
+                requested,
+                tenant=tenant,
+                key=came,
+                now=now,
+                new_id=_new_id,
+                outbox=sending.outbox,
+                attachments=attachments,
+                senders=sending.senders,
+                terms=sending.terms.known(now=now),
+            )
     except Unacceptable as error:
         return _refuse(request, error.faults)
     except Conflict:

@@ -24,6 +24,7 @@ from mailroom.domain.inbound.routing import normalise, normalise_domain
 from mailroom.domain.mail.urls import plain_web_url
 from mailroom.domain.outbound import media_types
 from mailroom.domain.outbound.message import LIMITS, File, Outgoing, Party
+from mailroom.domain.outbound.trials import MARK, is_test
 
 #: Headers written by us, the provider or the transport, or that would add recipients. Lower case.
 RESERVED = frozenset(
@@ -163,6 +164,8 @@ def metadata(values: Mapping[str, str]) -> None:
     """Check metadata, which is stored for the caller."""
     if len(values) > LIMITS.metadata:
         raise ValueError(f"too many metadata entries: at most {LIMITS.metadata}")
+    if is_test(values):
+        raise ValueError(f"the metadata name {MARK} is reserved")
     for name, value in values.items():
         _is_text(name + value)
         if not is_clean(name) or "\x00" in value or not 0 < len(name) <= 100 or len(value) > 1_000:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, case, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
@@ -43,6 +43,7 @@ from mailroom.adapters.postgres.skipped_rows import AGAIN_AFTER, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
 from mailroom.domain.outbound.message import WITHHELD, Batch, Content, Draft, Lane, Status
 from mailroom.domain.outbound.reasons import OutboundReason
+from mailroom.domain.outbound.trials import MARK
 from mailroom.domain.times import EARLIEST, LATEST
 from mailroom.ports.monitoring import Loop
 from mailroom.ports.outbox import Accepted, AlreadySent, Cancelled, OutboxOrder, SubmissionKey
@@ -102,6 +103,13 @@ class SqlOutbox(SqlHolds):
             duplicates=tuple(values["duplicates"]),
             repeated=True,
         )
+
+    def tests_since(self, tenant: str, since: datetime) -> int:
+        """Return how many test mails the tenant submitted since then."""
+        marked = _batches.c.metadata.has_key(MARK)
+        wanted = select(func.count()).where(_batches.c.tenant == tenant, _batches.c.created_at >= since, marked)
+        with transaction(self._engine) as connection:
+            return int(connection.execute(wanted).scalar_one())
 
     def accept(
         self,

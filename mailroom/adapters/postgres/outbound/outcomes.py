@@ -44,12 +44,14 @@ SETTLE = text("""
             sent_sha256 = case when kept then coalesce(latest.sent_sha256, message.sent_sha256) else message.sent_sha256 end,
             changed_at = :now
         from latest where message.id = latest.id
-        returning message.id, message.tenant, message.provider, latest.status, latest.facts, open and not kept as back
+        returning message.id, message.tenant, message.provider, latest.status, latest.facts, open and not kept as back,
+            -- Test mails are not in the quota.
+            coalesce(not jsonb_exists(message.metadata, 'mailroom-test'), true) as counted
     ), noted as (
         insert into activity (message_id, at, kind, provider, facts)
         select id, :now, status, provider, facts from changed
     )
-    select tenant, count(*) as mails from changed where back group by tenant order by tenant
+    select tenant, count(*) as mails from changed where back and counted group by tenant order by tenant
 """)
 
 

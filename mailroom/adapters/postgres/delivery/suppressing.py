@@ -37,6 +37,13 @@ _SOFT = text("""
 """)
 
 
+_REFUSED = text("""
+    select message.id, message.tenant, message.recipient
+    from json_to_recordset(:rows) as given (id uuid, attempt int)
+    join message on message.id = given.id and message.attempts = given.attempt and message.status = 'rejected'
+""")
+
+
 def suppress(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> None:
     """Suppress addresses by new events, each with its message's row; an existing suppression stays unless the new lasts longer."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -49,6 +56,17 @@ def suppress(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[A
         rows.setdefault((newest.tenant, newest.recipient), _row(newest, Cause.SOFT_BOUNCES, newest.at))
     if rows:
         connection.execute(_SUPPRESS, {"rows": json.dumps([rows[key] for key in sorted(rows)])})
+
+
+def suppress_refused(connection: Connection, refused: Sequence[tuple[str, int]], now: datetime) -> None:
+    """Suppress the addresses of messages, by id and attempt, whose recipient the provider refused for good."""
+    if not refused:
+        return
+    asked = json.dumps([{"id": message_id, "attempt": attempt} for message_id, attempt in refused])
+    rows = {(row.tenant, row.recipient): row for row in connection.execute(_REFUSED, {"rows": asked})}
+    if rows:
+        written = [_row(rows[key], Cause.HARD_BOUNCE, now) for key in sorted(rows)]
+        connection.execute(_SUPPRESS, {"rows": json.dumps(written)})
 
 
 def _end_of(event: DeliveryEvent) -> datetime | None:

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.support.block_cache import BlockCache
+from blocks.support.bounce_domain import bounce_domain
 from blocks.support.credentials import bucket_client, client_in, for_one_try
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
@@ -115,6 +116,7 @@ class InboundMail(Block):
             rules=frozenset(self.rules) or None,
             forms=self._forms(),
             pages_url=self.api_url,
+            bounce_domain=bounce_domain(),
         )
 
     def client(self) -> Any:

@@ -14,6 +14,7 @@ from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.provider import Provider
 from blocks.support.block_cache import BlockCache
+from blocks.support.bounce_domain import bounce_domain
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
 from mailroom.adapters.postgres.operations.restores import SqlRestores
@@ -74,6 +75,7 @@ class OutboundMail(Block):
             prefect_api_url=str(PREFECT_API_URL.value()),
             outside=self.archive.counter(),
             check_database=self.database.check,
+            bounce_domain=bounce_domain(),
             archive=self.archive.open(),
             leave_url=self._leave_url(),
             tracker=self._tracker(),

@@ -29,7 +29,10 @@ class SmtpProvider(Provider):
     tls: Tls = Field(default=Tls.STARTTLS, description="implicit, starttls, opportunistic or off.")
     user: str | None = Field(default=None, description="User name; needs TLS.")
     password: SecretStr | None = Field(default=None, description="Password of the user.")
-    bounces: str | None = Field(default=None, description="Address for bounces; by default the sender of each mail.")
+    bounces: str | None = Field(
+        default=None,
+        description="Address for bounces; by default the sender of each mail. MAILROOM_BOUNCE_DOMAIN comes before it.",
+    )
     dkim_domain: str | None = Field(default=None, description="DKIM domain.")
     dkim_selector: str = Field(
         default="mailroom", description="DKIM selector: where the public key is in the domain's DNS."

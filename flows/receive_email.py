@@ -28,6 +28,7 @@ from tasks.receive_email import (
     keep_envelope,
     parse,
     recall_envelope,
+    record_report,
     reopen_filed,
     route,
 )
@@ -120,6 +121,10 @@ async def file_email(mail: Progress, inbound: Inbound) -> None:
     mail.kept = await archive(mail.entry, mail.routing, [raw], inbound, raw=raw)
     if mail.routing.stop:
         raise Quarantined(mail.routing.stop)
+    if mail.routing.report:
+        facts = await record_report(mail.routing.report, inbound)
+        mail.outcome = await acknowledge(mail.entry, inbound, facts=facts)
+        return
     parsed = await parse(raw, inbound)
     if parsed.attachments:
         parts = [part.content for part in parsed.attachments]

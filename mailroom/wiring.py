@@ -48,6 +48,7 @@ from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlDeduplicator, SqlHooks
+from mailroom.adapters.postgres.delivery.return_paths import SqlReturnPaths
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.engine import make_engine
@@ -76,6 +77,7 @@ from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
+from mailroom.outbound.return_paths import WithReturnPaths
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.settings import Settings, load_settings
@@ -142,6 +144,7 @@ class Store:
             SqlBreakers(engine),
         )
         self.unsubscribing = SqlUnsubscribing(engine)
+        self.return_paths = SqlReturnPaths(engine)
         self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:
@@ -333,6 +336,8 @@ def inbound(
         webhooks=HttpWebhooks(webhook_targets),
         tenants=store.tenants,
         processings=store.processings,
+        return_paths=store.return_paths,
+        events=store.events,
         account_id=account_id,
         kms_key_arn=kms_key_arn,
         checks={
@@ -353,10 +358,15 @@ def outbound(
     prefect_api_url: str,
     outside: S3Counter,
     check_database: Callable[[], None],
+    bounce_domain: str = "",
     **rest: Any,
 ) -> Outbound:
-    """Return the ports of outbound mail; the second of `providers`, if any, takes over when the first cannot send."""
+    """Return the ports of outbound mail; the second of `providers`, if any, takes over when the first cannot send.
+
+    With `bounce_domain` mails have return paths there, if a provider uses them.
+    """
     store, first = Store(engine), providers[0]
+    by_mail = any(provider.capabilities.return_path for provider in providers)
 
     def rate(provider: MailProvider, quota: Callable[[], ProviderQuota]) -> SqlRate:
         http, report = http_client(prefect_api_url), publishing_ceiling(provider, store.terms)
@@ -374,6 +384,7 @@ def outbound(
         rate=of_first,
         sender_threads=ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="provider"),
         names=frozenset(provider.name for provider in providers),
+        return_paths=WithReturnPaths(bounce_domain, store.return_paths) if bounce_domain and by_mail else None,
         checks={"database": check_database},
         **rest,
     )

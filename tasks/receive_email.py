@@ -7,9 +7,11 @@ from typing import Any
 from mailroom.archive import mail_manifests
 from mailroom.archive.depositing import DepositReceipts, deposit_all
 from mailroom.archive.mail_manifests import describe
+from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.inbound.envelope_encryption import Binding, unseal
 from mailroom.domain.inbound.received_email import Entry, Item, State
 from mailroom.domain.parsing import ParsedEmail
+from mailroom.inbound import mail_reports
 from mailroom.inbound.fetching import fetch_within
 from mailroom.inbound.processing import Action, FiledMail
 from mailroom.inbound.rebuilding import recall
@@ -67,7 +69,19 @@ async def keep_envelope(entry: Entry, reason: str, inbound: Inbound) -> None:
 async def route(entry: Entry, raw: bytes, inbound: Inbound) -> RoutingDecision:
     """Decide whose mail this is, and record why."""
     directory, ledger, scanner = inbound.directory, inbound.ledger, inbound.scanner
-    return await blocking(decide_routing, entry, raw, directory=directory, ledger=ledger, now=_now(), scanner=scanner)
+    reports = None
+    if inbound.bounce_domain and inbound.return_paths is not None:
+        reports = mail_reports.ReportReader(inbound.bounce_domain, inbound.return_paths, inbound.parser)
+    return await blocking(
+        decide_routing,
+        entry,
+        raw,
+        directory=directory,
+        ledger=ledger,
+        now=_now(),
+        scanner=scanner,
+        reports=reports,
+    )
 
 
 @step("archive")
@@ -91,9 +105,16 @@ async def archive(
             now=_now(),
             described=described,
             manifests=manifests,
+            period=routing.archive_period,
         )
 
     return await blocking(deposited)
+
+
+@step("record report")
+async def record_report(event: DeliveryEvent, inbound: Inbound) -> Mapping[str, Any]:
+    """Record what a mail reports of one of our messages, once; return the facts for the ledger."""
+    return await blocking(mail_reports.record_report, event, events=inbound.events, now=_now())
 
 
 @step("parse")
@@ -130,9 +151,10 @@ def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[An
 
 
 @step("acknowledge")
-async def acknowledge(entry: Entry, inbound: Inbound) -> State:
+async def acknowledge(entry: Entry, inbound: Inbound, *, facts: Mapping[str, Any] | None = None) -> State:
     """Close the ledger's line. From here on the queue's message may be deleted; the listener does so after the run."""
-    return await blocking(inbound.ledger.close, entry.id, State.FILED, now=_now(), attempt=entry.attempts)
+    close = inbound.ledger.close
+    return await blocking(close, entry.id, State.FILED, now=_now(), facts=facts, attempt=entry.attempts)
 
 
 def _now() -> datetime:

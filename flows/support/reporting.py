@@ -99,6 +99,8 @@ def _markdown(mail: Progress, pages_url: str) -> str:
         f"- items: {len(mail.items)}"
         + "".join(f" [{at}]({pages_url}/items/{item})" for at, item in enumerate(mail.items, 1)),
     ]
+    if mail.routing and mail.routing.report:
+        lines.append(f"- report of message `{mail.routing.report.message_id}`: {mail.routing.report.kind}")
     lines += [f"- failed: `{key}`; repeat it with `mailroom replay {mail.entry.id}`" for key in mail.failed]
     if mail.kept:
         lines += ["", "| deposit | bytes | version | locked until |", "|---|---|---|---|"]

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mailroom.domain.archive.manifests import Manifest
 from mailroom.domain.errors import ConfigurationError
@@ -29,22 +29,23 @@ def deposit_all(
     now: datetime,
     described: Sequence[Manifest] = (),
     manifests: Manifests | None = None,
+    period: timedelta | None = None,
 ) -> DepositReceipts:
     """Deposit every content for every tenant and return the receipts; equal contents are one deposit.
 
     The manifests in `described` are written at the same time. Raises what `Archive.deposit` and `Manifests.keep` raise: a
-    part that cannot be deposited fails the whole mail.
+    part that cannot be deposited fails the whole mail. `period` is how long they are locked, the archive's by default.
     """
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
     if described and manifests is None:
         raise ConfigurationError("no store for manifests is configured")
     if len(wanted) == 1 and not described:
-        receipts = [archive.deposit(tenant, distinct[digest]) for tenant, digest in wanted]
+        receipts = [archive.deposit(tenant, distinct[digest], period=period) for tenant, digest in wanted]
     else:
         with ThreadPoolExecutor(_CONCURRENT) as pool:
             writes = [pool.submit(manifests.keep, one) for one in described] if manifests else []
-            receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]]), wanted))
+            receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]], period=period), wanted))
             for one in writes:
                 one.result()
     ids, described_for = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]

@@ -36,7 +36,7 @@ def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifes
             envelope=Envelope(tuple(by_tenant.get(tenant, ())), sender, sent_at, routing.verdicts),
             named_by=named_by,
             attempt=entry.attempts,
-            retention=_retention_class(tenant, _reason(tenant, routing)),
+            retention=_retention_class(tenant, routing),
             routes=tuple(replace(to, policy=DEFAULT_POLICY) for to in routing.routes if to.tenant == tenant),
             reason=_reason(tenant, routing),
             sha256=digest,
@@ -126,12 +126,15 @@ def _reason(tenant: str, routing: RoutingDecision) -> str | None:
     return str(reason) if reason else None
 
 
-def _retention_class(tenant: str, reason: str | None) -> RetentionClass:
+def _retention_class(tenant: str, routing: RoutingDecision) -> RetentionClass:
+    reason = _reason(tenant, routing)
     if tenant == NOBODY:
         return RetentionClass.UNROUTED
     if reason == Reason.VIRUS:
         return RetentionClass.VIRUS
-    return RetentionClass.QUARANTINED if reason else RetentionClass.DOCUMENT
+    if reason:
+        return RetentionClass.QUARANTINED
+    return RetentionClass.REPORT if routing.report else RetentionClass.DOCUMENT
 
 
 def _received_at(entry: Entry) -> datetime:

@@ -148,6 +148,10 @@ select e.id::text, e.key, e.version, e.message_id, e.state, e.reason, e.received
                                      'number', p.number, 'sha256', p.sha256, 'kept', p.archive_id) order by p.number), '[]')
                                from attachment p where p.item_id = i.id))), '[]')
           from inbox_item i where i.email_id = e.id) as items,
+       (select count(*) from inbound_activity a join activity event on event.kind = a.facts ->> 'event' and event.message_id = case
+                   when a.facts ->> 'report_of' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                   then (a.facts ->> 'report_of')::uuid end
+         where a.email_id = e.id and a.kind = 'filed') as reported,
        array(select d.archive_id from deposit d where d.archive_id = any(e.archive_ids)) as kept
   from inbound_email e
  where e.bucket = %(bucket)s and (%(since)s::timestamptz is null or e.received_at >= %(since)s)

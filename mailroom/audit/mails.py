@@ -155,14 +155,19 @@ def _check_receipts(line: Any, report: Report) -> None:
 def _check_filed(line: Any, report: Report) -> None:
     """Check a filed e-mail: one item for each recipient that it was routed to, and each item with its deposits.
 
-    A tenant whose policy quarantines it gets none; an item that it had before is kept, withdrawn.
+    A tenant whose policy quarantines it gets none; an item that it had before is kept, withdrawn. A report of a message of
+    ours has no item, and that message has its event.
     """
     decided = [values for values in line.story if values["routes"]]
     routed = [{(to["tenant"], to["recipient"]) for to in values["routes"]} for values in decided]
     held = set(decided[-1]["held"] or ()) if decided else set()
     items = Counter((item["tenant"], item["recipient"]) for item in line.items)
     report.counts["items"] += items.total()
-    if not items:
+    if decided and all(to.get("why") == "report" for to in decided[-1]["routes"]):
+        if not line.reported:
+            what = "a report by mail, but its message does not have the event; compare both with mailroom trace"
+            report.violate("no event", line.id, what)
+    elif not items:
         report.violate("no item", line.id, "filed, but in no inbox")
     elif not routed:
         report.violate("not routed", line.id, "filed, but its routing is not recorded")

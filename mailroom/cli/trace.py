@@ -97,6 +97,7 @@ def _show(history: dict[str, Any], api_url: str) -> None:
     code = email["reason_code"]
     say(f"e-mail    {email['id']}  {email['state']}" + (f" ({code})" if code else ""))
     _show_why(email)
+    _show_report(email)
     say(f"object    s3://{email['bucket']}/{email['key']}")
     if email["envelope"]:
         _show_envelope(email["envelope"])
@@ -118,6 +119,14 @@ def _show(history: dict[str, Any], api_url: str) -> None:
         facts = {name: value for name, value in _by_code(known).items() if name != "routes"}
         values = " ".join(f"{name}={value}" for name, value in facts.items())
         say(f"{activity['at'][:23]}  {activity['kind']:<12} {values}")
+
+
+def _show_report(email: dict[str, Any]) -> None:
+    """Print which of our messages the e-mail reports on, if it is a report by mail."""
+    facts = email["facts"]
+    if isinstance(facts, dict) and "report_of" in facts:
+        again = ", as an earlier one did" if facts.get("repeated") else ""
+        say(f"report    {facts.get('event')} of message {facts['report_of']}{again}")
 
 
 def _show_envelope(envelope: Any) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from mailroom.domain.archive.manifests import SHORT
+from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound.filing_policy import stop_reason
 from mailroom.domain.inbound.notifications import received_recipients, received_verdicts
@@ -11,6 +13,7 @@ from mailroom.domain.inbound.received_email import Entry
 from mailroom.domain.inbound.routing import Route, route, wanted
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.domain.tenants import NOBODY
+from mailroom.inbound.mail_reports import BACKSCATTER, ReportReader, Returned
 from mailroom.ports.directory import Directory
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.scanner import Scanner
@@ -21,7 +24,8 @@ class RoutingDecision:
     """Where a mail goes: its routes, the tenants that archive it, and the reason if it must not be filed.
 
     `held` has the reason for each tenant whose policy holds the mail back; `stop` is set if all tenants hold it, or if it
-    has no route. `recipients` and `verdicts` are the basis of the decision.
+    has no route. `recipients` and `verdicts` are the basis of the decision. A mail with a `report` of one of our messages gets
+    no inbox item.
     """
 
     routes: tuple[Route, ...]
@@ -30,32 +34,54 @@ class RoutingDecision:
     held: Mapping[str, Reason] = field(default_factory=dict)
     recipients: tuple[str, ...] = ()
     verdicts: Verdicts = field(default_factory=Verdicts)
+    report: DeliveryEvent | None = None
+
+    @property
+    def archive_period(self) -> timedelta | None:
+        """How long its deposits are locked; None: as long as documents."""
+        return SHORT if self.report else None
 
 
 def decide_routing(
-    entry: Entry, raw: bytes, *, directory: Directory, ledger: Ledger, now: datetime, scanner: Scanner | None = None
+    entry: Entry,
+    raw: bytes,
+    *,
+    directory: Directory,
+    ledger: Ledger,
+    now: datetime,
+    scanner: Scanner | None = None,
+    reports: ReportReader | None = None,
 ) -> RoutingDecision:
     """Return the routing decision for a mail; routes and held reasons are recorded in the ledger.
 
     Recipients and verdicts come from SES's notification. For a mail known only from the bucket both come from the header
     block that SES prepended; a verdict missing there is not a pass. The block names one recipient at most, so a mail without
-    a route is then `recipients_unknown`: it may still be for us, and its notification may come.
+    a route is then `recipients_unknown`: it may still be for us, and its notification may come. `reports` recognises what
+    came back to a return path.
     """
     if entry.envelope is not None:
         recipients, verdicts = entry.envelope.recipients, entry.envelope.verdicts
     else:
         recipients = received_recipients(raw, message_id=entry.ref.message_id)
         verdicts = received_verdicts(raw, message_id=entry.ref.message_id)
+    returned = reports.read(entry, raw, recipients) if reports else Returned()
+    word = BACKSCATTER if returned.is_backscatter else None
     try:
-        routes = route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
+        routes = (
+            [returned.route]
+            if returned.route
+            else route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
+        )
     except Quarantined as no_route:
         reason = no_route.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN
+        if word:
+            ledger.routed(entry.id, (), now=now, word=word)
         return RoutingDecision((), (NOBODY,), reason, recipients=recipients, verdicts=verdicts)
     # A mail that SES found infected is stopped anyway; a scanner's "clean" must not be recorded beside that.
     scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None
     policies = {to.tenant: to.policy for to in routes}
     reasons = {tenant: stop_reason(verdicts, policy, scan) for tenant, policy in policies.items()}
     held = {tenant: reason for tenant, reason in reasons.items() if reason is not None}
-    ledger.routed(entry.id, routes, now=now, scan=scan, held=held)
+    ledger.routed(entry.id, routes, now=now, scan=scan, held=held, word=word)
     stop = next(iter(held.values())) if len(held) == len(policies) else None
-    return RoutingDecision(tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts)
+    return RoutingDecision(tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts, returned.event)

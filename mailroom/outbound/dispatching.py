@@ -36,6 +36,7 @@ from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.retry_schedule import AFTER_DAILY_QUOTA, JITTER, LONGEST_WAIT_IN_RUN, WHEN_PAUSED, wait_after
+from mailroom.outbound.return_paths import WithReturnPaths
 from mailroom.outbound.sent_content import digests_of
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
@@ -64,7 +65,7 @@ class Outbound:
 
     `sender_threads` calls the provider concurrently. `names` are the providers that `provider` sends by; by default itself.
     `leave_url` returns our unsubscribe link for a message id; `tracker` signs links and pixel of batches with tracking, where
-    the provider does not track. `checks` (`database`) raise if a port cannot be used now.
+    the provider does not track. `return_paths` gives each mail its envelope's sender, where bounces come by mail. `checks` (`database`) raise if a port cannot be used now.
     """
 
     dispatch: Dispatch
@@ -76,6 +77,7 @@ class Outbound:
     names: frozenset[str] = frozenset()
     leave_url: Callable[[str], str] | None = None
     tracker: Tracker | None = None
+    return_paths: WithReturnPaths | None = None
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -288,6 +290,8 @@ def send_claimed(
         )
         if digests is not None:
             digests.update(digests_of(mails))
+        if outbound.return_paths is not None:
+            mails = outbound.return_paths(mails, claims)
     except TransientError as error:
         mails = [error] * len(claims)
     except Exception as error:  # noqa: BLE001 - nothing was sent yet: these are failed, not unknown

@@ -1,7 +1,7 @@
 """The legal electronic archive (SAE)."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 
@@ -28,11 +28,11 @@ class Deposit:
 class Archive(Protocol):
     """The legal electronic archive (SAE): write-once deposits keyed by content."""
 
-    def deposit(self, tenant: str, content: bytes) -> Deposit:
+    def deposit(self, tenant: str, content: bytes, *, period: timedelta | None = None) -> Deposit:
         """Archive `content` and return its receipt; the same content again is the same deposit with an extended lock.
 
         The lock is extended to at least the retention from now, less a day or a hundredth, before the receipt is returned;
-        it is never shortened or weakened. Other content under the same key is reported and does not fail the deposit.
+        it is never shortened or weakened. `period` is another retention, of what is no document. Other content under the same key is reported and does not fail the deposit.
 
         Raises:
             NotPermitted: a permission to read or extend locks is missing; the message names it.

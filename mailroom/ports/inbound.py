@@ -7,6 +7,7 @@ from mailroom.domain.inbound.envelope_encryption import Forms
 from mailroom.domain.references import ObjectScope
 from mailroom.ports.archive import Archive
 from mailroom.ports.directory import Directory
+from mailroom.ports.events import Events
 from mailroom.ports.inbox import Inbox
 from mailroom.ports.keys import Keys
 from mailroom.ports.ledger import Ledger
@@ -16,6 +17,7 @@ from mailroom.ports.parser import Parser
 from mailroom.ports.processings import Processings
 from mailroom.ports.queue import Queue
 from mailroom.ports.replies import Replies
+from mailroom.ports.return_paths import ReturnPaths
 from mailroom.ports.scanner import Scanner
 from mailroom.ports.tenants import Tenants
 from mailroom.ports.webhooks import Webhooks
@@ -30,7 +32,8 @@ class Inbound:
     `forms` are the object formats accepted besides SES's own; an object that S3 encrypted under another key than
     `kms_key_arn` counts as plain. Without a `scanner`, SES's own virus verdict is used. The processor `digest` needs
     `answers`, `webhook` needs `webhooks` and `tenants`, and both record what they did in `processings`. `pages_url` is the
-    base of links in reports. `checks` (`database`, `mails`, `keys`, `archive`) raise if a port cannot be used now.
+    base of links in reports. Mail for `bounce_domain` is looked up in `return_paths`, and what it reports recorded in `events`.
+    `checks` (`database`, `mails`, `keys`, `archive`) raise if a port cannot be used now.
     """
 
     mails: MailStore
@@ -52,6 +55,9 @@ class Inbound:
     webhooks: Webhooks | None = None
     tenants: Tenants | None = None
     processings: Processings | None = None
+    return_paths: ReturnPaths | None = None
+    events: Events | None = None
+    bounce_domain: str = ""
     kms_key_arn: str = ""
     pages_url: str = ""
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)

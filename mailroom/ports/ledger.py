@@ -68,8 +68,12 @@ class Ledger(Protocol):
         now: datetime,
         scan: Scan | None = None,
         held: Mapping[str, Reason] | None = None,
+        word: str | None = None,
     ) -> None:
-        """Record the routes of this e-mail, the scanner's verdict, and the tenants whose policies quarantine it (`held`)."""
+        """Record the routes of this e-mail, the scanner's verdict, and the tenants whose policies quarantine it (`held`).
+
+        `word` is its type of route for lists and metrics; by default that of its first route.
+        """
 
     def close(
         self,

@@ -27,6 +27,7 @@ class Capabilities:
     utf8_addresses: bool = False
     asks: bool = False
     tracks: bool = False
+    return_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)

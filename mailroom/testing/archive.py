@@ -24,18 +24,19 @@ class MemoryArchive:
         self._versions = count(1)
         self._lock = threading.Lock()
 
-    def deposit(self, tenant: str, content: bytes) -> Deposit:
+    def deposit(self, tenant: str, content: bytes, *, period: timedelta | None = None) -> Deposit:
         """Archive `content` and return its receipt; the same content again is the same deposit, locked for longer."""
         digest = hashlib.sha256(content).hexdigest()
         archive_id = f"{tenant}/{digest}"
         now = datetime.now(UTC).replace(microsecond=0)
+        retention = period or self.retention
         with self._lock:
             if self.contents.get(archive_id) != content:
                 self.contents[archive_id] = content
-                self._receipts[archive_id] = self._receipt(tenant, digest, len(content), now)
+                self._receipts[archive_id] = self._receipt(tenant, digest, len(content), now + retention)
             known = self._receipts[archive_id]
-            is_short = known.retain_until < now + self.retention - min(self.retention / 100, timedelta(days=1))
-            until = now + self.retention if is_short else known.retain_until
+            is_short = known.retain_until < now + retention - min(self.retention / 100, timedelta(days=1))
+            until = now + retention if is_short else known.retain_until
             self._receipts[archive_id] = replace(known, retain_until=until, verified_at=now)
             return self._receipts[archive_id]
 
@@ -53,7 +54,7 @@ class MemoryArchive:
             raise PermanentError("the stored bytes differ from those that were deposited", archive_id=archive_id)
         return content
 
-    def _receipt(self, tenant: str, digest: str, size: int, now: datetime) -> Deposit:
+    def _receipt(self, tenant: str, digest: str, size: int, until: datetime) -> Deposit:
         return Deposit(
             archive_id=f"{tenant}/{digest}",
             tenant=tenant,
@@ -63,5 +64,5 @@ class MemoryArchive:
             key=f"{tenant}/{digest[:2]}/{digest}",
             version=str(next(self._versions)),
             lock_mode="GOVERNANCE",
-            retain_until=now + self.retention,
+            retain_until=until,
         )

@@ -73,13 +73,13 @@ class S3Archive:
         self._lock_mode = lock_mode
         self._retention = retention
 
-    def deposit(self, tenant: str, content: bytes) -> Deposit:
+    def deposit(self, tenant: str, content: bytes, *, period: timedelta | None = None) -> Deposit:
         """Store `content` and return its deposit receipt, which is recorded after the object is locked."""
         digest = hashlib.sha256(content).hexdigest()
         key = f"{tenant}/{digest[:2]}/{digest}"
         now = datetime.now(UTC).replace(microsecond=0)
         try:
-            version, lock = self._keep(key, content, digest, Lock(self._lock_mode, now + self._retention))
+            version, lock = self._keep(key, content, digest, Lock(self._lock_mode, now + (period or self._retention)))
         except NotPermitted as error:
             self._denied[self._bucket] = self._objects, error
             raise

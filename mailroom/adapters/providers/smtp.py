@@ -52,11 +52,11 @@ class Smtp(NoOutcomeQuery):
     """The port `MailProvider` on an SMTP server.
 
     The id in a receipt is the mail's Message-ID without its angle brackets. `bounces` is the envelope's sender, where
-    bounces go; by default each mail's own sender. `answer_s` is how long the reply to a mail may take, in seconds.
+    bounces of mails without a return path go; by default each mail's own sender. `answer_s` is how long the reply to a mail may take, in seconds.
     """
 
     name = "smtp"
-    capabilities = Capabilities(batch=50, max_bytes=40 * 10**6, utf8_addresses=True)
+    capabilities = Capabilities(batch=50, max_bytes=40 * 10**6, utf8_addresses=True, return_path=True)
 
     def __init__(
         self,
@@ -137,7 +137,9 @@ class Smtp(NoOutcomeQuery):
         if self._dkim is not None:
             raw = self._dkim.signed(raw)
         require_size(len(raw), self.capabilities, provider=self.name)
-        return message_id, SmtpMail(self._bounces or sender, recipient, raw, utf8=needs_utf8(mail))
+        envelope_id = mail.id if mail.return_path else ""
+        sender = mail.return_path or self._bounces or sender
+        return message_id, SmtpMail(sender, recipient, raw, utf8=needs_utf8(mail), envelope_id=envelope_id)
 
     def _carry(self, letters: Sequence[SmtpMail]) -> list[MailroomError | None]:
         try:

@@ -34,12 +34,16 @@ _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\d)")
 
 @dataclass(frozen=True, slots=True)
 class SmtpMail:
-    """A mail with its envelope; `utf8` mails need a server with SMTPUTF8."""
+    """A mail with its envelope; `utf8` mails need a server with SMTPUTF8.
+
+    With `envelope_id` the server is asked to report failures and delays, and to return it and the headers (RFC 3461).
+    """
 
     sender: str
     recipient: str
     raw: bytes
     utf8: bool = False
+    envelope_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +188,12 @@ class Session:
     def _commands(self, letter: SmtpMail) -> list[tuple[str, bytes]]:
         options = f" SIZE={len(letter.raw)}" if self._client.has_extn("size") else ""
         options += " BODY=8BITMIME SMTPUTF8" if letter.utf8 else ""
+        reports = letter.envelope_id and self._client.has_extn("dsn")
+        options += f" RET=HDRS ENVID={letter.envelope_id}" if reports else ""
+        notify = " NOTIFY=FAILURE,DELAY" if reports else ""
         return [
             ("mail", f"MAIL FROM:<{letter.sender}>{options}\r\n".encode()),
-            ("rcpt", f"RCPT TO:<{letter.recipient}>\r\n".encode()),
+            ("rcpt", f"RCPT TO:<{letter.recipient}>{notify}\r\n".encode()),
             ("data", b"DATA\r\n"),
         ]
 

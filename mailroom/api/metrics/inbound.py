@@ -32,6 +32,12 @@ def exposition(census: Census, now: datetime) -> str:
         *metric(
             "mailroom_inbound_reasons", "gauge", "E-mails that were not filed by state and stable reason.", explained
         ),
+        *metric(
+            "mailroom_backscatter_total",
+            "counter",
+            "E-mails for return paths without a valid token.",
+            [({}, sum(tally.emails for tally in census.tallies if tally.route == "backscatter"))],
+        ),
         *metric("mailroom_inbox_items", "gauge", "Inbox items in total.", [({}, census.items)]),
         *metric(
             "mailroom_inbound_oldest_waiting_seconds",

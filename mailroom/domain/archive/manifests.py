@@ -46,6 +46,8 @@ class RetentionClass(StrEnum):
     UNROUTED = "unrouted"
     VIRUS = "virus"
     QUARANTINED = "quarantined"
+    REPORT = "report"
+    """A report of a message of ours, which came back by mail."""
     WITHDRAWN = "withdrawn"
     """Formerly a document; kept as long as one."""
 

@@ -70,7 +70,8 @@ def receipt_mail(
     mail["To"] = _mailbox(recipient)
     mail["Subject"] = f"Receipt: {_one_line(subject or 'your e-mail')}"[:200]
     mail["Auto-Submitted"] = "auto-replied"
-    mail["X-Auto-Response-Suppress"] = "All"
+    # Not `All`, and not `NDR`: Exchange would then report no failed delivery ([MS-OXCMAIL] section 2.1.3.2.20).
+    mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     if message_id and _MESSAGE_ID.fullmatch(message_id.strip("<>")):
         mail["In-Reply-To"] = mail["References"] = f"<{message_id.strip('<>')}>"
     mail.set_content("\n".join(_text(lines)), cte="quoted-printable")

@@ -172,7 +172,8 @@ class Outgoing:
     Header texts contain no line break and no control character. `id` is ours (a UUID): it is sent as X-Correlation-ID and as
     the provider's tag, so that an event finds its message even if the answer to the call was lost. `metadata` is the caller's,
     stored and never sent. `unsubscribe` is the https URL of one-click unsubscribe (RFC 8058). `tracking` is what the provider
-    is to track; if Mailroom tracks instead, the HTML already contains its links and pixel.
+    is to track; if Mailroom tracks instead, the HTML already contains its links and pixel. `return_path` is the envelope's
+    sender, to which bounces of this attempt come; None leaves it to the provider.
     """
 
     id: str
@@ -190,6 +191,7 @@ class Outgoing:
     unsubscribe: str | None = None
     lane: Lane = Lane.TRANSACTIONAL
     tracking: Tracked = UNTRACKED
+    return_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

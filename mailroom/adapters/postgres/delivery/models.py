@@ -1,10 +1,10 @@
-"""The tables of tenants' webhooks: endpoints, the events for each, and delivery attempts."""
+"""The tables of tenants' webhooks (endpoints, the events for each, delivery attempts) and of return paths."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Text, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -66,3 +66,15 @@ class AttemptRow(SQLModel, table=True):
     last: int = Field(sa_column=Column(BigInteger, nullable=False))
     status: int | None = None
     fault: str | None = None
+
+
+class ReturnPathRow(SQLModel, table=True):
+    """The attempt at a message that a return path was made for, by the SHA-256 of its token."""
+
+    __tablename__ = "return_path"
+    __table_args__ = (Index("ix_return_path_made_at", "made_at"),)
+
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    message_id: UUID
+    attempt: int
+    made_at: datetime = time_column()

@@ -49,6 +49,13 @@ _SOFT = text("""
 """)
 
 
+_REFUSED = text("""
+    select message.id, message.tenant, message.recipient
+    from json_to_recordset(:rows) as given (id uuid, attempt int)
+    join message on message.id = given.id and message.attempts = given.attempt and message.status = 'rejected'
+""")
+
+
 def suppress(
     connection: Connection,
     events: Sequence[tuple[DeliveryEvent, Row[Any]]],
@@ -90,6 +97,17 @@ def _left(
         row = known[message.id]
         for stream in left_streams(event.facts, row.stream, policy_of(row.unsubscribe)):
             yield event, message, stream or ""
+
+
+def suppress_refused(connection: Connection, refused: Sequence[tuple[str, int]], now: datetime) -> None:
+    """Suppress the addresses of messages, by id and attempt, whose recipient the provider refused for good."""
+    if not refused:
+        return
+    asked = json.dumps([{"id": message_id, "attempt": attempt} for message_id, attempt in refused])
+    rows = {(row.tenant, row.recipient): row for row in connection.execute(_REFUSED, {"rows": asked})}
+    if rows:
+        written = [_row(rows[key], Cause.HARD_BOUNCE, now) for key in sorted(rows)]
+        connection.execute(_SUPPRESS, {"rows": json.dumps(written)})
 
 
 def _end_of(event: DeliveryEvent) -> datetime | None:

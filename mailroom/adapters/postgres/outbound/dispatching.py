@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, case, func, or_, selec
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.delivery.scopes import covers
+from mailroom.adapters.postgres.delivery.suppressing import suppress_refused
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.operations.restores import SqlRestores, count_attempts, hold_put_back, transact
@@ -30,6 +31,7 @@ from mailroom.adapters.postgres.outbound.models import (
 from mailroom.adapters.postgres.outbound.outcomes import (
     SETTLE,
     cancelled_batches,
+    hard_refusals,
     held_batches,
     is_held_batch,
     outcome_values,
@@ -139,6 +141,7 @@ class SqlDispatch:
             cancelled = cancelled_batches(connection, again)
             for row in connection.execute(SETTLE, parameters).all():
                 give_back(connection, row.tenant, row.mails, now)
+            suppress_refused(connection, hard_refusals(outcomes), now)
             if cancelled:
                 waits = _message.id.in_(again) & _message.batch_id.in_(cancelled) & text(IS_WAITING)
                 move(connection, waits, now=now, status=Status.CANCELLED, reason=OutboundReason.CANCELLED)

@@ -9,7 +9,14 @@ from sqlalchemy import ColumnElement, Connection, func, literal_column, select, 
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
 from mailroom.adapters.postgres.outbound.rows import is_held
-from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
+from mailroom.domain.errors import (
+    DailyQuota,
+    MailroomError,
+    OutcomeUnknown,
+    RecipientRefused,
+    Refused,
+    TransientError,
+)
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.reasons import outbound_reason
 from mailroom.ports.dispatch import Outcome
@@ -73,6 +80,16 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
         "facts": facts,
         "sent_sha256": outcome.sent_sha256,
     }
+
+
+def hard_refusals(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
+    """Return the messages, by id and attempt, whose address takes no mail: refused as `550 5.1.1` is."""
+    results = ((one, one.result) for one in outcomes)
+    return [
+        (one.message_id, one.attempt)
+        for one, result in results
+        if isinstance(result, RecipientRefused) and result.facts.get("hard") is True
+    ]
 
 
 def _provider_of(result: ProviderReceipt | MailroomError) -> str | None:

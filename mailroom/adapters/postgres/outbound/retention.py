@@ -1,12 +1,14 @@
-"""Deletion of old outbound rows, in SQL: idempotency keys, and files of finished batches."""
+"""Deletion of old outbound rows, in SQL: idempotency keys, files of finished batches, return paths."""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, text
 
+from mailroom.adapters.postgres.delivery.return_paths import SqlReturnPaths
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.outbound.models import IS_UNANSWERED, IS_WAITING
 from mailroom.adapters.postgres.skipped_rows import forget_skipped
+from mailroom.domain.delivery.return_paths import KEPT_FOR
 
 #: A queue may deliver a plain producer's message again for up to 14 days, and its key must still be known then.
 KEYS_KEPT = timedelta(days=15)
@@ -55,4 +57,5 @@ def forget_outbound(engine: Engine, now: datetime) -> tuple[int, int]:
     with transaction(engine) as connection:
         files = connection.execute(_FORGET_FILES, {"before": now - FILES_KEPT, "most": _MOST}).rowcount
     forget_skipped(engine, before=now - SKIPPED_KEPT)
+    SqlReturnPaths(engine).forget(before=now - KEPT_FOR)
     return keys, files

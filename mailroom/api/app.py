@@ -13,10 +13,11 @@ from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
-from mailroom.api.v1 import breakers, endpoints, inbound, outbound, suppressions
+from mailroom.api.v1 import breakers, endpoints, inbound, outbound, resends, suppressions
 
 __all__ = ["Services", "create_app"]
 
@@ -26,6 +27,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, operations.router),
     (Face.PRIVATE, inbound.router),
     (Face.PRIVATE, outbound.router),
+    (Face.PRIVATE, resends.router),
     (Face.PRIVATE, suppressions.router),
     (Face.PRIVATE, breakers.router),
     (Face.PRIVATE, endpoints.router),
@@ -36,6 +38,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PUBLIC, tracking.router),
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, outbound_pages.router),
+    (Face.PRIVATE, resend_pages.router),
     (Face.PRIVATE, breakers.page_router),
 )
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, or_, select, text, update
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.earlier_attempts import keep_attempts
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.operations.restores import SqlRestores, count_attempts, hold_put_back, transact
@@ -201,6 +202,7 @@ class SqlDispatch:
             stopped = cancelled + [batch_id for batch_id, _ in held_batches(connection, ids)]
             again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN) & _message.batch_id.not_in(stopped)
             batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
+            keep_attempts(connection, again, now)
             values: dict[str, Any] = {"reason": OutboundReason.SENT_AGAIN, "handed_at": None, "due_at": now}
             moved = move(connection, again, now=now, status=Status.QUEUED, **values)
             for batch_id in batches:

@@ -13,10 +13,21 @@ from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
-from mailroom.api.v1 import batch_list, breakers, endpoints, inbound, outbound, sent_content, streams, suppressions
+from mailroom.api.v1 import (
+    batch_list,
+    breakers,
+    endpoints,
+    inbound,
+    outbound,
+    resends,
+    sent_content,
+    streams,
+    suppressions,
+)
 
 __all__ = ["Services", "create_app"]
 
@@ -28,6 +39,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, outbound.router),
     (Face.PRIVATE, batch_list.router),
     (Face.PRIVATE, sent_content.router),
+    (Face.PRIVATE, resends.router),
     (Face.PRIVATE, suppressions.router),
     (Face.PRIVATE, streams.router),
     (Face.PRIVATE, breakers.router),
@@ -40,6 +52,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, outbound_pages.router),
     (Face.PRIVATE, sent_mail.router),
+    (Face.PRIVATE, resend_pages.router),
     (Face.PRIVATE, breakers.page_router),
 )
 

@@ -107,7 +107,7 @@ _STATUSES = "select status, count(*) from message group by status order by statu
 #: A `deferred` message that was sent is deferred by its provider, which has it.
 _MESSAGES = """
 select m.id::text, case when m.status = 'deferred' and m.handed_at is not null then 'dispatched' else m.status end,
-       exists (select from activity a where a.message_id = m.id and a.kind = 'queued' and a.facts ->> 'reason' = 'sent_again')
+       exists (select from activity a where a.message_id = m.id and a.kind in ('queued', 'scheduled') and a.facts ->> 'reason' = 'sent_again')
   from message m where m.batch_id = %(batch)s::uuid
 """
 

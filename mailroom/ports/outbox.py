@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.ports.holds import Holds
+from mailroom.ports.resends import Resends
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Cancelled:
     held: int = 0
 
 
-class Outbox(Holds, Protocol):
+class Outbox(Holds, Resends, Protocol):
     """Accepts batches. Each is stored with an order to send it, which a relay posts to the mailbox queue."""
 
     def answered(self, tenant: str, key: SubmissionKey) -> Accepted | None:

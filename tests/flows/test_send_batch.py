@@ -11,8 +11,10 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import Engine
 
 from flows import send_batch as flows_outbound
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
 from mailroom.outbound.dispatching import Outbound
+from mailroom.outbound.outbox_relay import order_body
 from tests.support.mailbox_listener import Desk
 from tests.support.sending import office_on
 
@@ -155,3 +157,24 @@ def test_plain_mails_are_stored_and_what_cannot_be_sent_is_left(mailbox_setup: D
 
     assert sorted(mailbox_setup.kept) == ["ada@users.test", "nobody"]
     assert [body for body in mailbox_setup.queue.bodies if "ada" in body] == []
+
+
+def test_what_is_sent_again_goes_by_a_run_of_its_own(mailbox_setup: Desk, engine: Engine) -> None:
+    """The order that the resend wrote is enough: nobody starts the run."""
+    batch_id = mailbox_setup.office.batch(3, now=now())
+    mailbox_setup.office.provider.answers.append(Refused("refused", code=550))
+    mailbox_setup.order(batch_id, now())
+    mailbox_setup.listen(mailbox_setup.empty)
+    outbox = SqlOutbox(engine)
+
+    resent = outbox.resend_batch(None, batch_id, by="ada", now=now())
+    assert resent is not None
+    [order] = [one for one in outbox.take(most=10, now=now(), until=now()) if one.due_at == resent.due_at]
+    mailbox_setup.queue.post([order_body(order)])
+    mailbox_setup.listen(mailbox_setup.empty)
+
+    assert resent.messages == 1
+    assert {run.state.type for run in runs_of(batch_id) if run.state} == {"COMPLETED"}
+    assert len(runs_of(batch_id)) == 2
+    assert mailbox_setup.office.statuses() == ["dispatched"] * 3
+    assert len(mailbox_setup.office.provider.accepted) == len(set(mailbox_setup.office.provider.accepted)) == 3

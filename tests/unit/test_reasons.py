@@ -32,6 +32,7 @@ from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
 from mailroom.domain.inbound.received_email import State
 from mailroom.domain.outbound import reasons as outbound
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
+from mailroom.domain.outbound.resending import NotResent
 from mailroom.domain.reasons import ReasonWord
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.holds import HoldReason
@@ -43,6 +44,7 @@ TREE = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issub
 KINDS = {
     InboundReason: ("Received e-mails", "`state` quarantined or failed; what a processor failed at"),
     OutboundReason: ("Messages that are sent", "`reason_code` of a message, its activities and tenants' webhooks"),
+    NotResent: ("Messages that are not sent again", "`reason_code` of the answer to a resend"),
     Cause: ("Suppressed addresses", "`reason` of a suppression; a tenant may use a word of its own"),
     Trip: ("Circuit breakers", "`trip` of a breaker"),
     PostFault: (

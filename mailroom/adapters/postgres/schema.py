@@ -116,6 +116,7 @@ def fault(schema: Schema, code: Code) -> UnfitSchema | None:
 def _wanted_columns() -> dict[str, Any]:
     """Return every column of this code's tables, and Alembic's column of the revision."""
     from mailroom.adapters.postgres import models, skipped_rows  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.postgres.delivery import earlier_attempts  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.outbound import lookup_models  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata

@@ -14,6 +14,7 @@ from mailroom.api.auth import PageHolder
 from mailroom.api.pages.batch_progress import refresh_s
 from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render
+from mailroom.api.pages.resends import resendable_groups, resendable_message
 from mailroom.api.pages.sent_mail import SentPart, sent_part
 from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_place
 from mailroom.api.services import AppOutbound, AppServices, OutboundServices, Services
@@ -57,6 +58,7 @@ def batch(
     status: Status | None = None,
     cursor: Cursor = None,
     still: Still = False,
+    resent: Annotated[int | None, Query(ge=0, description="How many messages a button sends again")] = None,
 ) -> Response:
     """One batch: how far it is, and its messages."""
     line = sending.message_reader.batch(holder.tenant, batch_id)
@@ -74,6 +76,8 @@ def batch(
         "batch.html",
         batch=line,
         broken=sending.breakers.of_batch(batch_id),
+        again=resendable_groups(services, holder, sending, line),
+        resent=resent,
         page=page,
         wanted=status,
         older=encode(page.next),
@@ -103,6 +107,7 @@ def _message(
         "message.html",
         message=line,
         waits=line.status in WAITING,
+        again=resendable_message(services, holder, sending, line),
         content=content,
         part=None if isinstance(part, Unshown) else part,
         unshown=part.sentence if isinstance(part, Unshown) else None,

@@ -151,6 +151,7 @@ class OutboundReason(ReasonWord):
         "its outcome was unknown, and it is sent again; it may arrive twice",
         "nothing; batches with `prefer_no_duplicate` leave such messages for a person",
     )
+    RESENT = ("resent", "a person sends it again, after it was not sent or was refused", _WAITS)
     # Why it is not sent.
     RESTORED = (
         "restored",

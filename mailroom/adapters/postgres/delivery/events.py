@@ -17,12 +17,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.earlier_attempts import EarlierAttempts, earlier_attempts, provider_ids
 from mailroom.adapters.postgres.delivery.event_rows import event_of, event_values
 from mailroom.adapters.postgres.delivery.suppressing import suppress
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import ParkedEventRow
 from mailroom.adapters.postgres.skipped_rows import AGAIN_AFTER, note_skipped, stepping_over, why
+from mailroom.domain.delivery.earlier_attempts import EarlierAttempt, NewestAttempt, counts, is_earlier
 from mailroom.domain.delivery.events import OURS, PARKED_FOR, DeliveryEvent, Kind, advance, counts_as, next_try
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.routing import normalise
@@ -43,8 +45,11 @@ _LOCK = text("""
         union
         select message.id from given join message
             on message.provider = given.provider and message.provider_message_id = given.provider_message_id
+        union
+        select earlier.message_id from given join earlier_attempt as earlier
+            on earlier.provider = given.provider and earlier.provider_message_id = given.provider_message_id
     )
-    select id, tenant, recipient, status, reason, handed_at, provider, provider_message_id
+    select id, tenant, recipient, status, reason, handed_at, attempts, provider, provider_message_id
     from message where id in (select id from wanted) order by id for update
 """)
 _NOTE = text("""
@@ -195,12 +200,13 @@ def _owners(connection: Connection, events: Sequence[DeliveryEvent]) -> dict[tup
         for event in events
     ]
     locked = connection.execute(_LOCK, {"rows": json.dumps(rows)}).all()
+    earlier = earlier_attempts(connection, locked)
     by_id = {str(row.id): row for row in locked}
-    by_provider = {(row.provider, row.provider_message_id): row for row in locked if row.provider_message_id}
+    by_provider = {key: row for row in locked for key in provider_ids(row, earlier)}
     owners = {}
     for event in events:
         candidates = (by_id.get(_uuid(event) or ""), by_provider.get((event.provider, event.provider_message_id)))
-        row = next((row for row in candidates if row is not None and _belongs_to(event, row)), None)
+        row = next((row for row in candidates if row is not None and _belongs_to(event, row, earlier)), None)
         if row is not None:
             owners[_key(event)] = row
     return owners
@@ -213,9 +219,10 @@ def _uuid(event: DeliveryEvent) -> str | None:
         return None
 
 
-def _belongs_to(event: DeliveryEvent, row: Row[Any]) -> bool:
+def _belongs_to(event: DeliveryEvent, row: Row[Any], earlier: EarlierAttempts) -> bool:
     """Return whether the event may change this message: the id in its tag counts only if all other fields agree."""
-    provider = event.provider == OURS or row.provider in (None, event.provider)
+    providers = {row.provider, *(one.provider for one in earlier.get(row.id, ()))}
+    provider = event.provider == OURS or None in providers or event.provider in providers
     return provider and event.tenant in (None, row.tenant) and _is_recipient(event.recipient, row.recipient)
 
 
@@ -237,7 +244,8 @@ def _fold(connection: Connection, owned_events: Sequence[tuple[DeliveryEvent, Ro
     rows = {row.id: row for _, row in new}
     for event, row in new:
         values[row.id].append(event)
-    changes = [change for id_, row in rows.items() if (change := _change(row, values[id_]))]
+    earlier = earlier_attempts(connection, rows.values())
+    changes = [change for id_, row in rows.items() if (change := _change(row, values[id_], earlier.get(id_, ())))]
     if changes:
         connection.execute(_CHANGE, {"rows": json.dumps(changes), "now": now})
     again = [
@@ -266,8 +274,16 @@ def _count(connection: Connection, events: Sequence[DeliveryEvent]) -> None:
         connection.execute(_COUNT, {"rows": json.dumps(counted)})
 
 
-def _change(row: Row[Any], events: Iterable[DeliveryEvent]) -> Mapping[str, Any] | None:
+def _change(
+    row: Row[Any], events: Iterable[DeliveryEvent], earlier: Sequence[EarlierAttempt]
+) -> Mapping[str, Any] | None:
     """Return the message's columns after its new events, or None when nothing changes."""
+    newest = NewestAttempt(
+        begun=row.handed_at is not None, provider=row.provider, provider_message_id=row.provider_message_id
+    )
+    events = [event for event in events if counts(event, newest, earlier)]
+    if not events:
+        return None
     # Deferred by us, it was not sent as far as we know; the provider's event outweighs that.
     ours = row.status == Status.DEFERRED and row.handed_at is None
     status, reason, provider, provider_message_id = (
@@ -282,7 +298,7 @@ def _change(row: Row[Any], events: Iterable[DeliveryEvent]) -> Mapping[str, Any]
         then = advance(status, kind)
         if then is not status or (then is Status.BOUNCED and kind is Kind.BOUNCED_HARD):
             status, reason = then, kind.value if kind in _REASONS else None
-        if event.provider != OURS:
+        if event.provider != OURS and not (newest.begun and is_earlier(event, newest, earlier)):
             provider, provider_message_id = event.provider, event.provider_message_id or provider_message_id
     known = row.provider_message_id or not provider_message_id
     if status == row.status and reason == row.reason and row.handed_at is not None and known:

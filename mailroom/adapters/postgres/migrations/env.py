@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from mailroom.adapters.postgres import models, schema, skipped_rows  # noqa: F401 - they fill the metadata that autogenerate compares with
+from mailroom.adapters.postgres.delivery import earlier_attempts  # noqa: F401 - they fill the metadata that autogenerate compares with
 from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata that autogenerate compares with
 from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata that autogenerate compares with
 

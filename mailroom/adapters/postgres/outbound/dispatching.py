@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, or_, select, text, update
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.earlier_attempts import keep_attempts
 from mailroom.adapters.postgres.delivery.scopes import covers
 from mailroom.adapters.postgres.delivery.suppressing import suppress_refused
 from mailroom.adapters.postgres.engine import transaction
@@ -206,6 +207,7 @@ class SqlDispatch:
             stopped = cancelled + [batch_id for batch_id, _ in held_batches(connection, ids)]
             again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN) & _message.batch_id.not_in(stopped)
             batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
+            keep_attempts(connection, again, now)
             values: dict[str, Any] = {"reason": OutboundReason.SENT_AGAIN, "handed_at": None, "due_at": now}
             moved = move(connection, again, now=now, status=Status.QUEUED, **values)
             for batch_id in batches:

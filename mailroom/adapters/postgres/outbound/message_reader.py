@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, Select, false, func, select, text, true
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.earlier_attempts import known_as
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.lookups import engagement_of, has_label, labelled, labels, within, words_of
@@ -171,7 +172,7 @@ class SqlMessageReader:
     def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
         """Return the messages with this id of their provider."""
         owner = true() if tenant is None else _message.tenant == tenant
-        wanted = _lines().where(owner, _message.provider_message_id == provider_message_id)
+        wanted = _lines().where(owner, known_as(provider_message_id))
         with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
             return usable(connection.execute(wanted.order_by(_message.number).limit(limit)), _message_line)
 

@@ -18,7 +18,6 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import TenantRow, table
 from mailroom.adapters.postgres.operations.restores import SqlRestores, restored_at, transact
-from mailroom.adapters.postgres.outbound.holds import SqlHolds
 from mailroom.adapters.postgres.outbound.models import (
     BatchRow,
     BreakerRow,
@@ -28,6 +27,7 @@ from mailroom.adapters.postgres.outbound.models import (
     OutboxRow,
 )
 from mailroom.adapters.postgres.outbound.order_runs import overdue_since
+from mailroom.adapters.postgres.outbound.resends import SqlResends
 from mailroom.adapters.postgres.outbound.rows import (
     batch_values,
     content_values,
@@ -80,12 +80,11 @@ _ADD_MESSAGES = text("""
 _RELAY_LOOKS_S = 30.0
 
 
-class SqlOutbox(SqlHolds):
+class SqlOutbox(SqlResends):
     """The port `Outbox` on PostgreSQL; with `restores`, nothing is ordered from a database that was restored."""
 
     def __init__(self, engine: Engine, restores: SqlRestores | None = None) -> None:
-        super().__init__(engine)
-        self._restores = restores
+        super().__init__(engine, restores)
 
     def answered(self, tenant: str, key: SubmissionKey) -> Accepted | None:
         """Return the response to the first request with this key, or None."""

@@ -35,8 +35,10 @@ SETTLE = text("""
         select given.*, message.status = any(:unanswered) or ahead and message.status = any(:ours) as open
         from given join message on message.id = given.id
             -- Accepted in an attempt that this database does not have: it was restored meanwhile, and the provider has the mail.
+            -- Or in the one before a resend whose new attempt has not begun.
             cross join lateral (select given.status = 'dispatched'
-                and (message.status = 'held' or message.attempts < given.attempt) as ahead) as known
+                and (message.status = 'held' or message.attempts < given.attempt
+                    or message.attempts = given.attempt and message.handed_at is null) as ahead) as known
         where message.attempts = given.attempt or ahead
         order by message.id for update of message
     ), changed as (

@@ -100,6 +100,13 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "mails a second"},
         description="Sending rate where a provider states none, written to the block `outbound` when it is made.",
     )
+    recipient_retry_hours: int = Field(
+        default=96,
+        ge=1,
+        le=720,
+        json_schema_extra={"unit": "hours"},
+        description="How long a message is tried again that its recipient's server does not take for now, from its first try.",
+    )
     files_bucket: str = Field(
         default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."
     )

@@ -75,6 +75,7 @@ from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
+from mailroom.outbound.retry_schedule import RecipientSchedule
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.settings import Settings, load_settings
@@ -348,6 +349,7 @@ def outbound(
     providers: Sequence[MailProvider],
     *,
     per_second: float,
+    recipient_retry_hours: int,
     prefect_api_url: str,
     outside: S3Counter,
     check_database: Callable[[], None],
@@ -373,5 +375,6 @@ def outbound(
         sender_threads=ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="provider"),
         names=frozenset(provider.name for provider in providers),
         checks={"database": check_database},
+        schedule=RecipientSchedule(give_up_after=timedelta(hours=recipient_retry_hours)),
         **rest,
     )

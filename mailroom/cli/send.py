@@ -42,7 +42,7 @@ from mailroom.cli._recipients_file import Row, recipients, template
 from mailroom.cli._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
-from mailroom.domain.readable import shown, size, when
+from mailroom.domain.readable import deferred_line, shown, size, when
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -67,7 +67,9 @@ def send(
         str | None, typer.Option(metavar="TIME", help="When to send: 2026-11-23T08:00 (UTC), or in 90m, 2h, 3d.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show a preview; submit nothing.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until every message was sent.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until every message was sent, or waits for its recipient's server.")
+    ] = False,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key and files are submitted only once.")
     ] = None,
@@ -110,6 +112,8 @@ def send(
         if wrong:
             _explain(api.messages(answer["id"], _WRONG, limit=_MOST_EXPLAINED))
         say(", ".join(f"{count:,} {status}" for status, count in answer["statuses"].items()))
+        if answer.get("deferred"):
+            say(deferred_line(answer["deferred"], answer["deferred_until"]))
     if wrong:
         raise typer.Exit(1)
 
@@ -216,9 +220,12 @@ def _explain(messages: Sequence[dict[str, Any]]) -> None:
 
 
 def _left(batch: dict[str, Any]) -> int:
-    """Return how many messages still wait here; `deferred` is ours while it has a next time, the provider's afterwards."""
+    """Return how many messages still wait here; `deferred` is ours while it has a next time, the provider's afterwards.
+
+    Those that wait for their recipients' servers, for hours or days, do not count.
+    """
     waiting = UNDER_WAY if batch["next_at"] else UNDER_WAY - {Status.DEFERRED}
-    return sum(batch["statuses"].get(status, 0) for status in waiting)
+    return int(sum(batch["statuses"].get(status, 0) for status in waiting) - batch.get("deferred", 0))
 
 
 def _pause_s(batch: dict[str, Any]) -> float:

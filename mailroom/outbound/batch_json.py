@@ -41,6 +41,10 @@ class BatchResponse(JsonModel):
     held: dict[HoldReason, int] = Field(
         description="Number of held messages by reason; they are not sent until the batch is resumed or cancelled"
     )
+    deferred: int = Field(
+        default=0, description="Number of messages that their recipients' servers do not take now; each is tried again"
+    )
+    deferred_until: datetime | None = Field(default=None, description="When the next of these is tried again")
     next_at: datetime | None = Field(description="When the next waiting message is due")
     done_at: datetime | None = Field(description="Earliest time at which the last waiting message is sent")
 

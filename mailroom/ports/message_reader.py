@@ -16,7 +16,10 @@ from mailroom.ports.inbox_reader import Page, Position
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLine:
-    """A batch's current state: number of messages by status, and when the next waiting one may be sent."""
+    """A batch's current state: number of messages by status, and when the next waiting one may be sent.
+
+    Of the waiting ones, `deferred` wait for their recipients' servers; the next of these is tried at `deferred_until`.
+    """
 
     id: str
     tenant: str
@@ -32,6 +35,8 @@ class BatchLine:
     cancelled_at: datetime | None
     next_at: datetime | None
     tracking: Tracked = UNTRACKED
+    deferred: int = 0
+    deferred_until: datetime | None = None
     #: How many messages are held, by reason.
     held: Mapping[HoldReason, int] = field(default_factory=lambda: MappingProxyType({}))
 

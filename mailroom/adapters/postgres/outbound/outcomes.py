@@ -9,7 +9,15 @@ from sqlalchemy import ColumnElement, Connection, func, literal_column, select, 
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
 from mailroom.adapters.postgres.outbound.rows import is_held
-from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
+from mailroom.domain.errors import (
+    DailyQuota,
+    MailroomError,
+    OutcomeUnknown,
+    RecipientGaveUp,
+    RecipientUnavailable,
+    Refused,
+    TransientError,
+)
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.reasons import outbound_reason
 from mailroom.ports.dispatch import Outcome
@@ -58,6 +66,10 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if isinstance(result, MailroomError):
         facts = {"error": result.message, **{name: str(value) for name, value in result.facts.items()}}
+    if isinstance(result, RecipientUnavailable | RecipientGaveUp):
+        # The next attempts, the suppression list and people read these in the history.
+        facts["reason"] = outbound_reason(result)
+        facts |= {"due_at": outcome.retry_at.isoformat()} if outcome.retry_at else {}
     return {
         "id": outcome.message_id,
         "attempt": outcome.attempt,
@@ -83,7 +95,7 @@ def _status_of(result: ProviderReceipt | MailroomError) -> Status:
         return Status.DISPATCHED
     if isinstance(result, OutcomeUnknown):
         return Status.UNKNOWN
-    if isinstance(result, DailyQuota):
+    if isinstance(result, DailyQuota | RecipientUnavailable):
         return Status.DEFERRED
     if isinstance(result, TransientError):
         return Status.QUEUED

@@ -43,7 +43,7 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     if batch is None:
         return Failed(message="batch not found")
     await settle(outbound)
-    await asyncio.sleep(_until_due(due_at))
+    await wait_until_due(due_at)
     work = Dispatching(batch)
     try:
         while broken := await send_all(work, batch, outbound):
@@ -51,6 +51,12 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     finally:
         await asyncio.shield(work.close())
     return Completed(message=work.sentence())
+
+
+async def wait_until_due(due_at: str) -> None:
+    """Wait for the run's own time: a run may start slightly early, by another clock or by prefetching."""
+    while (early_s := _until_due(due_at)) > 0:
+        await asyncio.sleep(early_s)
 
 
 async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> Broken | None:
@@ -105,7 +111,6 @@ def emit_breaker_opened(broken: Broken) -> None:
 
 
 def _until_due(due_at: str) -> float:
-    """Return the seconds to wait before the run's own time: it may start slightly early, by other clocks or by prefetching."""
     try:
         left = (datetime.fromisoformat(due_at) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):

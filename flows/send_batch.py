@@ -30,9 +30,8 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     """Send what is due of one batch.
 
     Completed means that no message is due any more: each was sent, refused, or delayed to a later run, as is a message that
-    its recipient's server does not take now. Retry continues
-    where the run stopped. A run after a cancel or a reschedule finds nothing due. Suspended means that a circuit breaker
-    opened: Resume closes it, as does `mailroom breakers close`.
+    its recipient's server does not take now. Retry continues where the run stopped. A run after a cancel or a reschedule
+    finds nothing due. Suspended means that a circuit breaker opened: Resume closes it, as does `mailroom breakers close`.
 
     Args:
         batch_id: The batch.

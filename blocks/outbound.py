@@ -53,6 +53,9 @@ class OutboundMail(Block):
     per_second: float = Field(
         default=10.0, gt=0, description="Mails a second if the provider does not report its rate."
     )
+    recipient_retry_hours: int = Field(
+        default=96, ge=1, le=720, description="Hours for which a recipient's server that takes no mail is tried again."
+    )
     archive: LegalArchive = Field(description="Archive to read attachments given by archive_id.")
     database: MailroomDatabase = Field(description="Mailroom's database.")
     public_url: str = Field(default="", description="Public https URL of Mailroom's HTTP service, for links in mails.")
@@ -72,6 +75,7 @@ class OutboundMail(Block):
             self.database.open(),
             [await _provider(name) for name in self.provider_names],
             per_second=self.per_second,
+            recipient_retry_hours=self.recipient_retry_hours,
             prefect_api_url=str(PREFECT_API_URL.value()),
             outside=self.archive.counter(),
             check_database=self.database.check,

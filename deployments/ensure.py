@@ -134,6 +134,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         tracking_url=settings.tracking_url,
         unsubscribe_key=settings.unsubscribe_key,
         per_second=settings.per_second,
+        recipient_retry_hours=settings.recipient_retry_hours,
     )
     await _ensure_block(outbound, "outbound")
 

@@ -29,9 +29,9 @@ from tasks.support.steps import blocking
 async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     """Send what is due of one batch.
 
-    Completed means that no message is due any more: each was sent, refused, or delayed to a later run. Retry continues
-    where the run stopped. A run after a cancel or a reschedule finds nothing due. Suspended means that a circuit breaker
-    opened: Resume closes it, as does `mailroom breakers close`.
+    Completed means that no message is due any more: each was sent, refused, or delayed to a later run, as is a message that
+    its recipient's server does not take now. Retry continues where the run stopped. A run after a cancel or a reschedule
+    finds nothing due. Suspended means that a circuit breaker opened: Resume closes it, as does `mailroom breakers close`.
 
     Args:
         batch_id: The batch.
@@ -42,6 +42,7 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     if batch is None:
         return Failed(message="batch not found")
     await settle(outbound)
+    await wait_until_due(due_at)
     work = Dispatching(batch)
     try:
         while broken := await send_all(work, batch, outbound):
@@ -49,6 +50,12 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     finally:
         await asyncio.shield(work.close())
     return Completed(message=work.sentence())
+
+
+async def wait_until_due(due_at: str) -> None:
+    """Wait for the run's own time: a run may start slightly early, by another clock or by prefetching."""
+    while (early_s := _until_due(due_at)) > 0:
+        await asyncio.sleep(early_s)
 
 
 async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> Broken | None:
@@ -66,7 +73,7 @@ async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> Broke
             return tally.broken
         await asyncio.sleep(tally.pause_s)
         if tally.over:
-            planned = await plan(batch.id, outbound)
+            work.left = planned = await plan(batch.id, outbound)
             await asyncio.sleep(_until_next(planned))
     return None
 
@@ -102,8 +109,16 @@ def emit_breaker_opened(broken: Broken) -> None:
     emit(EventName.BREAKER_OPENED, subject, facts=facts, run_id=str(flow_run.get_id()), once=broken.id)
 
 
+def _until_due(due_at: str) -> float:
+    try:
+        left = (datetime.fromisoformat(due_at) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+    return left if 0 < left <= 2 * LONGEST_WAIT_IN_RUN.total_seconds() else 0.0
+
+
 def _soon(planned: Planned) -> bool:
-    """Return whether the next message is due soon enough to wait: a retry, or the run started slightly early."""
+    """Return whether the next message of the batch is due soon enough to wait; one that waits for its recipient is not."""
     return planned.next_at is not None and planned.next_at - datetime.now(UTC) <= 2 * LONGEST_WAIT_IN_RUN
 
 

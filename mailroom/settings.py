@@ -112,6 +112,13 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "days"},
         description="How long the content of a sent message is shown by its page and the API; 0 shows none.",
     )
+    recipient_retry_hours: int = Field(
+        default=96,
+        ge=1,
+        le=720,
+        json_schema_extra={"unit": "hours"},
+        description="How long a message is tried again that its recipient's server does not take for now, from its first try.",
+    )
     files_bucket: str = Field(
         default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."
     )

@@ -77,6 +77,7 @@ from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
+from mailroom.outbound.retry_schedule import RecipientSchedule
 from mailroom.outbound.return_paths import WithReturnPaths
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
@@ -355,6 +356,7 @@ def outbound(
     providers: Sequence[MailProvider],
     *,
     per_second: float,
+    recipient_retry_hours: int,
     prefect_api_url: str,
     outside: S3Counter,
     check_database: Callable[[], None],
@@ -386,5 +388,6 @@ def outbound(
         names=frozenset(provider.name for provider in providers),
         return_paths=WithReturnPaths(bounce_domain, store.return_paths) if bounce_domain and by_mail else None,
         checks={"database": check_database},
+        schedule=RecipientSchedule(give_up_after=timedelta(hours=recipient_retry_hours)),
         **rest,
     )

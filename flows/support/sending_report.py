@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 
 from mailroom.domain.outbound.message import Batch
 from mailroom.domain.outbound.reasons import OutboundReason
+from mailroom.domain.readable import deferred_line
 from mailroom.outbound.dispatching import DispatchResult, Failure
 from mailroom.ports.breakers import Broken
 from mailroom.ports.dispatch import Planned
@@ -23,6 +24,8 @@ class Dispatching:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._planned: Planned | None = None
+        #: The latest plan: what still waits.
+        self.left: Planned | None = None
         self._artifact: UUID | None = None
         self._dispatched = 0
         self._failures: list[Failure] = []
@@ -32,7 +35,7 @@ class Dispatching:
 
     async def begin(self, planned: Planned) -> None:
         """Show the number of due messages."""
-        self._planned = planned
+        self._planned = self.left = planned
         if planned.due:
             words = f"Messages of batch {self._batch.id} sent, of {planned.due} due"
             made = await acreate_progress_artifact(0.0, key=f"batch-{self._batch.id}", description=words)
@@ -76,6 +79,8 @@ class Dispatching:
             words.append(f"{self._planned.suppressed} suppressed")
         if self._planned and self._planned.expired:
             words.append(f"{self._planned.expired} expired")
+        if self.left and self.left.deferred:
+            words.append(deferred_line(self.left.deferred, self.left.deferred_until))
         if self._resume_at:
             words.append(f"the rest is delayed until {self._resume_at:%Y-%m-%d %H:%M:%S} UTC ({self._reason})")
         return ", ".join(words)

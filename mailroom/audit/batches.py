@@ -49,8 +49,12 @@ def read_submissions(file: Path) -> Submissions:
 
 
 def check_stories(connection: psycopg.Connection[Any], report: Report) -> None:
-    """Find messages that were sent to a provider again although the attempt before did not end with nothing sent."""
-    for message_id, before in connection.execute(_AGAIN, {"waiting": list(_WAITING)}):
+    """Find messages that were sent to a provider again too early, or although the attempt before did not end with nothing sent."""
+    for message_id, before, early in connection.execute(_AGAIN, {"waiting": list(_WAITING)}):
+        if early:
+            what = "its recipient's server was tried again before the time that was set for it; stop the worker and report the fault"
+            report.violate("tried early", message_id, what)
+            continue
         report.violate("sent twice", message_id, f"status {before} was followed by sending; check with the recipient")
     for status, messages in connection.execute(_STATUSES):
         report.counts[f"messages {status}"] = messages
@@ -95,10 +99,13 @@ def _some(ids: Iterable[str]) -> Iterator[list[str]]:
 _WAITING = ("accepted", "queued", "scheduled", "rescheduled", "deferred", "resumed")
 
 _AGAIN = """
-select message_id::text, before
-  from (select message_id, kind, lag(kind) over (partition by message_id order by id) as before
-          from activity where event_id is null) as ours
- where kind = 'sending' and before <> all(%(waiting)s)
+select message_id::text, before, coalesce(early, false)
+  from (select message_id, kind, lag(kind) over own as before,
+               case when kind = 'sending' and lag(kind) over own = 'deferred'
+                         and lag(facts) over own ->> 'reason' = 'recipient_unavailable'
+                    then at < (lag(facts) over own ->> 'due_at')::timestamptz end as early
+          from activity where event_id is null window own as (partition by message_id order by id)) as ours
+ where kind = 'sending' and (before <> all(%(waiting)s) or early)
  order by message_id
 """
 

@@ -27,6 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.readable import deferred_line
 from mailroom.outbound.batch_json import batch_response
 from mailroom.ports.holds import HeldBatch, HoldReason
 from mailroom.ports.message_reader import BatchLine
@@ -68,12 +69,14 @@ def list_(
 
 @app.command()
 def show(batch_id: BatchId, as_json: AsJson = False) -> None:
-    """Show one batch: the status of its messages, and which are held."""
+    """Show one batch: the status of its messages, which are held, and which wait for their recipients' servers."""
     line = _found(Opened(), batch_id)
     if as_json:
         say(json.dumps(_json(line), indent=1))
         return
     say(_line(line))
+    if line.deferred:
+        say(f"{deferred_line(line.deferred, line.deferred_until)}; nothing to do, or `mailroom batch cancel {line.id}`")
     for reason, count in line.held.items():
         say(
             f"held: {count:,} messages, {reason.sentence}; `mailroom batch resume {line.id}`, or `... cancel {line.id}`"
@@ -144,7 +147,8 @@ def _json(line: BatchLine) -> dict[str, Any]:
 
 def _line(line: BatchLine) -> str:
     statuses = ", ".join(f"{count:,} {status}" for status, count in line.statuses.items())
-    return f"{line.id}  {line.tenant}  {line.created_at:%Y-%m-%d %H:%M}  {statuses}"
+    next_try = f"  next try {line.deferred_until:%Y-%m-%d %H:%M} UTC" if line.deferred_until else ""
+    return f"{line.id}  {line.tenant}  {line.created_at:%Y-%m-%d %H:%M}  {statuses}{next_try}"
 
 
 def _held_line(one: HeldBatch) -> str:

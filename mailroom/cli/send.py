@@ -58,7 +58,7 @@ from mailroom.cli._times import duration
 from mailroom.cli._trial import OptionalNumber, show_mail, trial_parameters
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
-from mailroom.domain.readable import shown, size, when
+from mailroom.domain.readable import deferred_line, shown, size, when
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -91,7 +91,9 @@ def send(
         str | None,
         typer.Option(metavar="ADDRESS", help="Send one mail, the first or that of --preview, to this address instead."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until every message was sent.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until every message was sent, or waits for its recipient's server.")
+    ] = False,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key and files are submitted only once.")
     ] = None,
@@ -161,6 +163,8 @@ def send(
         if wrong:
             _explain(api.messages(answer["id"], _WRONG, limit=_MOST_EXPLAINED))
         say(", ".join(f"{count:,} {status}" for status, count in answer["statuses"].items()))
+        if answer.get("deferred"):
+            say(deferred_line(answer["deferred"], answer["deferred_until"]))
     if wrong:
         raise typer.Exit(1)
 
@@ -280,9 +284,12 @@ def _explain(messages: Sequence[dict[str, Any]]) -> None:
 
 
 def _left(batch: dict[str, Any]) -> int:
-    """Return how many messages still wait here; `deferred` is ours while it has a next time, the provider's afterwards."""
+    """Return how many messages still wait here; `deferred` is ours while it has a next time, the provider's afterwards.
+
+    Those that wait for their recipients' servers, for hours or days, do not count.
+    """
     waiting = UNDER_WAY if batch["next_at"] else UNDER_WAY - {Status.DEFERRED}
-    return sum(batch["statuses"].get(status, 0) for status in waiting)
+    return int(sum(batch["statuses"].get(status, 0) for status in waiting) - batch.get("deferred", 0))
 
 
 def _pause_s(batch: dict[str, Any]) -> float:

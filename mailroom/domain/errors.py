@@ -14,6 +14,7 @@
         ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
         ├── Conflict            the same was requested before, with different content
         ├── TakenOver           another worker has the lease now; ours writes nothing more
+        ├── RecipientGaveUp     this recipient could not be reached until the last try of its schedule
         └── Refused             this recipient or content will never be accepted
             ├── RecipientRefused    this recipient will never be accepted, whatever the content
             ├── ContentRefused      this content will never be accepted, by any recipient
@@ -99,6 +100,10 @@ class OutcomeUnknown(MailroomError):
 
 class PermanentError(MailroomError):
     """Repeating cannot help."""
+
+
+class RecipientGaveUp(PermanentError):
+    """This recipient could not be reached until the last try; the facts are the last answer's, `tries` and `since`."""
 
 
 class Refused(PermanentError):

@@ -21,6 +21,11 @@ def when(time: datetime | str | None, *, seconds: bool = False) -> str:
     return f"{utc.day} {utc:%b} {utc.year}, {utc:{'%H:%M:%S' if seconds else '%H:%M'}} UTC"
 
 
+def deferred_line(messages: int, until: datetime | str | None) -> str:
+    """Return how many messages of a batch wait for their recipients' servers, and when the next of them is tried again."""
+    return f"{messages:,} deferred by their recipients' servers, next try {when(until)}"
+
+
 def stamp(time: datetime | str | None) -> str:
     """Return a time in ISO 8601, for programs."""
     return time.isoformat() if isinstance(time, datetime) else time or ""

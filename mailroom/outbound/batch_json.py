@@ -42,6 +42,10 @@ class BatchResponse(JsonModel):
     held: dict[HoldReason, int] = Field(
         description="Number of held messages by reason; they are not sent until the batch is resumed or cancelled"
     )
+    deferred: int = Field(
+        default=0, description="Number of messages that their recipients' servers do not take now; each is tried again"
+    )
+    deferred_until: datetime | None = Field(default=None, description="When the next of these is tried again")
     engagement: dict[str, int] = Field(
         default_factory=dict,
         description="How many messages were opened, clicked and unsubscribed by, at least once and by no machine; a clicked one"

@@ -3,6 +3,7 @@
     wait for permits ─> claim (`sending`, committed) ─> render ─> provider, once ─> settle
                                                                      │
                throttled, unreachable: retried later ────────────────┤
+               this recipient not now: the message is deferred ──────┤
                daily quota used up, paused: the batch is deferred ───┘   nothing is dropped
 
 An open circuit breaker stops the batch until an operator closes it; it is checked before each round, and bounces since the
@@ -30,12 +31,21 @@ from mailroom.domain.errors import (
     Paused,
     PermanentError,
     PermitExpired,
+    RecipientUnavailable,
     TransientError,
 )
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.outbound.rendering import outgoing
-from mailroom.outbound.retry_schedule import AFTER_DAILY_QUOTA, JITTER, LONGEST_WAIT_IN_RUN, WHEN_PAUSED, wait_after
+from mailroom.outbound.retry_schedule import (
+    AFTER_DAILY_QUOTA,
+    JITTER,
+    LONGEST_WAIT_IN_RUN,
+    WHEN_PAUSED,
+    RecipientSchedule,
+    recipient_outcome,
+    wait_after,
+)
 from mailroom.outbound.return_paths import WithReturnPaths
 from mailroom.outbound.sent_content import digests_of
 from mailroom.ports.archive import Archive
@@ -65,7 +75,8 @@ class Outbound:
 
     `sender_threads` calls the provider concurrently. `names` are the providers that `provider` sends by; by default itself.
     `leave_url` returns our unsubscribe link for a message id; `tracker` signs links and pixel of batches with tracking, where
-    the provider does not track. `return_paths` gives each mail its envelope's sender, where bounces come by mail. `checks` (`database`) raise if a port cannot be used now.
+    the provider does not track. `return_paths` gives each mail its envelope's sender, where bounces come by mail. `checks` (`database`) raise if a port cannot be used now. `schedule` is that of messages
+    whose recipients' servers take no mail for them now.
     """
 
     dispatch: Dispatch
@@ -79,6 +90,7 @@ class Outbound:
     tracker: Tracker | None = None
     return_paths: WithReturnPaths | None = None
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    schedule: RecipientSchedule = field(default_factory=RecipientSchedule)
 
     def __post_init__(self) -> None:
         """Default `names` to the provider itself."""
@@ -104,12 +116,13 @@ class Failure:
 class DispatchResult:
     """The result of some rounds.
 
-    `over` when nothing more is due. `hold` is how long not to call the provider after errors: the run waits `pause_s`, or the
+    `again` may go again with the batch; `deferred` wait for their recipients' servers, each by its own schedule. `over` when nothing more is due. `hold` is how long not to call the provider after errors: the run waits `pause_s`, or the
     batch was deferred until `resume_at` for `reason`. `broken` is the circuit breaker that stopped it.
     """
 
     dispatched: int = 0
     again: int = 0
+    deferred: int = 0
     failures: list[Failure] = field(default_factory=list)
     over: bool = False
     hold: timedelta = timedelta()
@@ -124,6 +137,8 @@ class DispatchResult:
             result = outcome.result
             if isinstance(result, ProviderReceipt):
                 self.dispatched += 1
+            elif isinstance(result, RecipientUnavailable):
+                self.deferred += 1
             elif isinstance(result, TransientError):
                 self.again += 1
             else:
@@ -174,7 +189,7 @@ class Sender:
         while not self._is_over(tally) and time.monotonic() < end:
             if self._is_stopped(tally):
                 break
-            left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
+            left = max(1, due - tally.dispatched - tally.again - tally.deferred - len(tally.failures))
             permits = self._outbound.rate.wait(min(left, most), lane=self.lane)
             try:
                 if permits:
@@ -221,13 +236,7 @@ class Sender:
                 hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold
         outcomes = [
-            Outcome(
-                claim.draft.id,
-                claim.attempt,
-                result,
-                retry_at if isinstance(result, TransientError) else None,
-                digests.get(claim.draft.id),
-            )
+            self._outcome(claim, result, retry_at, digests.get(claim.draft.id))
             for claim, result in zip(claims, results, strict=True)
         ]
         self._settle(outcomes)
@@ -238,6 +247,15 @@ class Sender:
         elif hold:
             log.warning("batch %s pauses for %.1f s: %s", self.batch_id, hold.total_seconds(), _reason(results))
             tally.pause_s = max(tally.pause_s, hold.total_seconds())
+
+    def _outcome(
+        self, claim: Claimed, result: ProviderReceipt | MailroomError, retry_at: datetime, digest: str | None
+    ) -> Outcome:
+        if isinstance(result, RecipientUnavailable):
+            schedule, jitter = self._outbound.schedule, random.random()
+            return recipient_outcome(claim, result, schedule=schedule, now=self._clock(), jitter=jitter)
+        again = retry_at if isinstance(result, TransientError) else None
+        return Outcome(claim.draft.id, claim.attempt, result, again, digest)
 
     def _put_off(self, tally: DispatchResult, until: datetime, reason: OutboundReason) -> None:
         """Defer due messages. Those just settled with a retry wait for the same time, so both share one order."""

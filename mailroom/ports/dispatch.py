@@ -14,7 +14,8 @@ from mailroom.ports.provider import ProviderReceipt
 class Planned:
     """The plan of a batch before it is dispatched, in numbers of messages.
 
-    `due` may be sent now, as far as the quota allows; `later` wait for their time, the earliest until `next_at`.
+    `due` may be sent now, as far as the quota allows; `later` wait for their time. Of these, `deferred` wait for their
+    recipients' servers, the earliest until `deferred_until`, and the others for the batch, the earliest until `next_at`.
     """
 
     lane: Lane
@@ -24,17 +25,24 @@ class Planned:
     suppressed: int
     expired: int
     next_at: datetime | None
+    deferred: int = 0
+    deferred_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A message that is now `sending`: no other worker will send it. `mailroom.outbound.rendering.outgoing` renders it."""
+    """A message that is now `sending`: no other worker will send it. `mailroom.outbound.rendering.outgoing` renders it.
+
+    `refusals` is how many earlier attempts ended with `RecipientUnavailable`, the first of them at `first_refused_at`.
+    """
 
     batch: Batch
     draft: Draft
     content: Content
     attempt: int
     handed_at: datetime
+    refusals: int = 0
+    first_refused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

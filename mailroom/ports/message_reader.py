@@ -17,7 +17,10 @@ from mailroom.ports.inbox_reader import Page, Position
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLine:
-    """A batch's current state: number of messages by status, and when the next waiting one may be sent."""
+    """A batch's current state: number of messages by status, and when the next waiting one may be sent.
+
+    Of the waiting ones, `deferred` wait for their recipients' servers; the next of these is tried at `deferred_until`.
+    """
 
     id: str
     tenant: str
@@ -34,6 +37,8 @@ class BatchLine:
     next_at: datetime | None
     tracking: Tracked = UNTRACKED
     stream: str = ""
+    deferred: int = 0
+    deferred_until: datetime | None = None
     #: How many messages are held, by reason.
     held: Mapping[HoldReason, int] = field(default_factory=lambda: MappingProxyType({}))
     #: How many messages were opened, clicked and unsubscribed by, by kind: each counts for all that happened to it.

@@ -135,6 +135,8 @@ class Outbox(Holds, Resends, Protocol):
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
         """Move waiting messages to `send_at` and return how many; None if the tenant has no such batch.
 
+        A message that waits for its recipient's server is not sent before the next try of its own schedule.
+
         Raises:
             Conflict: the batch is held; it must be resumed or cancelled first.
         """

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.audit.batches import Submissions, check_stories, check_submissions, read_submissions
 from mailroom.audit.report import Report
+from mailroom.domain.errors import RecipientUnavailable
 from mailroom.domain.outbound.message import Lane, ResendPolicy
 from mailroom.outbound.dispatching import Sender
 from tests.support.sending import Office, office_on
@@ -64,6 +65,21 @@ def test_a_message_that_was_sent_again_is_named(outbound_side: Office, database_
     note(outbound_side, "sending", "number = 1")
 
     assert wrong(database_url, both_ends(outbound_side, batch_id)) == {"sent twice": 1}
+
+
+def test_a_recipient_that_was_tried_before_its_time_is_named(outbound_side: Office, database_url: str) -> None:
+    """Its server asked to wait; a try at its time is none of that."""
+    batch_id = outbound_side.batch(2, now=NOW)
+    outbound_side.provider.answers.extend([RecipientUnavailable("not now")] * 4)
+    send(outbound_side, batch_id)
+    send(outbound_side, batch_id, NOW + timedelta(minutes=15))
+    before = wrong(database_url, both_ends(outbound_side, batch_id, 2))
+    early = "insert into activity (message_id, at, kind, facts) select id, :at, 'sending', '{}' from message where number = 1"
+    with outbound_side.engine.begin() as connection:
+        connection.execute(text(early), {"at": NOW + timedelta(minutes=20)})
+
+    assert before == {}
+    assert wrong(database_url, both_ends(outbound_side, batch_id, 2)) == {"tried early": 1}
 
 
 def test_a_mail_that_was_received_twice_is_named(outbound_side: Office, database_url: str) -> None:

@@ -1,7 +1,8 @@
 """Delivery as a state machine (R21): dispatch, responses, events and crashes in any order, on PostgreSQL.
 
-The invariants: each message goes to the provider at most once and never to a suppressed recipient, each event is recorded
-once, and the final status is the one that all events give together.
+The invariants: each message goes to the provider at most once and never to a suppressed recipient, a recipient that refused
+for now is not tried before its time and its refusals are counted, each event is recorded once, and the final status is the one
+that all events give together.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,9 @@ from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind, advance, counts_as
 from mailroom.domain.delivery.suppression import Cause, cause_of
-from mailroom.domain.errors import OutcomeUnknown, PermanentError, Throttled
+from mailroom.domain.errors import OutcomeUnknown, PermanentError, RecipientUnavailable, Throttled
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
+from mailroom.outbound.retry_schedule import RecipientSchedule, recipient_outcome
 from mailroom.ports.dispatch import Claimed, Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.ports.suppressions import Suppression
@@ -50,6 +52,7 @@ class World:
     unsettled: list[Outcome] = field(default_factory=list)
     reported: set[str] = field(default_factory=set)
     suppressed: set[str] = field(default_factory=set)
+    refusals: dict[str, list[datetime]] = field(default_factory=dict)
 
     def take(self, claim: Claimed, kinds: list[Kind], *, tagged: bool) -> str:
         """Take a mail, and return the provider's id; `kinds` will be reported later."""
@@ -89,7 +92,11 @@ class Delivery(RuleBasedStateMachine):
 
     def claimed(self) -> Claimed | None:
         claim = next(iter(self.dispatch.claim(self.batch.id, most=1, provider="ses", now=self.now)), None)
-        assert claim is None or claim.draft.to.address not in self.world.suppressed
+        if claim is not None:
+            refusals = self.world.refusals.get(claim.draft.id, [])
+            assert claim.draft.to.address not in self.world.suppressed
+            assert claim.refusals == len(refusals)
+            assert all(self.now >= next_try for next_try in refusals)
         return claim
 
     @rule(at=st.integers(0, MESSAGES - 1))
@@ -139,11 +146,28 @@ class Delivery(RuleBasedStateMachine):
             again = self.now + timedelta(seconds=1)
             self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, Throttled("slow down"), again))
 
+    @rule(jitter=st.floats(0, 1))
+    def be_refused_for_now(self, jitter: float) -> None:
+        """The recipient's server takes no mail now; after four days it is given up."""
+        if claim := self.claimed():
+            schedule, answer = RecipientSchedule(), RecipientUnavailable("not now")
+            outcome = recipient_outcome(claim, answer, schedule=schedule, now=self.now, jitter=jitter)
+            self.world.unsettled.append(outcome)
+
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
         if self.world.unsettled:
             at = data.draw(st.integers(0, len(self.world.unsettled) - 1))
-            self.dispatch.settle([self.world.unsettled.pop(at)], now=self.now)
+            outcome = self.world.unsettled.pop(at)
+            self.dispatch.settle([outcome], now=self.now)
+            if isinstance(outcome.result, RecipientUnavailable) and outcome.retry_at:
+                self.world.refusals.setdefault(outcome.message_id, []).append(outcome.retry_at)
+
+    @rule(data=st.data())
+    def reschedule(self, data: st.DataObject) -> None:
+        """A caller moves what waits, to a past time too: never before the next try of a recipient's own schedule."""
+        minutes = data.draw(st.integers(-60, 600))
+        self.outbox.reschedule(self.batch.tenant, self.batch.id, self.now + timedelta(minutes=minutes), now=self.now)
 
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
@@ -172,6 +196,10 @@ class Delivery(RuleBasedStateMachine):
     def let_time_pass(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
         self.events.rematch(now=self.now, limit=100)
+
+    @rule(hours=st.integers(1, 30))
+    def let_hours_pass(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
 
     @invariant()
     def each_message_goes_at_most_once(self) -> None:
@@ -204,7 +232,8 @@ class Delivery(RuleBasedStateMachine):
             assert row.status == reduce(advance, map(counts_as, events), Status.SENDING)
             assert row.handed_at is not None
         else:
-            assert row.status in ("accepted", "queued", "deferred", "sending", "unknown", "suppressed")
+            ours = ("accepted", "queued", "scheduled", "deferred", "sending", "unknown", "suppressed", "failed")
+            assert row.status in ours
 
     def check_suppressions(self) -> None:
         causes = {cause for event in self.world.wire if (cause := cause_of(event.kind))}

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,7 @@ from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.cli import _api_client, send
 from mailroom.cli._app import app
-from mailroom.domain.errors import ConfigurationError, Refused
+from mailroom.domain.errors import ConfigurationError, RecipientUnavailable, Refused
 from mailroom.domain.outbound.message import Limits
 from mailroom.domain.outbound.quotas import Allowance
 from mailroom.ports.dispatch import Outcome
@@ -244,6 +245,34 @@ def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.Mon
     assert why.startswith(
         "1 rejected (refused): the provider will never accept this recipient or content. What to do: "
     )
+
+
+def test_waiting_ends_without_mails_that_wait_for_their_recipients_servers(engine: Engine) -> None:
+    """These may wait for days; the command says how many and until when, and does not fail."""
+    dispatch, over = SqlDispatch(engine), threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.05):
+            with engine.connect() as connection:
+                batch_ids = connection.execute(text("select id from batch")).scalars().all()
+            for claim in (
+                claim for one in batch_ids for claim in dispatch.claim(str(one), most=2, provider="smtp", now=NOW)
+            ):
+                error = RecipientUnavailable("not now", code=450)
+                dispatch.settle([Outcome(claim.draft.id, claim.attempt, error, NOW + timedelta(minutes=5))], now=NOW)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        ended = sending("--wait")
+    finally:
+        over.set()
+        worker.join()
+
+    assert ended.stdout.splitlines()[-2:] == [
+        "2 deferred",
+        "2 deferred by their recipients' servers, next try 14 Mar 2026, 09:35 UTC",
+    ]
 
 
 def test_a_wrong_key_and_an_unreachable_server_are_reported_plainly(

@@ -55,8 +55,8 @@ class Line:
             if planned.due:
                 tally = sender.send_some(planned.due)
                 self.now += timedelta(seconds=tally.pause_s)
-            elif planned.next_at:
-                self.now = planned.next_at
+            elif due_at := planned.next_at or planned.deferred_until:
+                self.now = due_at
             else:
                 return
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from prefect import get_client
@@ -14,8 +16,10 @@ from flows import send_batch as flows_outbound
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
 from mailroom.outbound.dispatching import Outbound
-from mailroom.outbound.outbox_relay import order_body
+from mailroom.outbound.outbox_relay import order_body, run_relay
+from mailroom.outbound.retry_schedule import RecipientSchedule
 from tests.support.mailbox_listener import Desk
+from tests.support.scripted_receiver import NO_DOMAIN, scripted
 from tests.support.sending import office_on
 
 
@@ -118,6 +122,38 @@ def test_what_is_to_be_tried_again_soon_is_tried_in_the_same_run(mailbox_setup: 
     [run] = runs_of(batch_id)
     assert run.state is not None
     assert run.state.message == "1 dispatched"
+
+
+def test_a_recipients_schedule_runs_by_itself_to_its_end(mailbox_setup: Desk) -> None:
+    """Each try is a run of its own, at its time and once, from an order that the run before wrote; each run completes."""
+    outbound_side, refused, stop = mailbox_setup.office, "u1@users.test", threading.Event()
+    outbound_side.outbound.schedule = RecipientSchedule(
+        delays=(timedelta(seconds=2), timedelta(seconds=3)),
+        give_up_after=timedelta(seconds=12),
+        grid=timedelta(seconds=1),
+    )
+
+    with scripted({refused: NO_DOMAIN}) as (receiver, outbound_side.outbound.provider):
+        batch_id = outbound_side.batch(3, now=now())
+        outbox = SqlOutbox(outbound_side.engine)
+        relaying = threading.Thread(target=run_relay, args=(outbox, mailbox_setup.queue, stop))
+        relaying.start()
+        try:
+            mailbox_setup.listen(lambda: "failed" in outbound_side.statuses() and mailbox_setup.empty())
+        finally:
+            stop.set()
+            relaying.join()
+
+    runs = [run.state for run in sorted(runs_of(batch_id), key=lambda run: run.parameters["due_at"])]
+    tries, times = receiver.tried[refused], receiver.tried_at[refused]
+    assert 3 <= tries <= 6
+    assert len(runs) == tries
+    assert {state.type for state in runs if state} == {"COMPLETED"}
+    assert runs[0] is not None
+    assert str(runs[0].message).startswith("2 dispatched, 1 deferred by their recipients' servers, next try ")
+    assert all(later - earlier >= 2 for earlier, later in pairwise(times))
+    assert receiver.tried["u0@users.test"] == receiver.tried["u2@users.test"] == 1
+    assert outbound_side.values("select reason from message where status = 'failed'") == ["recipient_gave_up"]
 
 
 def test_a_run_that_fails_gives_its_order_back_and_goes_on_later(

@@ -20,6 +20,7 @@ from mailroom.domain.errors import (
     MailroomError,
     OutcomeUnknown,
     Paused,
+    RecipientUnavailable,
     Refused,
     Throttled,
     TransientError,
@@ -65,6 +66,8 @@ class _Reply:
             if b"daily" in self.text.lower():
                 return DailyQuota("the provider's daily quota is used up", **facts)
             return Throttled("the provider throttles sending", **facts)
+        if step == "rcpt" and self.code == 450 and enhanced.startswith(("4.1.", "4.2.")):
+            return RecipientUnavailable("the recipient's server takes no mail for this recipient now", **facts)
         return TransientError("the provider cannot accept the mail now", **facts)
 
 

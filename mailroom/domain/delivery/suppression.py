@@ -1,8 +1,9 @@
 """Suppression: when an address gets no more mail, and for how long. The list is the tenant's, not the provider's.
 
 A hard bounce, a complaint and an unsubscribe suppress at once and permanently. Soft bounces of `SOFT_BOUNCES` messages
-within `SOFT_WITHIN` suppress for `SOFT_FOR`; only those by the recipient's own fault count. An address on the provider's
-own list is suppressed for `LISTED_FOR`, for the provider may remove it.
+within `SOFT_WITHIN` suppress for `SOFT_FOR`; only those by the recipient's own fault count, and a message that
+was given up after days of tries. An address on the provider's own list is suppressed for `LISTED_FOR`, for the provider may
+remove it.
 """
 
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ class Cause(ReasonWord):
     UNSUBSCRIBE = ("unsubscribe", "its owner unsubscribed", "leave it, unless the person asks for mail again")
     SOFT_BOUNCES = (
         "soft_bounces",
-        f"{SOFT_BOUNCES} messages to it were returned within {SOFT_WITHIN.days} days",
+        f"{SOFT_BOUNCES} messages to it were returned, or tried in vain for days, within {SOFT_WITHIN.days} days",
         f"nothing: it ends by itself after {SOFT_FOR.days} days",
     )
     PROVIDER_LIST = (

@@ -209,6 +209,7 @@ REASONS: dict[type[errors.MailroomError], InboundReason] = {
     errors.UnfitSchema: InboundReason.SCHEMA_MISMATCH,
     errors.OutcomeUnknown: InboundReason.OUTCOME_UNKNOWN,
     errors.PermanentError: InboundReason.PERMANENT_FAILURE,
+    errors.RecipientGaveUp: InboundReason.PERMANENT_FAILURE,
     errors.Refused: InboundReason.REFUSED,
     errors.RecipientRefused: InboundReason.REFUSED,
     errors.ContentRefused: InboundReason.REFUSED,

@@ -96,6 +96,12 @@ class OutboundReason(ReasonWord):
         f"see the message's activity; {_NEW_BATCH}",
         "PermanentError",
     )
+    RECIPIENT_GAVE_UP = (
+        "recipient_gave_up",
+        "the recipient's server took no mail for this address until the last try",
+        "see its last answer in the message's activity, ask the recipient another way, then send the message again",
+        "PermanentError",
+    )
     CONTENT_UNUSABLE = (
         "content_unusable",
         "something that the message is made of is gone or too large",
@@ -216,6 +222,7 @@ REASONS: dict[type[errors.MailroomError], OutboundReason] = {
     errors.UnfitSchema: OutboundReason.SCHEMA_MISMATCH,
     errors.OutcomeUnknown: OutboundReason.OUTCOME_UNKNOWN,
     errors.PermanentError: OutboundReason.PERMANENT_FAILURE,
+    errors.RecipientGaveUp: OutboundReason.RECIPIENT_GAVE_UP,
     errors.Quarantined: OutboundReason.CONTENT_UNUSABLE,
     errors.Conflict: OutboundReason.CONFLICT,
     errors.TakenOver: OutboundReason.TAKEN_OVER,

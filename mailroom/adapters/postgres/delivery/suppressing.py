@@ -1,7 +1,7 @@
 """Suppression of addresses by provider events, in the transaction that stores the events."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from mailroom.adapters.postgres.delivery.scopes import policy_of
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.delivery.streams import left_streams
 from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_WITHIN, Cause, cause_of, end_of, is_counted
+from mailroom.domain.outbound.reasons import OutboundReason
 
 _SUPPRESS = text("""
     insert into suppression (id, tenant, address, reason, stream, message_id, since, expires_at)
@@ -32,13 +33,16 @@ _LEFT = text("""
 """)
 #: How many messages to an address bounced softly within `within` before the newest soft bounce, by the events' own times.
 #: A bounce by another's fault (`BounceFault`: content, policy, account) says nothing of the address, and is not counted.
-_SOFT = text("""
+#: A message that was given up here counts as one: through another provider it would have bounced.
+_SOFT = text(f"""
     with soft as (
         select message.tenant, message.recipient, message.id, activity.at
         from json_to_recordset(:rows) as given (tenant text, recipient text)
         join message on message.tenant = given.tenant and message.recipient = given.recipient
-        join activity on activity.message_id = message.id and activity.kind = 'bounced_soft'
-            and coalesce(activity.facts->>'fault', 'recipient') = 'recipient'
+        join activity on activity.message_id = message.id and (
+            activity.kind = 'bounced_soft' and coalesce(activity.facts->>'fault', 'recipient') = 'recipient'
+            or activity.event_id is null and activity.kind = 'failed'
+            and activity.facts->>'reason' = '{OutboundReason.RECIPIENT_GAVE_UP}')
     ), newest as (
         select distinct on (tenant, recipient) tenant, recipient, id, at from soft order by tenant, recipient, at desc, id
     )
@@ -46,7 +50,11 @@ _SOFT = text("""
     from newest join soft using (tenant, recipient)
     where soft.at > newest.at - :within
     group by newest.tenant, newest.recipient, newest.id, newest.at
-""")
+""")  # noqa: S608 - constants
+_GIVEN_UP = text(f"""
+    select distinct tenant, recipient from message
+    where id = any(:ids) and status = 'failed' and reason = '{OutboundReason.RECIPIENT_GAVE_UP}'
+""")  # noqa: S608 - constants
 
 
 _REFUSED = text("""
@@ -73,7 +81,8 @@ def suppress(
         cause = cause_of(event.kind)
         if cause is not None and cause is not Cause.UNSUBSCRIBE:
             rows.setdefault((message.tenant, message.recipient, ""), _row(message, cause, event.at))
-    for newest in _over_the_threshold(connection, events):
+    softly_bounced = {(row.tenant, row.recipient) for event, row in events if is_counted(event)}
+    for newest in _over_the_threshold(connection, softly_bounced):
         rows.setdefault((newest.tenant, newest.recipient, ""), _row(newest, Cause.SOFT_BOUNCES, newest.at))
     for event, message, stream in _left(connection, [*events, *again]):
         key = (message.tenant, message.recipient, f"left {stream}")
@@ -110,15 +119,24 @@ def suppress_refused(connection: Connection, refused: Sequence[tuple[str, int]],
         connection.execute(_SUPPRESS, {"rows": json.dumps(written)})
 
 
+def suppress_given_up(connection: Connection, message_ids: Sequence[UUID]) -> None:
+    """Suppress the recipients of these messages, just given up, that have too many of them or of soft bounces."""
+    given_up = {(row.tenant, row.recipient) for row in connection.execute(_GIVEN_UP, {"ids": [*message_ids]})}
+    rows = [_row(newest, Cause.SOFT_BOUNCES, newest.at) for newest in _over_the_threshold(connection, given_up)]
+    if rows:
+        connection.execute(
+            _SUPPRESS, {"rows": json.dumps(sorted(rows, key=lambda row: (row["tenant"], row["address"])))}
+        )
+
+
 def _end_of(event: DeliveryEvent) -> datetime | None:
     """Return when the suppression by this event alone ends; None: never, or there is none."""
     cause = cause_of(event.kind)
     return end_of(cause, event.at) if cause else None
 
 
-def _over_the_threshold(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> list[Row[Any]]:
-    """Return the newest softly bounced message of each address in `events` that has too many of them."""
-    soft = {(row.tenant, row.recipient) for event, row in events if is_counted(event)}
+def _over_the_threshold(connection: Connection, soft: Collection[tuple[str, str]]) -> list[Row[Any]]:
+    """Return the newest softly bounced message of each tenant and address in `soft` that has too many of them."""
     if not soft:
         return []
     pairs = json.dumps([{"tenant": tenant, "recipient": recipient} for tenant, recipient in sorted(soft)])

@@ -38,6 +38,13 @@ from mailroom.adapters.postgres.outbound.outcomes import (
     outcome_values,
 )
 from mailroom.adapters.postgres.outbound.quotas import give_back, room_for, spend
+from mailroom.adapters.postgres.outbound.recipient_retries import (
+    NONE_YET,
+    count_given_up,
+    earlier_refusals,
+    is_by_recipient,
+    order_deferred,
+)
 from mailroom.adapters.postgres.outbound.rows import batch_of, content_of, draft_of, move, order, owned, waiting
 from mailroom.adapters.postgres.skipped_rows import Usable, met_lately, note_skipped, stepping_over, why
 from mailroom.domain.errors import PermanentError, TransientError
@@ -149,7 +156,8 @@ class SqlDispatch:
             for batch_id, reason in held_batches(connection, again):
                 back = _message.id.in_(again) & (_message.batch_id == batch_id) & text(IS_WAITING)
                 hold(connection, back, reason, now)
-            _wake(connection, rows)
+            count_given_up(connection, rows)
+            order_deferred(connection, rows)
 
     def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
         """Defer due messages to `until`, with an order for that time."""
@@ -249,8 +257,10 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
         reason=OutboundReason.SUPPRESSED,
     )
     due = func.count().filter(_message.due_at <= now)
-    next_at = func.min(_message.due_at).filter(_message.due_at > now)
-    row = connection.execute(select(func.count(), due, next_at).where(left)).one()
+    later, by_recipient = _message.due_at > now, is_by_recipient()
+    next_at = func.min(_message.due_at).filter(later, ~by_recipient)
+    deferred = func.count().filter(later, by_recipient), func.min(_message.due_at).filter(later, by_recipient)
+    row = connection.execute(select(func.count(), due, next_at, *deferred).where(left)).one()
     return Planned(
         lane=batch.lane,
         policy=batch.policy,
@@ -259,6 +269,8 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
         suppressed=suppressed,
         expired=expired,
         next_at=row[2],
+        deferred=row[3],
+        deferred_until=row[4],
     )
 
 
@@ -346,9 +358,16 @@ def _send(
     values: dict[str, Any] = {"handed_at": now, "attempts": _message.attempts + 1, "provider": provider}
     move(connection, _message.id.in_(ids), now=now, facts=facts, status=Status.SENDING, reason=None, **values)
     contents = _contents_of(connection, batch, going)
+    refusals = earlier_refusals(connection, going)
     return [
         Claimed(
-            batch=batch, draft=draft_of(row), content=contents[row.content], attempt=row.attempts + 1, handed_at=now
+            batch=batch,
+            draft=draft_of(row),
+            content=contents[row.content],
+            attempt=row.attempts + 1,
+            handed_at=now,
+            refusals=refusals.get(row.id, NONE_YET).times,
+            first_refused_at=refusals.get(row.id, NONE_YET).first_at,
         )
         for row in going
     ]
@@ -370,15 +389,6 @@ def _contents_of(
     if usable is None:
         return {row.number: content_of(row) for row in rows}
     return dict(usable(rows, lambda row: (row.number, content_of(row))))
-
-
-def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write orders for batches with deferred messages: the run that dispatches them now may have ended by then."""
-    later = [UUID(row["id"]) for row in rows if row["status"] == Status.DEFERRED]
-    wanted = select(_message.batch_id, func.max(_message.due_at)).where(_message.id.in_(later))
-    wanted = wanted.where(_message.status.not_in([Status.CANCELLED, Status.HELD]))
-    for batch_id, due_at in connection.execute(wanted.group_by(_message.batch_id)).all():
-        order(connection, batch_id, due_at)
 
 
 def _unknown_of(row: Row[Any]) -> UnknownMessage:

@@ -22,6 +22,7 @@ from mailroom.adapters.postgres.outbound.models import (
     MessageRow,
     ParkedEventRow,
 )
+from mailroom.adapters.postgres.outbound.recipient_retries import is_by_recipient
 from mailroom.adapters.postgres.outbound.rows import (
     batch_of,
     content_of,
@@ -207,15 +208,19 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
     for count in connection.execute(counts.group_by(_message.batch_id, _message.status)):
         if count.status in set(Status):
             statuses[count.batch_id][Status(count.status)] = count.messages
-    waiting = select(_message.batch_id, func.min(_message.due_at).label("next_at")).where(ours, text(IS_WAITING))
-    next_at = {row.batch_id: row.next_at for row in connection.execute(waiting.group_by(_message.batch_id))}
+    next_at, by_recipient = func.min(_message.due_at), is_by_recipient()
+    deferred = func.count().filter(by_recipient), next_at.filter(by_recipient)
+    waiting = select(_message.batch_id, next_at, *deferred).where(ours, text(IS_WAITING)).group_by(_message.batch_id)
+    waits = {batch_id: times for batch_id, *times in connection.execute(waiting)}
     held: dict[UUID, dict[HoldReason, int]] = defaultdict(dict)
     reasons = select(_message.batch_id, _message.reason, func.count().label("messages")).where(ours, is_held())
     for count in connection.execute(reasons.group_by(_message.batch_id, _message.reason)):
         if count.reason in set(HoldReason):
             held[count.batch_id][HoldReason(count.reason)] = count.messages
     engagement = engagement_of(connection, [row.id for row in rows])
-    return lambda row: _batch_line(row, statuses[row.id], held[row.id], next_at.get(row.id), engagement[row.id])
+    return lambda row: _batch_line(
+        row, statuses[row.id], held[row.id], *waits.get(row.id, (None, 0, None)), engagement=engagement[row.id]
+    )
 
 
 def _batch_line(
@@ -223,6 +228,8 @@ def _batch_line(
     statuses: dict[Status, int],
     held: dict[HoldReason, int],
     next_at: datetime | None,
+    deferred: int,
+    deferred_until: datetime | None,
     engagement: dict[Kind, int],
 ) -> BatchLine:
     batch = batch_of(row)
@@ -241,6 +248,8 @@ def _batch_line(
         expires_at=batch.expires_at,
         cancelled_at=row.cancelled_at,
         next_at=next_at,
+        deferred=deferred,
+        deferred_until=deferred_until,
         held=held,
         tracking=batch.tracking,
         engagement=engagement,

@@ -27,6 +27,7 @@ from mailroom.adapters.postgres.outbound.models import (
     OutboxRow,
 )
 from mailroom.adapters.postgres.outbound.order_runs import overdue_since
+from mailroom.adapters.postgres.outbound.recipient_retries import earliest_by_recipient
 from mailroom.adapters.postgres.outbound.resends import SqlResends
 from mailroom.adapters.postgres.outbound.rows import (
     batch_values,
@@ -247,7 +248,7 @@ class SqlOutbox(SqlResends):
         return Cancelled(waited + released, known, held=released)
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
-        """Change the waiting messages to `send_at`, with an order for that time; return how many, None without a batch."""
+        """Change the waiting messages to `send_at`, with orders; return how many, None without a batch; see the port."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
             batch = _change(connection, one, send_at=send_at)
@@ -258,11 +259,15 @@ class SqlOutbox(SqlResends):
                 raise Conflict("the batch is held; resume or cancel it first", batch=batch_id, reason=reason)
             status = Status.SCHEDULED if send_at > now else Status.QUEUED
             # A past time counts as now, or the message would be reported as the one that waits longest.
-            due_at = max(send_at, now)
-            moved = move(
-                connection, waiting(batch.id), now=now, status=status, due_at=due_at, reason=None, kind="rescheduled"
-            )
-            if moved:
+            earliest = earliest_by_recipient(send_at := max(send_at, now))
+            deferred = earliest > send_at
+            values: dict[str, Any] = {
+                "status": case((deferred, literal(Status.DEFERRED.value)), else_=literal(status.value)),
+                "reason": case((deferred, literal(OutboundReason.RECIPIENT_UNAVAILABLE.value)), else_=None),
+                "due_at": earliest,
+            }
+            moved = move(connection, waiting(batch.id), now=now, kind="rescheduled", **values)
+            for due_at in connection.execute(select(_message.due_at).where(waiting(batch.id)).distinct()).scalars():
                 order(connection, batch.id, due_at)
         return moved
 

@@ -13,7 +13,9 @@ from mailroom.domain.errors import (
     DailyQuota,
     MailroomError,
     OutcomeUnknown,
+    RecipientGaveUp,
     RecipientRefused,
+    RecipientUnavailable,
     Refused,
     TransientError,
 )
@@ -70,6 +72,10 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if isinstance(result, MailroomError):
         facts = {"error": result.message, **{name: str(value) for name, value in result.facts.items()}}
+    if isinstance(result, RecipientUnavailable | RecipientGaveUp):
+        # The next attempts, the suppression list and people read these in the history.
+        facts["reason"] = outbound_reason(result)
+        facts |= {"due_at": outcome.retry_at.isoformat()} if outcome.retry_at else {}
     return {
         "id": outcome.message_id,
         "attempt": outcome.attempt,
@@ -106,7 +112,7 @@ def _status_of(result: ProviderReceipt | MailroomError) -> Status:
         return Status.DISPATCHED
     if isinstance(result, OutcomeUnknown):
         return Status.UNKNOWN
-    if isinstance(result, DailyQuota):
+    if isinstance(result, DailyQuota | RecipientUnavailable):
         return Status.DEFERRED
     if isinstance(result, TransientError):
         return Status.QUEUED

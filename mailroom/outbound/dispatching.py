@@ -5,6 +5,9 @@
                throttled, unreachable: retried later ────────────────┤
                daily quota used up, paused: the batch is deferred ───┘   nothing is dropped
 
+A pause of the provider's account, or of the sender at it, stops all batches that it concerns until its time has come; then
+one message of one batch is sent first (`mailroom.outbound.pausing`).
+
 An open circuit breaker stops the batch until an operator closes it; it is checked before each round, and bounces since the
 last round may open it.
 
@@ -30,15 +33,18 @@ from mailroom.domain.errors import (
     Paused,
     PermanentError,
     PermitExpired,
+    SenderRefused,
     TransientError,
 )
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
+from mailroom.outbound.pausing import ProviderGate, RefusalCount, waiting_reason
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.retry_schedule import AFTER_DAILY_QUOTA, JITTER, LONGEST_WAIT_IN_RUN, WHEN_PAUSED, wait_after
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
+from mailroom.ports.pauses import Pauses
 from mailroom.ports.provider import MailProvider, ProviderReceipt
 from mailroom.ports.rate import Permit, Rate
 
@@ -63,7 +69,7 @@ class Outbound:
 
     `sender_threads` calls the provider concurrently. `names` are the providers that `provider` sends by; by default itself.
     `leave_url` returns our unsubscribe link for a message id; `tracker` signs links and pixel of batches with tracking, where
-    the provider does not track. `checks` (`database`) raise if a port cannot be used now.
+    the provider does not track. `pauses` are those of providers' accounts, shared by all workers. `checks` (`database`) raise if a port cannot be used now.
     """
 
     dispatch: Dispatch
@@ -75,6 +81,7 @@ class Outbound:
     names: frozenset[str] = frozenset()
     leave_url: Callable[[str], str] | None = None
     tracker: Tracker | None = None
+    pauses: Pauses | None = None
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,6 +153,8 @@ class Sender:
     ) -> None:
         self.batch_id, self.lane, self._run_id = batch_id, lane, run_id
         self._outbound, self._clock = outbound, clock
+        self._gate: ProviderGate | None = None
+        self._refusals = RefusalCount(outbound.breakers, batch_id)
         self._failed_rounds = 0
         self._counting = threading.Lock()
         self._stopping = threading.Event()
@@ -158,6 +167,8 @@ class Sender:
         """Send for a few seconds; `due` is the known number of waiting messages."""
         tally, end = DispatchResult(), time.monotonic() + _SLICE_S
         self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
+        if not self._is_admitted(tally):
+            return tally
         if due <= self._most():
             self._send_until(end, tally, due)
             return tally
@@ -166,10 +177,37 @@ class Sender:
                 one.result()
         return tally
 
+    def _is_admitted(self, tally: DispatchResult) -> bool:
+        """Return whether the batch may send now; if its turn is a probe, one message was sent and ended the pause."""
+        if self._is_stopped(tally):
+            return False
+        if not self._open_gate().admit(now=self._clock(), may_probe=True).probe:
+            return not self._is_paused(tally)
+        permits = self._outbound.rate.wait(1, lane=self.lane)
+        try:
+            if permits:
+                self._take(permits, tally, probing=True)
+        finally:
+            self._give_back(permits)
+        return not self._is_over(tally)
+
+    def _is_paused(self, tally: DispatchResult) -> bool:
+        admission = self._open_gate().admit(now=self._clock(), may_probe=False)
+        if admission.pause and admission.resume_at:
+            self._put_off(tally, admission.resume_at, waiting_reason(admission.pause))
+        return admission.pause is not None
+
+    def _open_gate(self) -> ProviderGate:
+        if self._gate is None:
+            batch = self._outbound.dispatch.batch(self.batch_id)
+            address = batch.from_.address if batch else ""
+            self._gate = ProviderGate(self._outbound.pauses, self._outbound.provider, address)
+        return self._gate
+
     def _send_until(self, end: float, tally: DispatchResult, due: int) -> None:
         most = self._most()
         while not self._is_over(tally) and time.monotonic() < end:
-            if self._is_stopped(tally):
+            if self._is_stopped(tally) or self._is_paused(tally):
                 break
             left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
             permits = self._outbound.rate.wait(min(left, most), lane=self.lane)
@@ -195,12 +233,16 @@ class Sender:
         except TransientError:
             return False
         if quota.paused:
-            self._put_off(tally, self._clock() + WHEN_PAUSED, OutboundReason.PAUSED)
+            self._hold_by_quota(tally, Paused("the provider has paused this account"), WHEN_PAUSED)
         elif quota.per_day is not None and (quota.sent_today or 0) >= quota.per_day:
-            self._put_off(tally, self._clock() + AFTER_DAILY_QUOTA, OutboundReason.DAILY_QUOTA)
+            self._hold_by_quota(tally, DailyQuota("the provider's daily quota is used up"), AFTER_DAILY_QUOTA)
         return tally.resume_at is not None
 
-    def _take(self, permits: Sequence[Permit], tally: DispatchResult) -> None:
+    def _hold_by_quota(self, tally: DispatchResult, error: MailroomError, wait: timedelta) -> None:
+        now = self._clock()
+        self._put_off(tally, now + (self._open_gate().hold([error], now=now) or wait), _reason([error]))
+
+    def _take(self, permits: Sequence[Permit], tally: DispatchResult, *, probing: bool = False) -> None:
         dispatch, provider = self._outbound.dispatch, self._outbound.provider
         claims = dispatch.claim(
             self.batch_id, most=len(permits), provider=provider.name, now=self._clock(), run_id=self._run_id
@@ -209,16 +251,19 @@ class Sender:
             tally.over = True
             return
         results = send_claimed(claims, permits, self._outbound)
+        pause = self._open_gate().hold(results, now=self._clock(), probing=probing)
         with self._counting:
             hold, self._failed_rounds = wait_after(
                 results, failed_rounds=self._failed_rounds, counts=not tally.hold, jitter=random.uniform(*JITTER)
             )
+            hold = max(hold, pause)
             if hold:
                 hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold
+        settled = self._refusals.checked(claims, results, now=self._clock())
         outcomes = [
             Outcome(claim.draft.id, claim.attempt, result, retry_at if isinstance(result, TransientError) else None)
-            for claim, result in zip(claims, results, strict=True)
+            for claim, result in zip(claims, settled, strict=True)
         ]
         self._settle(outcomes)
         with self._counting:
@@ -336,4 +381,6 @@ def _reason(results: Sequence[ProviderReceipt | MailroomError]) -> OutboundReaso
     kinds = {type(one) for one in results if isinstance(one, TransientError)}
     if DailyQuota in kinds:
         return OutboundReason.DAILY_QUOTA
+    if SenderRefused in kinds:
+        return OutboundReason.SENDER_REFUSED
     return OutboundReason.PAUSED if Paused in kinds else OutboundReason.PROVIDER_SLOW_OR_AWAY

@@ -118,6 +118,7 @@ def _wanted_columns() -> dict[str, Any]:
     from mailroom.adapters.postgres import models, skipped_rows  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.postgres.outbound import pause_rows  # noqa: F401 - they fill the metadata
 
     tables: MetaData = SQLModel.metadata
     names = [(table.name, column.name) for table in tables.tables.values() for column in table.columns]

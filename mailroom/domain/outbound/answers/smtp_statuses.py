@@ -23,6 +23,12 @@ from mailroom.domain.outbound.answers.smtp_words import OF_A_RECIPIENT
 _RATE = "the receiver's limit for an address or its reputation"
 
 _VENDORS = (
+    Rule(
+        name="login_code",
+        five=ACCOUNT,
+        codes="530 534 535 538",
+        source="RFC 4954: a login is missing or wrong; 530 comes at MAIL and RCPT too",
+    ),
     Rule(name="gmail_rate", five=SLOWER, four=SLOWER, statuses="7.28", source="Gmail: unusual rate; IANA: mail flood"),
     Rule(name="gmail_try_later", four=SLOWER, codes="421", statuses="7.0", source="Gmail, Postfix 421 4.7.0"),
     Rule(
@@ -49,7 +55,7 @@ _VENDORS = (
         name="exchange_sender",
         five=SENDER,
         four=SENDER,
-        statuses="7.509 7.515 7.750",
+        statuses="7.60 7.509 7.515 7.750",
         source="Exchange Online: DMARC, SPF and DKIM of the sender's domain, unregistered domain",
     ),
     Rule(

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from mailroom.domain.outbound.message import UNTRACKED, Content, Party, Status, Tracked
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Page, Position
+from mailroom.ports.pauses import Pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class BatchLine:
     tracking: Tracked = UNTRACKED
     #: How many messages are held, by reason.
     held: Mapping[HoldReason, int] = field(default_factory=lambda: MappingProxyType({}))
+    #: The pause of the provider, or of the sender at it, that its waiting messages wait for.
+    paused: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from mailroom.adapters.postgres.outbound.models import (
     MessageRow,
     ParkedEventRow,
 )
+from mailroom.adapters.postgres.outbound.pauses import waiting_pauses
 from mailroom.adapters.postgres.outbound.rows import (
     batch_of,
     content_of,
@@ -36,6 +37,7 @@ from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Page, Position
 from mailroom.ports.message_reader import ActivityLine, BatchLine, MessageLine, ParkedLine
 from mailroom.ports.monitoring import Loop
+from mailroom.ports.pauses import Pause
 
 _batches, _messages, _contents = table(BatchRow), table(MessageRow), table(ContentRow)
 _activities, _parked = table(ActivityRow), table(ParkedEventRow)
@@ -141,7 +143,7 @@ def _of_batch(batch_id: str) -> ColumnElement[bool]:
 
 
 def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[Row[Any]], BatchLine]:
-    """Return a function from these rows to batches with their messages' counts: three statements for any number of rows."""
+    """Return a function from these rows to batches with their messages' counts: a few statements for any number of rows."""
     ours = _message.batch_id.in_([row.id for row in rows])
     counts = select(_message.batch_id, _message.status, func.count().label("messages")).where(ours)
     statuses: dict[UUID, dict[Status, int]] = defaultdict(dict)
@@ -155,11 +157,16 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
     for count in connection.execute(reasons.group_by(_message.batch_id, _message.reason)):
         if count.reason in set(HoldReason):
             held[count.batch_id][HoldReason(count.reason)] = count.messages
-    return lambda row: _batch_line(row, statuses[row.id], held[row.id], next_at.get(row.id))
+    paused = waiting_pauses(connection, rows)
+    return lambda row: _batch_line(row, statuses[row.id], held[row.id], next_at.get(row.id), paused.get(row.id))
 
 
 def _batch_line(
-    row: Row[Any], statuses: dict[Status, int], held: dict[HoldReason, int], next_at: datetime | None
+    row: Row[Any],
+    statuses: dict[Status, int],
+    held: dict[HoldReason, int],
+    next_at: datetime | None,
+    paused: Pause | None,
 ) -> BatchLine:
     batch = batch_of(row)
     return BatchLine(
@@ -177,6 +184,7 @@ def _batch_line(
         cancelled_at=row.cancelled_at,
         next_at=next_at,
         held=held,
+        paused=paused,
         tracking=batch.tracking,
     )
 

@@ -98,7 +98,7 @@ class SqlPauses:
     def all(self) -> Sequence[Pause]:
         """Return all pauses, by identity and domain."""
         with transaction(self._engine) as connection:
-            return [pause_of(row) for row in connection.execute(_everything())]
+            return all_pauses(connection)
 
 
 def waiting_pauses(connection: Connection, batches: Sequence[Row[Any]]) -> dict[Any, Pause]:
@@ -108,7 +108,7 @@ def waiting_pauses(connection: Connection, batches: Sequence[Row[Any]]) -> dict[
     paused = set(connection.execute(waits_for_it.distinct()).scalars())
     if not paused:
         return {}
-    pauses = [pause_of(row) for row in connection.execute(_everything())]
+    pauses = all_pauses(connection)
     found: dict[Any, Pause] = {}
     for row in batches:
         sender = row._mapping["from"]
@@ -117,6 +117,12 @@ def waiting_pauses(connection: Connection, batches: Sequence[Row[Any]]) -> dict[
         if row.id in paused and mine:
             found[row.id] = max(mine, key=lambda one: one.until)
     return found
+
+
+def all_pauses(connection: Connection) -> list[Pause]:
+    """Return all pauses, by identity and domain."""
+    rows = connection.execute(select(_pauses).order_by(_pause.identity, _pause.sender_domain))
+    return [pause_of(row) for row in rows]
 
 
 def pause_of(row: Row[Any]) -> Pause:
@@ -131,10 +137,6 @@ def pause_of(row: Row[Any]) -> Pause:
         reason=OutboundReason.read(row.reason) or OutboundReason.ACCOUNT_PAUSED,
         code=row.code,
     )
-
-
-def _everything() -> Any:
-    return select(_pauses).order_by(_pause.identity, _pause.sender_domain)
 
 
 def _one(identity: str, sender_domain: str) -> ColumnElement[bool]:

@@ -63,6 +63,7 @@ from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.pauses import SqlPauses
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
@@ -139,6 +140,7 @@ class Store:
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
         # Delivery and operations.
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
+        self.pauses = SqlPauses(engine)
         self.endpoints, self.suppressions, self.breakers = (
             SqlEndpoints(engine),
             SqlSuppressions(engine),
@@ -382,6 +384,7 @@ def outbound(
     return Outbound(
         dispatch=store.guarded_dispatch(store.restores(outside)),
         breakers=store.breakers,
+        pauses=store.pauses,
         provider=first,
         rate=of_first,
         sender_threads=ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="provider"),

@@ -56,5 +56,7 @@ def close(
 def _sentence(one: Broken) -> str:
     what = f"batch {one.batch_id} of {one.tenant}" if one.batch_id else f"all of {one.tenant}"
     tally = f"of {one.tally.sent} sent {one.tally.bounced} bounced, {one.tally.complained} reported as spam"
+    if one.answer:
+        tally = f"{one.tally.sent} in a row with {one.answer}"
     ended = f"; closed by {one.closed_by}" if one.closed_at else ""
     return f"{what}: {one.trip} ({one.trip.sentence}), {tally}; {len(one.runs)} runs paused{ended}"

@@ -13,6 +13,7 @@ from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.outbound.json_model import JsonModel
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.message_reader import BatchLine, MessageLine
+from mailroom.ports.pauses import Pause
 
 
 class TrackingResponse(JsonModel):
@@ -20,6 +21,19 @@ class TrackingResponse(JsonModel):
 
     opens: bool
     clicks: bool
+
+
+class PauseResponse(JsonModel):
+    """Why a batch waits for its provider: the account, or with `sender_domain` the sender at it, is paused."""
+
+    until: datetime = Field(description="When one message is tried; the others follow if it is accepted")
+    since: datetime
+    provider: str
+    sender_domain: str | None = Field(description="The paused sender; null: the whole account")
+    reason: str = Field(description="By the words of docs/reasons.md")
+    why: str
+    what_to_do: str
+    code: str = Field(description="The provider's own code")
 
 
 class BatchResponse(JsonModel):
@@ -50,6 +64,9 @@ class BatchResponse(JsonModel):
         default_factory=dict,
         description="How many messages were opened, clicked and unsubscribed by, at least once and by no machine; a clicked one"
         " was opened too, whatever its status is now",
+    )
+    paused: PauseResponse | None = Field(
+        default=None, description="Why its messages wait for the provider; null: they do not"
     )
     next_at: datetime | None = Field(description="When the next waiting message is due")
     done_at: datetime | None = Field(description="Earliest time at which the last waiting message is sent")
@@ -98,10 +115,25 @@ class ActivityResponse(JsonModel):
 
 def batch_response(line: BatchLine, done_at: datetime | None = None) -> BatchResponse:
     """Return the current state of a batch."""
-    apart = ("from_", "tracking", "done_at")
+    apart = ("from_", "tracking", "done_at", "paused")
     values = {name: getattr(line, name) for name in BatchResponse.model_fields if name not in apart}
     tracking = TrackingResponse(opens=line.tracking.opens, clicks=line.tracking.clicks)
-    return BatchResponse(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
+    paused = pause_response(line.paused) if line.paused else None
+    return BatchResponse(**values, from_=line.from_.address, tracking=tracking, done_at=done_at, paused=paused)
+
+
+def pause_response(pause: Pause) -> PauseResponse:
+    """Return a pause without the account's identity, which is the installation's."""
+    return PauseResponse(
+        until=pause.until,
+        since=pause.since,
+        provider=pause.provider,
+        sender_domain=pause.sender_domain,
+        reason=pause.reason.value,
+        why=pause.reason.sentence,
+        what_to_do=pause.reason.remedy,
+        code=pause.code,
+    )
 
 
 def message_response(line: MessageLine) -> MessageResponse:

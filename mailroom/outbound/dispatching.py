@@ -6,6 +6,9 @@
                this recipient not now: the message is deferred ──────┤
                daily quota used up, paused: the batch is deferred ───┘   nothing is dropped
 
+A pause of the provider's account, or of the sender at it, stops all batches that it concerns until its time has come; then
+one message of one batch is sent first (`mailroom.outbound.pausing`).
+
 An open circuit breaker stops the batch until an operator closes it; it is checked before each round, and bounces since the
 last round may open it.
 
@@ -32,10 +35,12 @@ from mailroom.domain.errors import (
     PermanentError,
     PermitExpired,
     RecipientUnavailable,
+    SenderRefused,
     TransientError,
 )
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
+from mailroom.outbound.pausing import ProviderGate, RefusalCount, waiting_reason
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.retry_schedule import (
     AFTER_DAILY_QUOTA,
@@ -51,6 +56,7 @@ from mailroom.outbound.sent_content import digests_of
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
+from mailroom.ports.pauses import Pauses
 from mailroom.ports.provider import MailProvider, ProviderReceipt
 from mailroom.ports.rate import Permit, Rate
 
@@ -75,8 +81,9 @@ class Outbound:
 
     `sender_threads` calls the provider concurrently. `names` are the providers that `provider` sends by; by default itself.
     `leave_url` returns our unsubscribe link for a message id; `tracker` signs links and pixel of batches with tracking, where
-    the provider does not track. `return_paths` gives each mail its envelope's sender, where bounces come by mail. `checks` (`database`) raise if a port cannot be used now. `schedule` is that of messages
-    whose recipients' servers take no mail for them now.
+    the provider does not track. `return_paths` gives each mail its envelope's sender, where bounces come by mail. `pauses` are
+    those of providers' accounts, shared by all workers. `checks` (`database`) raise if a port cannot be used now. `schedule` is
+    that of messages whose recipients' servers take no mail for them now.
     """
 
     dispatch: Dispatch
@@ -89,6 +96,7 @@ class Outbound:
     leave_url: Callable[[str], str] | None = None
     tracker: Tracker | None = None
     return_paths: WithReturnPaths | None = None
+    pauses: Pauses | None = None
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     schedule: RecipientSchedule = field(default_factory=RecipientSchedule)
 
@@ -164,6 +172,8 @@ class Sender:
     ) -> None:
         self.batch_id, self.lane, self._run_id = batch_id, lane, run_id
         self._outbound, self._clock = outbound, clock
+        self._gate: ProviderGate | None = None
+        self._refusals = RefusalCount(outbound.breakers, batch_id)
         self._failed_rounds = 0
         self._counting = threading.Lock()
         self._stopping = threading.Event()
@@ -176,6 +186,8 @@ class Sender:
         """Send for a few seconds; `due` is the known number of waiting messages."""
         tally, end = DispatchResult(), time.monotonic() + _SLICE_S
         self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
+        if not self._is_admitted(tally):
+            return tally
         if due <= self._most():
             self._send_until(end, tally, due)
             return tally
@@ -184,10 +196,37 @@ class Sender:
                 one.result()
         return tally
 
+    def _is_admitted(self, tally: DispatchResult) -> bool:
+        """Return whether the batch may send now; if its turn is a probe, one message was sent and ended the pause."""
+        if self._is_stopped(tally):
+            return False
+        if not self._open_gate().admit(now=self._clock(), may_probe=True).probe:
+            return not self._is_paused(tally)
+        permits = self._outbound.rate.wait(1, lane=self.lane)
+        try:
+            if permits:
+                self._take(permits, tally, probing=True)
+        finally:
+            self._give_back(permits)
+        return not self._is_over(tally)
+
+    def _is_paused(self, tally: DispatchResult) -> bool:
+        admission = self._open_gate().admit(now=self._clock(), may_probe=False)
+        if admission.pause and admission.resume_at:
+            self._put_off(tally, admission.resume_at, waiting_reason(admission.pause))
+        return admission.pause is not None
+
+    def _open_gate(self) -> ProviderGate:
+        if self._gate is None:
+            batch = self._outbound.dispatch.batch(self.batch_id)
+            address = batch.from_.address if batch else ""
+            self._gate = ProviderGate(self._outbound.pauses, self._outbound.provider, address)
+        return self._gate
+
     def _send_until(self, end: float, tally: DispatchResult, due: int) -> None:
         most = self._most()
         while not self._is_over(tally) and time.monotonic() < end:
-            if self._is_stopped(tally):
+            if self._is_stopped(tally) or self._is_paused(tally):
                 break
             left = max(1, due - tally.dispatched - tally.again - tally.deferred - len(tally.failures))
             permits = self._outbound.rate.wait(min(left, most), lane=self.lane)
@@ -213,12 +252,16 @@ class Sender:
         except TransientError:
             return False
         if quota.paused:
-            self._put_off(tally, self._clock() + WHEN_PAUSED, OutboundReason.PAUSED)
+            self._hold_by_quota(tally, Paused("the provider has paused this account"), WHEN_PAUSED)
         elif quota.per_day is not None and (quota.sent_today or 0) >= quota.per_day:
-            self._put_off(tally, self._clock() + AFTER_DAILY_QUOTA, OutboundReason.DAILY_QUOTA)
+            self._hold_by_quota(tally, DailyQuota("the provider's daily quota is used up"), AFTER_DAILY_QUOTA)
         return tally.resume_at is not None
 
-    def _take(self, permits: Sequence[Permit], tally: DispatchResult) -> None:
+    def _hold_by_quota(self, tally: DispatchResult, error: MailroomError, wait: timedelta) -> None:
+        now = self._clock()
+        self._put_off(tally, now + (self._open_gate().hold([error], now=now) or wait), _reason([error]))
+
+    def _take(self, permits: Sequence[Permit], tally: DispatchResult, *, probing: bool = False) -> None:
         dispatch, provider = self._outbound.dispatch, self._outbound.provider
         claims = dispatch.claim(
             self.batch_id, most=len(permits), provider=provider.name, now=self._clock(), run_id=self._run_id
@@ -228,16 +271,19 @@ class Sender:
             return
         digests: dict[str, str] = {}
         results = send_claimed(claims, permits, self._outbound, digests)
+        pause = self._open_gate().hold(results, now=self._clock(), probing=probing)
         with self._counting:
             hold, self._failed_rounds = wait_after(
                 results, failed_rounds=self._failed_rounds, counts=not tally.hold, jitter=random.uniform(*JITTER)
             )
+            hold = max(hold, pause)
             if hold:
                 hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold
+        settled = self._refusals.checked(claims, results, now=self._clock())
         outcomes = [
             self._outcome(claim, result, retry_at, digests.get(claim.draft.id))
-            for claim, result in zip(claims, results, strict=True)
+            for claim, result in zip(claims, settled, strict=True)
         ]
         self._settle(outcomes)
         with self._counting:
@@ -372,4 +418,6 @@ def _reason(results: Sequence[ProviderReceipt | MailroomError]) -> OutboundReaso
     kinds = {type(one) for one in results if isinstance(one, TransientError)}
     if DailyQuota in kinds:
         return OutboundReason.DAILY_QUOTA
+    if SenderRefused in kinds:
+        return OutboundReason.SENDER_REFUSED
     return OutboundReason.PAUSED if Paused in kinds else OutboundReason.PROVIDER_SLOW_OR_AWAY

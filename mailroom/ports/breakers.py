@@ -4,11 +4,13 @@ A breaker opens by the rates of `mailroom.domain.delivery.reputation` and never 
 was closed no longer counts, so that it does not open again for the same bounces.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from mailroom.domain.delivery.reputation import ReputationCounts, Trip
+from mailroom.domain.delivery.same_refusals import SentTo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +29,27 @@ class Broken:
     closed_at: datetime | None = None
     closed_by: str | None = None
     runs: tuple[str, ...] = ()
+    #: The answer (phase, code, status) that a row of recipients was refused with; `tally.sent` is their number.
+    answer: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values, with the counts as fields of the same object."""
         values = asdict(self)
         values |= values.pop("tally") | {"runs": list(self.runs), **self.trip.advise(self.trip)}
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRefusals:
+    """A batch's row of the same refusal after some outcomes.
+
+    `full_at` is the number of outcomes up to which the row became full, so that its breaker is open; None: it is not full.
+    `is_counting`: the last answers are such a row.
+    """
+
+    answer: str
+    full_at: int | None
+    is_counting: bool
 
 
 class Breakers(Protocol):
@@ -43,6 +60,12 @@ class Breakers(Protocol):
 
         Raises:
             LookupError: there is no such batch.
+        """
+
+    def count_refusals(self, batch_id: str, outcomes: Sequence[SentTo], *, now: datetime) -> CountedRefusals:
+        """Count the same refusal in a row, in the order of sending; a full row opens a breaker of this batch alone.
+
+        While that breaker is open, the same refusals are full from the first.
         """
 
     def hold(self, breaker_id: str, run_id: str) -> None:

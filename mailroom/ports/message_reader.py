@@ -13,6 +13,7 @@ from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import UNTRACKED, Batch, Content, Draft, Party, Status, Tracked
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Page, Position
+from mailroom.ports.pauses import Pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,8 @@ class BatchLine:
     deferred_until: datetime | None = None
     #: How many messages are held, by reason.
     held: Mapping[HoldReason, int] = field(default_factory=lambda: MappingProxyType({}))
+    #: The pause of the provider, or of the sender at it, that its waiting messages wait for.
+    paused: Pause | None = None
     #: How many messages were opened, clicked and unsubscribed by, by kind: each counts for all that happened to it.
     engagement: Mapping[Kind, int] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.rate_slots import RateLimit
 from mailroom.ports.holds import HeldCount, HoldReason
+from mailroom.ports.pauses import Pause
 from mailroom.ports.reconciliations import Reconciliation
 
 
@@ -42,7 +43,7 @@ class OutboundCensus:
     `orders` are not on the mailbox queue yet, the oldest since `oldest_order`; since `oldest_published` an order that was
     posted there, and is due, waits for a run to begin.
     `lately` is the number of mails sent to each provider in the last minute; `ceilings` the rate limits of accounts used
-    within a day; `breakers` the number of open ones, by what they stop; `held` what waits for a person.
+    within a day; `breakers` the number of open ones, by what they stop; `pauses` those of providers' accounts and senders; `held` what waits for a person.
     """
 
     sent: Sequence[MessageCount] = ()
@@ -55,6 +56,7 @@ class OutboundCensus:
     lately: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     ceilings: Sequence[RateLimit] = ()
     breakers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    pauses: Sequence[Pause] = ()
     held: Mapping[HoldReason, HeldCount] = field(default_factory=lambda: MappingProxyType({}))
     reconciled: Reconciliation | None = None
 

@@ -20,7 +20,10 @@ from mailroom.domain.errors import (
     MailroomError,
     OutcomeUnknown,
     Paused,
+    RecipientRefused,
+    RecipientUnavailable,
     Refused,
+    SenderRefused,
     Throttled,
     TransientError,
 )
@@ -152,8 +155,8 @@ def test_the_emulator_s_ses_takes_what_we_send(emulator: str) -> None:
     quota = provider.quota()
 
     assert isinstance(taken, ProviderReceipt)
-    assert isinstance(refused, Refused)
-    assert refused.facts["code"] == "MessageRejected"
+    assert isinstance(refused, SenderRefused)
+    assert (refused.facts["code"], refused.facts["sender_domain"]) == ("MessageRejected", "evil.example")
     assert quota == ProviderQuota()
 
 
@@ -270,9 +273,10 @@ def test_one_refused_in_a_postmark_batch_costs_the_others_nothing(stack: ExitSta
 
     results = provider.send(mails)
 
-    assert [type(result) for result in results] == [ProviderReceipt, Refused, ProviderReceipt]
+    assert [type(result) for result in results] == [ProviderReceipt, RecipientRefused, ProviderReceipt]
     assert isinstance(results[1], Refused)
-    assert results[1].facts == {"provider": "postmark", "code": 406}
+    on_its_list = {"hard": False, "suppress": "provider_list", "rule": "postmark_inactive"}
+    assert results[1].facts == {"provider": "postmark", "code": 406} | on_its_list
     assert vendor.accepted == [mails[0].id, mails[2].id]
 
 
@@ -343,9 +347,18 @@ def test_the_second_provider_is_called_within_its_own_rate() -> None:
     assert rate.given_back == 3
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknown("lost"), Refused("no"), Throttled("slow"), DailyQuota("used up")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutcomeUnknown("lost"),
+        Refused("no"),
+        Throttled("slow"),
+        DailyQuota("used up"),
+        RecipientUnavailable("greylisted"),
+    ],
+)
 def test_nothing_else_goes_to_the_second_provider(error: MailroomError) -> None:
-    """After a lost response the first may have the mail; and a limit must not be bypassed."""
+    """After a lost response the first may have the mail; a limit must not be bypassed; and a receiver greylists from the start."""
     first, second = MemoryProvider("first"), MemoryProvider("second")
     first.answers.append(error)
 

@@ -125,10 +125,12 @@ def test_a_refused_recipient_costs_the_other_mails_nothing(stack: ExitStack, pip
     results = provider.send(mails)
 
     kinds = [type(result).__name__ for result in results]
-    assert kinds == ["ProviderReceipt", "Refused", "ProviderReceipt", "Refused", "Throttled", "ProviderReceipt"]
+    refused, too_large = "RecipientRefused", "ContentRefused"
+    assert kinds == ["ProviderReceipt", refused, "ProviderReceipt", too_large, "Throttled", "ProviderReceipt"]
     assert receiver.accepted == [mails[0].id, mails[2].id, mails[5].id]
     assert isinstance(results[1], Refused)
-    assert results[1].facts == {"provider": "smtp", "step": "rcpt", "code": 550, "enhanced": "5.1.1"}
+    codes = {"provider": "smtp", "step": "rcpt", "code": 550, "enhanced": "5.1.1"}
+    assert results[1].facts == codes | {"hard": True, "suppress": "hard", "rule": "no_such_recipient"}
 
 
 def test_the_receipt_is_the_message_id(stack: ExitStack) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.pauses import SqlPauses
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports.provider import MailProvider
@@ -60,6 +61,7 @@ def office_on(engine: Engine, *, provider: MailProvider | None = None, rate: Any
         outbound = Outbound(
             dispatch=SqlDispatch(engine),
             breakers=SqlBreakers(engine),
+            pauses=SqlPauses(engine),
             archive=MemoryArchive(),
             provider=provider or memory,
             rate=rate or open_rate,

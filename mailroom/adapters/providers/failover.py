@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 
-from mailroom.domain.errors import MailroomError, OutcomeUnknown, Throttled, TransientError
+from mailroom.domain.errors import MailroomError, OutcomeUnknown, RecipientUnavailable, Throttled, TransientError
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities, MailProvider, ProviderQuota, ProviderReceipt
 from mailroom.ports.rate import Permit, Rate
@@ -16,7 +16,8 @@ class FailOver:
     """The port `MailProvider` on two of them: mails that the first cannot accept now go to the second.
 
     Only mails that were not sent: never after `OutcomeUnknown`, because the first may have the mail, nor after `Throttled`,
-    because a second provider must not be used to evade a limit. It has the capabilities of both. A receipt, and the fact
+    because a second provider must not be used to evade a limit, nor after a temporary answer for one recipient: the
+    receiver would greylist another client's address from the start. It has the capabilities of both. A receipt, and the fact
     `provider` of an error, name the one that was used. `rate` is the second's limit; the caller waits for the first's.
     """
 
@@ -88,7 +89,7 @@ def _send_with_permits(
 
 
 def _may_fail_over(result: ProviderReceipt | MailroomError) -> bool:
-    return isinstance(result, TransientError) and not isinstance(result, Throttled)
+    return isinstance(result, TransientError) and not isinstance(result, Throttled | RecipientUnavailable)
 
 
 def _common(one: Capabilities, other: Capabilities) -> Capabilities:

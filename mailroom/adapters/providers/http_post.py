@@ -4,14 +4,17 @@ Only without a connection is it certain that nothing was sent. Once the request 
 leaves the outcome unknown: a server may read a request to its end, act on it, and fail to respond.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from mailroom.domain.errors import MailroomError, OutcomeUnknown, Paused, Refused, Throttled, TransientError
+from mailroom.domain.errors import MailroomError, OutcomeUnknown, TransientError
+from mailroom.domain.outbound.answers import classify_http, error_of
 
+_LONGEST_WAIT_S = 3_600
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -75,24 +78,20 @@ class Poster:
 
 
 def verdict(answer: HttpAnswer, *, provider: str, **facts: Any) -> MailroomError:
-    """Return the error that an unsuccessful response means for a mail."""
-    facts = {"provider": provider, "status": answer.status} | facts
-    match answer.status:
-        case 429:
-            return Throttled("the provider throttles sending", retry_after_s=_retry_after(answer.headers), **facts)
-        case 400 | 413 | 422:
-            return Refused("the provider refused the mail", **facts)
-        case status if 300 <= status < 500 and status != 408:
-            # A wrong key, permission or address of the API must not fail mails: they all wait for a person.
-            return Paused("the provider has paused this account, or refuses its credentials", **facts)
-        case _:
-            return OutcomeUnknown("the provider's response does not mention the mail", **facts)
+    """Return the error that an unsuccessful response means for a mail, by its HTTP status alone."""
+    found = classify_http(answer.status, after_s=retry_after_s(answer.headers))
+    return error_of(found, provider=provider, status=answer.status, **facts)
 
 
-def _retry_after(headers: Mapping[str, str]) -> int | None:
-    # The header's other form, a date, is rare and ignored.
-    value = headers.get("Retry-After", "")
-    return int(value) if value.isdecimal() and len(value) < 6 else None
+def retry_after_s(headers: Mapping[str, str]) -> int | None:
+    """Return the wait that a response asks for, in seconds: `Retry-After`, or SendGrid's `X-RateLimit-Reset` (a time)."""
+    # The first header's other form, a date, is rare and ignored.
+    value, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+    if value.isdecimal() and len(value) < 6:
+        return int(value)
+    if reset.isdecimal() and len(reset) < 12:
+        return min(max(0, int(reset) - int(time.time())), _LONGEST_WAIT_S)
+    return None
 
 
 def _json(answer: httpx.Response) -> Any:

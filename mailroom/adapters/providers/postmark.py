@@ -11,9 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailroom.adapters.providers.capability_checks import require, require_size
-from mailroom.adapters.providers.http_post import HttpAnswer, Poster, verdict
-from mailroom.domain.errors import MailroomError, OutcomeUnknown, Paused, Refused, Throttled, TransientError
+from mailroom.adapters.providers.http_post import HttpAnswer, Poster, retry_after_s, verdict
+from mailroom.domain.errors import (
+    MailroomError,
+    OutcomeUnknown,
+    RecipientUnavailable,
+    Refused,
+    SenderRefused,
+    TransientError,
+)
 from mailroom.domain.mail.mime import TAG, tagged_headers
+from mailroom.domain.outbound.answers import classify_postmark, error_of
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
@@ -21,10 +29,8 @@ from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 API = "https://api.postmarkapp.com"
 #: A call may have 50 MB, and each mail in it 10.
 _CALL_BYTES = 50 * 10**6
-#: Codes that stop the account rather than the mail: bad token, no credits, pending approval, not allowed to send.
-_ACCOUNT = frozenset({10, 405, 412, 413})
-_MAINTENANCE, _RATE = 100, 429
-_OF_THE_CALL = _ACCOUNT | {_MAINTENANCE, _RATE}
+#: Errors of one mail, or of one sender's: other calls are made.
+_OF_ONE = (RecipientUnavailable, SenderRefused)
 #: A search that finds nothing proves nothing sooner than this after sending, because the index lags, and later than this,
 #: because the shortest retention of an account is seven days.
 _TOO_EARLY, _TOO_LATE = timedelta(minutes=15), timedelta(days=6)
@@ -57,10 +63,10 @@ class Postmark:
             except MailroomError as error:
                 results.append(error)
         for call in _calls(ready, most=self.capabilities.batch):
-            answers = self._call([content for _, content in call])
+            answers = self._call([(content, _domain(mails[number])) for number, content in call])
             for (number, _), answer in zip(call, answers, strict=True):
                 results[number] = answer
-            if all(isinstance(answer, TransientError) for answer in answers):
+            if all(isinstance(answer, TransientError) and not isinstance(answer, _OF_ONE) for answer in answers):
                 for number, _ in ready[ready.index(call[-1]) + 1 :]:
                     results[number] = answers[0]
                 break
@@ -100,18 +106,20 @@ class Postmark:
         require_size(len(content), self.capabilities, provider=self.name)
         return content
 
-    def _call(self, contents: Sequence[bytes]) -> list[ProviderReceipt | MailroomError]:
+    def _call(self, ready: Sequence[tuple[bytes, str]]) -> list[ProviderReceipt | MailroomError]:
+        """Send these mails (content and domain of From) in one call."""
         try:
-            answer = self._poster.post("/email/batch", b"[" + b",".join(contents) + b"]")
+            answer = self._poster.post("/email/batch", b"[" + b",".join(content for content, _ in ready) + b"]")
         except MailroomError as error:
-            return [error] * len(contents)
-        match answer:
-            case HttpAnswer(status=200, body=[*results]) if len(results) == len(contents):
-                return [_result(one) for one in results]
-            case HttpAnswer(body={"ErrorCode": int() as code}) if code in _OF_THE_CALL and answer.status != 429:
-                return [_refusal(code)] * len(contents)
-            case _:
-                return [verdict(answer, provider=self.name)] * len(contents)
+            return [error] * len(ready)
+        if answer.status == 200 and isinstance(answer.body, list) and len(answer.body) == len(ready):
+            return [_result(one, domain) for one, (_, domain) in zip(answer.body, ready, strict=True)]
+        refusal = _error(answer.body, answer, ready[0][1])
+        if len(ready) > 1 and isinstance(refusal, Refused | SenderRefused):
+            # The call was refused as a whole for one of its mails: each half is tried, so that the others are sent.
+            middle = len(ready) // 2
+            return [*self._call(ready[:middle]), *self._call(ready[middle:])]
+        return [refusal] * len(ready)
 
 
 def _calls(ready: Sequence[tuple[int, bytes]], *, most: int) -> Iterator[list[tuple[int, bytes]]]:
@@ -127,25 +135,28 @@ def _calls(ready: Sequence[tuple[int, bytes]], *, most: int) -> Iterator[list[tu
         yield call
 
 
-def _result(result: Any) -> ProviderReceipt | MailroomError:
+def _result(result: Any, domain: str) -> ProviderReceipt | MailroomError:
     match result:
         case {"ErrorCode": 0, "MessageID": str() as known} if known:
             return ProviderReceipt(Postmark.name, known)
         case {"ErrorCode": int() as code} if code > 0:
-            return _refusal(code)
+            return _error(result, HttpAnswer(200, {}, None), domain)
         case _:
             return OutcomeUnknown("the provider's response does not mention the mail", provider=Postmark.name)
 
 
-def _refusal(code: int) -> MailroomError:
-    facts = {"provider": Postmark.name, "code": code}
-    if code in _ACCOUNT:
-        return Paused("the provider has paused this account, or refuses its credentials", **facts)
-    if code == _MAINTENANCE:
-        return TransientError("the provider is under maintenance", **facts)
-    if code == _RATE:
-        return Throttled("the provider throttles sending", **facts)
-    return Refused("the provider refused the mail", **facts)
+def _error(body: Any, answer: HttpAnswer, domain: str) -> MailroomError:
+    match body:
+        case {"ErrorCode": int() as code} if code > 0:
+            text, facts = str(body.get("Message", "")), {"provider": Postmark.name, "code": code}
+        case _:
+            code, text, facts = 0, "", {"provider": Postmark.name, "status": answer.status}
+    found = classify_postmark(code, status=answer.status, text=text, after_s=retry_after_s(answer.headers))
+    return error_of(found, sender_domain=domain, **facts)
+
+
+def _domain(mail: Outgoing) -> str:
+    return on_the_wire(mail.from_.address).rpartition("@")[2].lower()
 
 
 def _payload(mail: Outgoing, stream: str) -> dict[str, Any]:

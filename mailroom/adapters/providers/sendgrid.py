@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from mailroom.adapters.providers.capability_checks import require, require_size
-from mailroom.adapters.providers.http_post import Poster, verdict
+from mailroom.adapters.providers.http_post import HttpAnswer, Poster, retry_after_s
 from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.mail.mime import TAG, tagged_headers
+from mailroom.domain.outbound.answers import classify_sendgrid, error_of
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.media_types import parameter
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
+#: The most errors of a response that are read.
+_MOST_ERRORS = 20
 API, API_EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 
 
@@ -56,7 +59,17 @@ class SendGrid(NoOutcomeQuery):
         known = answer.headers.get("X-Message-Id")
         if answer.status == 202 and known:
             return ProviderReceipt(self.name, known)
-        return verdict(answer, provider=self.name)
+        return _error(answer, mail)
+
+
+def _error(answer: HttpAnswer, mail: Outgoing) -> MailroomError:
+    errors = answer.body.get("errors") if isinstance(answer.body, dict) else None
+    shown = [one for one in errors if isinstance(one, dict)][:_MOST_ERRORS] if isinstance(errors, list) else []
+    fields = tuple(str(one["field"]) for one in shown if one.get("field"))
+    text = "\n".join(str(one.get("message", "")) for one in shown)
+    found = classify_sendgrid(answer.status, fields=fields, text=text, after_s=retry_after_s(answer.headers))
+    domain = on_the_wire(mail.from_.address).rpartition("@")[2].lower()
+    return error_of(found, sender_domain=domain, provider=SendGrid.name, status=answer.status)
 
 
 def _payload(mail: Outgoing) -> dict[str, Any]:

@@ -28,42 +28,19 @@ from mailroom.adapters.providers.capability_checks import require, require_size
 from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.domain.errors import (
     ConfigurationError,
-    DailyQuota,
+    ContentRefused,
     MailroomError,
     OutcomeUnknown,
-    Paused,
     PermanentError,
-    Refused,
-    Throttled,
     TransientError,
 )
 from mailroom.domain.mail.mime import TAG, mime
+from mailroom.domain.outbound.answers import classify_ses, error_of
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.operations.fresh import Fresh
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
-_SLOW = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "RequestThrottled",
-        "SlowDown",
-        "LimitExceededException",
-    }
-)
-#: Faults of the account, its identity or its settings: all mails wait for a person.
-_STOPPED = frozenset(
-    {
-        "AccountSuspendedException",
-        "SendingPausedException",
-        "AccountSendingPausedException",
-        "ConfigurationSetSendingPausedException",
-        "NotFoundException",
-    }
-)
-_REFUSED = frozenset({"MessageRejected", "MailFromDomainNotVerifiedException", "BadRequestException"})
 _NEVER_CONNECTED = (
     EndpointConnectionError,
     ConnectTimeoutError,
@@ -134,7 +111,7 @@ class Ses(NoOutcomeQuery):
         except MailroomError as error:
             return error
         except (ClientError, BotoCoreError) as error:
-            return _verdict(error)
+            return _error(error, on_the_wire(mail.from_.address))
         known = answer.get("MessageId")
         if not known:
             return OutcomeUnknown("the provider's response does not mention the mail", provider=self.name)
@@ -157,28 +134,17 @@ class Ses(NoOutcomeQuery):
         )
 
 
-def _verdict(error: ClientError | BotoCoreError) -> MailroomError:
+def _error(error: ClientError | BotoCoreError, sender: str) -> MailroomError:
     if isinstance(error, ClientError):
-        return _answered(error)
+        code = error_code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        text = str(error.response.get("Error", {}).get("Message", ""))
+        domain = sender.rpartition("@")[2].lower()
+        found = classify_ses(code, status=status, text=text, sender=sender)
+        return error_of(found, sender_domain=domain, provider=Ses.name, code=code, status=status)
     facts = {"provider": Ses.name, "kind": type(error).__name__}
     if isinstance(error, ParamValidationError):
-        return Refused("the provider's client library refused the mail", **facts)
+        return ContentRefused("the provider's client library refused the mail", **facts)
     if isinstance(error, _NEVER_CONNECTED):
         return TransientError("the provider cannot be reached", **facts)
     return OutcomeUnknown("the provider's response was lost", **facts)
-
-
-def _answered(error: ClientError) -> MailroomError:
-    code = error_code(error)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    facts = {"provider": Ses.name, "code": code, "status": status}
-    if code in _SLOW or status == 429:
-        # Both limits have the same code; only the text distinguishes them.
-        if "daily" in str(error.response.get("Error", {}).get("Message", "")).lower():
-            return DailyQuota("the provider's daily quota is used up", **facts)
-        return Throttled("the provider throttles sending", **facts)
-    if code in _STOPPED or status in (401, 403, 404):
-        return Paused("the provider has paused this account, or refuses its credentials", **facts)
-    if code in _REFUSED or status in (400, 413, 422):
-        return Refused("the provider refused the mail", **facts)
-    return OutcomeUnknown("the provider's response does not mention the mail", **facts)

@@ -15,16 +15,18 @@ from typing import Self
 from mailroom.adapters.providers.capability_checks import require, require_size
 from mailroom.adapters.providers.dkim_signatures import Dkim
 from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
-from mailroom.adapters.providers.smtp_session import Session, SmtpMail
+from mailroom.adapters.providers.smtp_session import Session, SmtpMail, error_for, stops
 from mailroom.domain.errors import (
     ConfigurationError,
     MailroomError,
     OutcomeUnknown,
     Paused,
-    Throttled,
+    RecipientUnavailable,
+    SenderRefused,
     TransientError,
 )
 from mailroom.domain.mail.mime import mime
+from mailroom.domain.outbound.answers import Phase
 from mailroom.domain.outbound.content_rules import needs_utf8, on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
@@ -33,6 +35,13 @@ from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 _IDLE_S = 20
 #: Servers limit the mails of a connection; Postfix does not, others to a hundred.
 _MAILS_A_CONNECTION = 100
+#: Errors of one mail, or of one sender's: the others go on.
+_OF_ONE_MAIL = (RecipientUnavailable, SenderRefused)
+_PHASES: dict[type[smtplib.SMTPResponseException], Phase] = {
+    smtplib.SMTPConnectError: Phase.CONNECT,
+    smtplib.SMTPHeloError: Phase.EHLO,
+    smtplib.SMTPAuthenticationError: Phase.AUTH,
+}
 
 
 class Tls(StrEnum):
@@ -90,7 +99,8 @@ class Smtp(NoOutcomeQuery):
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Send the mails over one connection; each sending thread has its own.
 
-        When the connection is lost, the mails after that one are `TransientError`: they were not sent.
+        When the connection is lost, the mails after that one are `TransientError`: they were not sent. An answer that holds
+        for the following mails too, of the account or their sender, is their result untried.
         """
         results: list[ProviderReceipt | MailroomError] = []
         waiting: list[tuple[int, SmtpMail]] = []
@@ -105,8 +115,13 @@ class Smtp(NoOutcomeQuery):
             refusals = self._carry([letter for _, letter in waiting])
             for (number, _), refusal in zip(waiting, refusals, strict=False):
                 results[number] = refusal or results[number]
-            waiting = waiting[len(refusals) :]
-            if isinstance(refusals[-1], TransientError | OutcomeUnknown):
+            (_, last), waiting = waiting[len(refusals) - 1], waiting[len(refusals) :]
+            refusal = refusals[-1]
+            held = [number for number, letter in waiting if stops(refusal, last, letter)]
+            for number in held:
+                results[number] = refusal or results[number]
+            waiting = [(number, letter) for number, letter in waiting if number not in held]
+            if isinstance(refusal, TransientError | OutcomeUnknown) and not isinstance(refusal, _OF_ONE_MAIL):
                 for number, _ in waiting:
                     results[number] = TransientError("the connection was lost at an earlier mail", provider=self.name)
                 break
@@ -138,8 +153,9 @@ class Smtp(NoOutcomeQuery):
             raw = self._dkim.signed(raw)
         require_size(len(raw), self.capabilities, provider=self.name)
         envelope_id = mail.id if mail.return_path else ""
-        sender = mail.return_path or self._bounces or sender
-        return message_id, SmtpMail(sender, recipient, raw, utf8=needs_utf8(mail), envelope_id=envelope_id)
+        returns, domain = mail.return_path or self._bounces or sender, sender.rpartition("@")[2]
+        utf8 = needs_utf8(mail)
+        return message_id, SmtpMail(returns, recipient, raw, utf8=utf8, envelope_id=envelope_id, from_domain=domain)
 
     def _carry(self, letters: Sequence[SmtpMail]) -> list[MailroomError | None]:
         try:
@@ -184,8 +200,12 @@ class Smtp(NoOutcomeQuery):
         except ssl.SSLCertVerificationError as error:
             raise Paused("the provider's certificate is not valid", code=error.verify_code, **facts) from None
         except smtplib.SMTPResponseException as error:
-            raise _unserved(error.smtp_code, facts) from None
+            phase = next((phase for kind, phase in _PHASES.items() if isinstance(error, kind)), Phase.STARTTLS)
+            raise error_for(phase, error.smtp_code, error.smtp_error) from None
         except (OSError, smtplib.SMTPException) as error:
+            if type(error) is smtplib.SMTPException:
+                # smtplib has no class for it: the server offers no way to log in that we know.
+                raise Paused("the provider does not offer the configured TLS or login", **facts) from None
             raise TransientError("the provider cannot be reached", kind=type(error).__name__, **facts) from None
 
     def _greeted(self) -> smtplib.SMTP:
@@ -207,14 +227,6 @@ class Smtp(NoOutcomeQuery):
             client.close()
             raise
         return client
-
-
-def _unserved(code: int, facts: dict[str, str]) -> MailroomError:
-    if code == 421 or code == 454:
-        return Throttled("the provider throttles sending", code=code, **facts)
-    if 500 <= code < 600:
-        return Paused("the provider has paused this account, or refuses its credentials", code=code, **facts)
-    return TransientError("the provider is temporarily unavailable", code=code, **facts)
 
 
 def _is_loopback(host: str) -> bool:

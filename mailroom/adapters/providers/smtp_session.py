@@ -20,24 +20,20 @@ from mailroom.domain.errors import (
     MailroomError,
     OutcomeUnknown,
     Paused,
-    RecipientUnavailable,
     Refused,
-    Throttled,
+    SenderRefused,
     TransientError,
 )
-
-#: RFC 3463 codes for a slower rate, including those of large receivers.
-_SLOW = frozenset({"4.4.5", "4.5.3", "4.7.0", "4.7.28", "4.7.500", "4.7.650", "4.7.651"})
-#: Reply codes for a wrong login, permission or setting.
-_ACCOUNT = frozenset({530, 534, 535, 538})
-_ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\d)")
+from mailroom.domain.outbound.answers import Phase, classify_smtp, error_of
+from mailroom.domain.outbound.answers.texts import enhanced_status
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpMail:
     """A mail with its envelope; `utf8` mails need a server with SMTPUTF8.
 
-    With `envelope_id` the server is asked to report failures and delays, and to return it and the headers (RFC 3461).
+    With `envelope_id` the server is asked to report failures and delays, and to return it and the headers (RFC 3461). `from_domain`
+    is the domain of From.
     """
 
     sender: str
@@ -45,6 +41,7 @@ class SmtpMail:
     raw: bytes
     utf8: bool = False
     envelope_id: str = ""
+    from_domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +49,20 @@ class _Reply:
     code: int
     text: bytes
 
-    def verdict(self, step: str) -> MailroomError:
-        """Return the error that an unsuccessful reply at this step means for a mail."""
-        match = _ENHANCED.match(self.text)
-        enhanced = match.group().decode() if match else ""
-        facts = {"provider": "smtp", "step": step, "code": self.code, "enhanced": enhanced}
-        if self.code in _ACCOUNT:
-            return Paused("the provider has paused this account, or refuses its credentials", **facts)
-        if 500 <= self.code < 600:
-            return Refused("the provider refused the mail", **facts)
-        if self.code == 454 or enhanced in _SLOW:
-            # SES replies 454 for both of its limits; only the text distinguishes them.
-            if b"daily" in self.text.lower():
-                return DailyQuota("the provider's daily quota is used up", **facts)
-            return Throttled("the provider throttles sending", **facts)
-        if step == "rcpt" and self.code == 450 and enhanced.startswith(("4.1.", "4.2.")):
-            return RecipientUnavailable("the recipient's server takes no mail for this recipient now", **facts)
-        return TransientError("the provider cannot accept the mail now", **facts)
+
+def error_for(phase: Phase, code: int, text: bytes | str, *, from_domain: str = "") -> MailroomError:
+    """Return the error that an unsuccessful reply in this phase means."""
+    lines = text if isinstance(text, str) else text.decode("utf-8", "replace")
+    enhanced = enhanced_status(lines)
+    facts = {"provider": "smtp", "step": phase.value, "code": code, "enhanced": enhanced}
+    return error_of(classify_smtp(phase, code, enhanced, lines), sender_domain=from_domain.lower(), **facts)
+
+
+def stops(error: MailroomError | None, letter: SmtpMail, following: SmtpMail | None) -> bool:
+    """Return whether the answer to a mail holds for the next one too: of the account, the day's quota, or its sender."""
+    if following is None or not isinstance(error, Paused | DailyQuota):
+        return False
+    return not isinstance(error, SenderRefused) or letter.from_domain == following.from_domain
 
 
 class Session:
@@ -101,14 +95,15 @@ class Session:
     def send(self, letters: Sequence[SmtpMail]) -> list[MailroomError | None]:
         """Send mails in order and return each one's error, None for accepted.
 
-        The list ends where the connection is lost: the mails after that were not sent.
+        The list ends where the connection is lost, and at an answer that holds for the next mail too: the mails after that
+        were not sent.
         """
         refusals: list[MailroomError | None] = []
         try:
             self._write(self._group(letters[0]))
             for letter, following in zip(letters, [*letters[1:], None], strict=True):
                 refusals.append(self._carry(letter, following))
-                if not self.alive:
+                if not self.alive or stops(refusals[-1], letter, following):
                     break
         except OSError as error:
             self.alive = False
@@ -130,7 +125,7 @@ class Session:
     def _carry(self, letter: SmtpMail, following: SmtpMail | None) -> MailroomError | None:
         step, reply = self._envelope(letter)
         if step:
-            return self._refused(step, reply, following)
+            return self._refused(Phase(step), reply, letter, following)
         # Dot-stuffing as in smtplib; a missing final CRLF is added.
         stuffed = re.sub(rb"(?m)^\.", b"..", letter.raw)
         self._write(stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n")
@@ -143,7 +138,10 @@ class Session:
         if 200 <= reply.code < 300:
             return None
         if 400 <= reply.code < 600:
-            return self._error_of(reply, "data")
+            refusal = self._error_of(reply, Phase.AFTER_DOT, letter)
+            # The next mail's envelope is on its way already; its replies must not count for another one.
+            self.alive = self.alive and not (self._pipelining and stops(refusal, letter, following))
+            return refusal
         self.alive = False
         return OutcomeUnknown("the provider's response does not mention the mail", provider="smtp", code=reply.code)
 
@@ -154,7 +152,14 @@ class Session:
         for step, command in self._commands(letter):
             if not self._pipelining:
                 self._write(command)
-            reply = self._read()
+            try:
+                reply = self._read()
+            except OSError:
+                if not refused:
+                    raise
+                # It closed after a refusal that it had sent, such as 421.
+                self.alive = False
+                break
             replies.append(reply)
             refused = refused or ("" if reply.code // 100 == (3 if step == "data" else 2) else step)
             if refused and not self._pipelining:
@@ -168,20 +173,20 @@ class Session:
             self._read()
         return refused, replies[index]
 
-    def _refused(self, step: str, reply: _Reply, following: SmtpMail | None) -> MailroomError:
-        verdict = self._error_of(reply, step)
+    def _refused(self, phase: Phase, reply: _Reply, letter: SmtpMail, following: SmtpMail | None) -> MailroomError:
+        error = self._error_of(reply, phase, letter)
         if self.alive:
             try:
-                self._write(b"RSET\r\n" + self._group(following))
+                self._write(b"RSET\r\n" + self._group(None if stops(error, letter, following) else following))
                 self.alive = self._read().code == 250
             except OSError:
                 self.alive = False
-        return verdict
+        return error
 
-    def _error_of(self, reply: _Reply, step: str) -> MailroomError:
+    def _error_of(self, reply: _Reply, phase: Phase, letter: SmtpMail) -> MailroomError:
         # RFC 5321 section 3.8: after 421 the server closes. After an invalid reply, later ones cannot be matched to commands.
         self.alive = self.alive and reply.code != 421 and 400 <= reply.code < 600
-        return reply.verdict(step)
+        return error_for(phase, reply.code, reply.text, from_domain=letter.from_domain)
 
     def _group(self, letter: SmtpMail | None) -> bytes:
         if letter is None or not self._pipelining:

@@ -2,13 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mailroom.api.metrics.text_format import age, as_text, metric
 from mailroom.ports.events import Parked
 from mailroom.ports.holds import HeldCount, HoldReason
 from mailroom.ports.monitoring import OutboundCensus
+from mailroom.ports.pauses import Pause
 from mailroom.ports.reconciliations import Reconciliation
 
 _PER_S = 60
@@ -78,6 +80,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
         ),
         *metric("mailroom_batches_held", "gauge", "Held batches, to be resumed or cancelled by an operator.", held),
         *metric("mailroom_breakers_open", "gauge", "Open circuit breakers by scope.", breakers),
+        *_paused(census.pauses),
         *_reconciled(census.reconciled),
     ]
     return as_text(lines)
@@ -106,6 +109,24 @@ def _reconciled(last: Reconciliation | None) -> Iterator[str]:
     yield from metric(
         "mailroom_reconcile_last_run_timestamp_seconds", "gauge", "When the last reconcile ended.", [({}, at)]
     )
+
+
+def _paused(pauses: Sequence[Pause]) -> Iterator[str]:
+    """Yield the metrics of pauses; senders are counted, because their domains are tenants'."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    until: dict[tuple[str, str, str], float] = {}
+    for pause in pauses:
+        key = pause.provider, _masked(pause.identity), "sender" if pause.sender_domain else "account"
+        counts[key] += 1
+        until[key] = max(until.get(key, 0.0), pause.until.timestamp())
+    samples = {key: dict(zip(("provider", "identity", "scope"), key, strict=True)) for key in counts}
+    about = "Pauses of a provider's account, or of senders at it, that end by a probe."
+    yield from metric(
+        "mailroom_provider_pauses", "gauge", about, [(labels, float(counts[key])) for key, labels in samples.items()]
+    )
+    about = "When the next message is tried through a paused account; the latest of several."
+    ends = [(labels, until[key]) for key, labels in samples.items()]
+    yield from metric("mailroom_provider_paused_until_timestamp_seconds", "gauge", about, ends)
 
 
 def _masked(identity: str) -> str:

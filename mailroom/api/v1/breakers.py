@@ -31,7 +31,8 @@ class BreakerResponse(BaseModel):
     id: str
     tenant: str
     batch_id: str | None
-    trip: str = Field(description="bounces or complaints")
+    trip: str = Field(description="bounces, complaints or same_refusal")
+    answer: str | None = Field(default=None, description="Of same_refusal: phase, code and status of the answer")
     why: str | None = Field(default=None, description="The same as a sentence")
     what_to_do: str | None = None
     sent: int

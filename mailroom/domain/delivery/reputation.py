@@ -25,6 +25,11 @@ class Trip(ReasonWord):
         "too many recipients reported a message as spam",
         f"find out whether these people asked for this mail; {_CLOSE}",
     )
+    SAME_REFUSAL = (
+        "same_refusal",
+        "recipients of several domains were refused one after the other with the same answer",
+        f"the answer is about the sender, the content or the list: correct that with the provider; {_CLOSE}; those refused before stay rejected",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

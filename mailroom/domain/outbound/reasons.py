@@ -33,7 +33,7 @@ class OutboundReason(ReasonWord):
     ACCOUNT_PAUSED = (
         "account_paused",
         "the provider refused this message for now: it has stopped this account or identity",
-        "look at the provider's console; it is tried again every 15 minutes",
+        "look at the provider's console and at `mailroom providers pauses`; one message is tried by itself, after 15 minutes and then each hour",
         "Paused",
     )
     SENDER_REFUSED = (
@@ -145,7 +145,7 @@ class OutboundReason(ReasonWord):
     PAUSED = (
         "paused",
         "it waits with its batch: the provider has stopped this account or identity",
-        "look at the provider's console; the batch is tried again every 15 minutes",
+        "look at the provider's console and at `mailroom providers pauses`; one message is tried by itself, after 15 minutes and then each hour",
     )
     PROVIDER_SLOW_OR_AWAY = (
         "provider_slow_or_away",

@@ -16,7 +16,7 @@ class SesStandIn(Vendor):
             (Behaviour.SLOW, 429, "TooManyRequestsException", "Maximum sending rate exceeded."),
             (Behaviour.DAILY, 429, "TooManyRequestsException", "Daily message quota exceeded."),
             (Behaviour.STOPPED, 400, "SendingPausedException", "Sending is paused for this account."),
-            (Behaviour.REFUSES, 400, "MessageRejected", "Email address is not verified: bob@example.com"),
+            (Behaviour.REFUSES, 400, "MessageRejected", "Illegal address: bob@example.com"),
             (Behaviour.TOO_LARGE, 413, "RequestEntityTooLarge", "Too large."),
         )
     }

@@ -4,6 +4,7 @@ It is checked before each round of sending, so the usual check is cheap: two ind
 of bounces and complaints. Sent messages are counted only when these are enough to open a breaker.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, selec
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.same_refusals import count, is_counting
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import BatchRow, BreakerRow, MessageRow
@@ -28,8 +30,9 @@ from mailroom.domain.delivery.reputation import (
     judge,
     may_open,
 )
+from mailroom.domain.delivery.same_refusals import SentTo
 from mailroom.domain.outbound.message import TROUBLE, Status
-from mailroom.ports.breakers import Broken
+from mailroom.ports.breakers import Broken, CountedRefusals
 from mailroom.ports.monitoring import Loop
 
 _breakers, _batches = table(BreakerRow), table(BatchRow)
@@ -68,6 +71,22 @@ class SqlBreakers:
             if judgement := _judge(connection, of_tenant, OF_TENANT):
                 return _open(connection, tenant, None, judgement, now)
         return None
+
+    def count_refusals(self, batch_id: str, outcomes: Sequence[SentTo], *, now: datetime) -> CountedRefusals:
+        """Count the same refusal in a row; a full row opens a breaker of this batch."""
+        uuid = UUID(batch_id)
+        with transaction(self._engine, "commit of refusals") as connection:
+            if not any(one.refusal for one in outcomes) and not is_counting(connection, uuid):
+                return CountedRefusals("", None, False)
+            tenant = _tenant(connection, batch_id)
+            opened = [row for row in connection.execute(_last(tenant, uuid)) if row.closed_at is None and row.answer]
+            if opened:
+                return CountedRefusals(opened[0].answer, 0, True)
+            row, full_at = count(connection, uuid, outcomes)
+            if full_at is not None:
+                judgement = Trip.SAME_REFUSAL, ReputationCounts(sent=row.recipients)
+                _open(connection, tenant, uuid, judgement, now, answer=row.answer)
+        return CountedRefusals(row.answer, full_at, bool(row.answer))
 
     def hold(self, breaker_id: str, run_id: str) -> None:
         """Record that this run waits for the breaker to be closed."""
@@ -129,13 +148,19 @@ def _judge(
 
 
 def _open(
-    connection: Connection, tenant: str, batch_id: UUID | None, judgement: tuple[Trip, ReputationCounts], now: datetime
+    connection: Connection,
+    tenant: str,
+    batch_id: UUID | None,
+    judgement: tuple[Trip, ReputationCounts],
+    now: datetime,
+    *,
+    answer: str | None = None,
 ) -> Broken:
     """Open a breaker and return it; if another worker opened one at the same time, return that one."""
     trip, tally = judgement
     counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
     row = insert(_breakers).values(
-        id=uuid4(), tenant=tenant, batch_id=batch_id, trip=trip, opened_at=now, runs=[], **counts
+        id=uuid4(), tenant=tenant, batch_id=batch_id, trip=trip, opened_at=now, runs=[], answer=answer, **counts
     )
     connection.execute(row.on_conflict_do_nothing())
     same = _breaker.batch_id.is_not_distinct_from(batch_id)
@@ -154,4 +179,5 @@ def _broken(row: Row[Any]) -> Broken:
         closed_at=row.closed_at,
         closed_by=row.closed_by,
         runs=tuple(str(run) for run in row.runs),
+        answer=row.answer,
     )

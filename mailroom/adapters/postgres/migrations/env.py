@@ -12,6 +12,7 @@ from mailroom.adapters.postgres import models, schema, skipped_rows  # noqa: F40
 from mailroom.adapters.postgres.delivery import earlier_attempts  # noqa: F401 - they fill the metadata that autogenerate compares with
 from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata that autogenerate compares with
 from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata that autogenerate compares with
+from mailroom.adapters.postgres.outbound import pause_rows  # noqa: F401 - they fill the metadata that autogenerate compares with
 
 #: The advisory lock that keeps two processes from migrating at the same time.
 _LOCK = 5_318_008

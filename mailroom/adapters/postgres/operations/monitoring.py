@@ -19,6 +19,7 @@ from mailroom.adapters.postgres.outbound.models import (
     OutboxRow,
     RateRow,
 )
+from mailroom.adapters.postgres.outbound.pauses import all_pauses
 from mailroom.adapters.postgres.skipped_rows import skipped_now, sound
 from mailroom.domain.inbound.received_email import UNSETTLED
 from mailroom.domain.outbound.message import Status
@@ -60,6 +61,7 @@ class SqlMonitoring:
                 lately={row.provider: row.mails for row in connection.execute(_sent_lately(now))},
                 ceilings=[RateLimit(*row) for row in connection.execute(_ceilings(now))],
                 breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},
+                pauses=all_pauses(connection),
                 held=held_count(connection),
                 reconciled=_last(connection),
             )

@@ -22,6 +22,7 @@ from mailroom.adapters.postgres.outbound.models import (
     MessageRow,
     ParkedEventRow,
 )
+from mailroom.adapters.postgres.outbound.pauses import waiting_pauses
 from mailroom.adapters.postgres.outbound.recipient_retries import is_by_recipient
 from mailroom.adapters.postgres.outbound.rows import (
     batch_of,
@@ -52,6 +53,7 @@ from mailroom.ports.message_reader import (
     StoredMessage,
 )
 from mailroom.ports.monitoring import Loop
+from mailroom.ports.pauses import Pause
 
 _batches, _messages, _contents = table(BatchRow), table(MessageRow), table(ContentRow)
 _activities, _parked, _files = table(ActivityRow), table(ParkedEventRow), table(FileRow)
@@ -201,7 +203,7 @@ def _of_batch(batch_id: str) -> ColumnElement[bool]:
 
 
 def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[Row[Any]], BatchLine]:
-    """Return a function from these rows to batches with their messages' counts: three statements for any number of rows."""
+    """Return a function from these rows to batches with their messages' counts: a few statements for any number of rows."""
     ours = _message.batch_id.in_([row.id for row in rows])
     counts = select(_message.batch_id, _message.status, func.count().label("messages")).where(ours)
     statuses: dict[UUID, dict[Status, int]] = defaultdict(dict)
@@ -218,8 +220,14 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
         if count.reason in set(HoldReason):
             held[count.batch_id][HoldReason(count.reason)] = count.messages
     engagement = engagement_of(connection, [row.id for row in rows])
+    paused = waiting_pauses(connection, rows)
     return lambda row: _batch_line(
-        row, statuses[row.id], held[row.id], *waits.get(row.id, (None, 0, None)), engagement=engagement[row.id]
+        row,
+        statuses[row.id],
+        held[row.id],
+        *waits.get(row.id, (None, 0, None)),
+        engagement=engagement[row.id],
+        paused=paused.get(row.id),
     )
 
 
@@ -230,7 +238,9 @@ def _batch_line(
     next_at: datetime | None,
     deferred: int,
     deferred_until: datetime | None,
+    *,
     engagement: dict[Kind, int],
+    paused: Pause | None,
 ) -> BatchLine:
     batch = batch_of(row)
     return BatchLine(
@@ -251,6 +261,7 @@ def _batch_line(
         deferred=deferred,
         deferred_until=deferred_until,
         held=held,
+        paused=paused,
         tracking=batch.tracking,
         engagement=engagement,
     )

@@ -391,6 +391,8 @@ class BreakerRow(SQLModel, table=True):
     opened_at: datetime = time_column()
     closed_at: datetime | None = time_column(nullable=True)
     closed_by: str | None = None
+    #: The answer that a row of recipients was refused with.
+    answer: str | None = None
 
 
 class BatchAttemptsRow(SQLModel, table=True):

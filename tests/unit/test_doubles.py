@@ -85,7 +85,9 @@ def made_by(path: Path, name: str) -> frozenset[type]:
                 module = node.module or ""
                 for name_there in [one.name for one in node.names if wanted == (one.asname or one.name)]:
                     if module.startswith(("tests.", "mailroom.testing.")):
-                        waiting.append((TESTS.parent / f"{module.replace('.', '/')}.py", name_there))
+                        path_there = TESTS.parent / f"{module.replace('.', '/')}.py"
+                        # A module that is imported whole has no names of its own here.
+                        waiting += [(path_there, name_there)] if path_there.is_file() else []
                     if module.startswith("mailroom."):
                         one = getattr(importlib.import_module(module), name_there, None)
                         found |= {one} if inspect.isclass(one) else set()

@@ -59,6 +59,7 @@ NEWER = {
     "PermitExpired": "TurnOver",
     "SenderRefused": "Paused",
     "RecipientUnavailable": "TransientError",
+    "RecipientGaveUp": "PermanentError",
     "RecipientRefused": "Refused",
     "ContentRefused": "Refused",
 }

@@ -13,7 +13,7 @@ from mailroom.domain.delivery.events import OURS, DeliveryEvent, Kind, counts_as
 from mailroom.domain.outbound.message import Status
 
 #: The recipient has the mail.
-REACHED = frozenset({Kind.DELIVERED, Kind.AUTORESPONDED, Kind.OPENED, Kind.CLICKED, Kind.UNSUBSCRIBED, Kind.COMPLAINED})
+REACHED = frozenset({Kind.DELIVERED, Kind.OPENED, Kind.CLICKED, Kind.UNSUBSCRIBED, Kind.COMPLAINED})
 #: How far a provider's clock and ours may be apart.
 _CLOCKS = timedelta(minutes=1)
 

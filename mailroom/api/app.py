@@ -13,6 +13,7 @@ from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
@@ -36,6 +37,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PUBLIC, tracking.router),
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, outbound_pages.router),
+    (Face.PRIVATE, sender_pages.router),
     (Face.PRIVATE, breakers.page_router),
 )
 

@@ -156,6 +156,8 @@ def services_for(installation: Installation) -> Services:
             senders=store.senders,
             terms=store.terms,
             uploads=installation.uploads,
+            served=installation.served_senders,
+            identities=installation.sender_lookup.identities,
         ),
         events=store.events,
         event_recorder=EventRecorder(store.events),

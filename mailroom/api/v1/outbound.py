@@ -125,6 +125,7 @@ def _submit(
             suppressions=sending.suppressions,
             quotas=sending.quotas,
             senders=sending.senders,
+            served=sending.served,
             terms=sending.terms.known(now=now),
             with_global=holder.tenant is None,
         )
@@ -140,6 +141,7 @@ def _submit(
             outbox=sending.outbox,
             attachments=attachments,
             senders=sending.senders,
+            served=sending.served,
             terms=sending.terms.known(now=now),
         )
     except Unacceptable as error:

@@ -147,7 +147,7 @@ def preferences(every: bool, **topics: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("new", "old", "kind", "facts"),
     [
-        (preferences(True), preferences(False), Kind.UNSUBSCRIBED, {"scope": "all"}),
+        (preferences(True), preferences(False), Kind.UNSUBSCRIBED, {"scope": "not_transactional"}),
         (
             preferences(False, News=OUT),
             preferences(False, News=IN),
@@ -245,9 +245,9 @@ def test_what_sendgrid_drops(reason: str | None, kind: Kind, facts: dict[str, st
 @pytest.mark.parametrize(
     ("word", "kind", "facts"),
     [
-        ("unsubscribe", Kind.UNSUBSCRIBED, {"scope": "all"}),
-        ("group_unsubscribe", Kind.UNSUBSCRIBED, {"topic": "10"}),
-        ("group_resubscribe", Kind.OTHER, {"topic": "10"}),
+        ("unsubscribe", Kind.UNSUBSCRIBED, {"scope": "not_transactional"}),
+        ("group_unsubscribe", Kind.UNSUBSCRIBED, {"group": "10"}),
+        ("group_resubscribe", Kind.OTHER, {"group": "10"}),
         ("spamreport", Kind.COMPLAINED, {}),
         ("deferred", Kind.DELAYED, {}),
     ],

@@ -172,9 +172,9 @@ def _meaning(payload: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
         kind, facts = _DROPPED.get(reason, (Kind.REJECTED, {FAULT: BounceFault.UNKNOWN}))
         return kind, facts | ({"drop_reason": reason} if reason in _DROPPED else {})
     if word == "unsubscribe":
-        return Kind.UNSUBSCRIBED, {"scope": "all"}
+        return Kind.UNSUBSCRIBED, {"scope": "not_transactional"}
     if word in ("group_unsubscribe", "group_resubscribe"):
-        return _KINDS.get(word, Kind.OTHER), words(topic=payload.get("asm_group_id"))
+        return _KINDS.get(word, Kind.OTHER), words(group=payload.get("asm_group_id"))
     return _KINDS.get(word, Kind.OTHER), {}
 
 

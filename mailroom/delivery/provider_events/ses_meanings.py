@@ -108,9 +108,9 @@ def _complaint(part: Mapping[str, Any]) -> Kind:
 
 
 def _subscription(part: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
-    """Return `unsubscribed` where the contact leaves all, with the scope `all`, or leaves a topic; else `other`."""
+    """Return `unsubscribed` where the contact leaves all, with the fact `scope`, or leaves a topic; else `other`."""
     if table(part.get("newTopicPreferences")).get("unsubscribeAll") is True:
-        return Kind.UNSUBSCRIBED, {"scope": "all"}
+        return Kind.UNSUBSCRIBED, {"scope": "not_transactional"}
     before = _topics(part, "old")
     left = [name for name, status in _topics(part, "new").items() if status == "optout" and before.get(name) != status]
     return (Kind.UNSUBSCRIBED if left else Kind.OTHER), {}

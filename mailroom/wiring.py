@@ -41,6 +41,7 @@ from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.aws.sqs import SqsQueue
 from mailroom.adapters.aws.uploads_s3 import S3Uploads
 from mailroom.adapters.clamav import ClamdScanner
+from mailroom.adapters.dns import SystemDns
 from mailroom.adapters.http import HttpWebhooks
 from mailroom.adapters.parser.process import ParserProcess
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
@@ -71,15 +72,18 @@ from mailroom.adapters.postgres.schema_upgrade import refuse_start
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
+from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.adapters.providers.failover import FailOver
+from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.outbound.retry_schedule import RecipientSchedule
 from mailroom.outbound.return_paths import WithReturnPaths
+from mailroom.outbound.served_senders import ServedSenders
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.settings import Settings, load_settings
@@ -256,6 +260,21 @@ class Installation:
             refuse_outside(self.settings, whole=False)
         else:
             refuse_named_outside(self.settings)
+
+    @cached_property
+    def sender_lookup(self) -> SenderLookup:
+        """The provider of outbound mail and its identities."""
+        blocks = ProviderBlocks(api_url=self.settings.prefect_api_url)
+        return SenderLookup(blocks, account_id=self.settings.account_id, region=self.settings.region)
+
+    def dns(self) -> SystemDns:
+        """Return the resolvers of this machine."""
+        return SystemDns()
+
+    @cached_property
+    def served_senders(self) -> ServedSenders:
+        """The check of senders against the provider's identities."""
+        return ServedSenders(self.sender_lookup.served)
 
     @cached_property
     def _archive_s3(self) -> Any:

@@ -14,6 +14,7 @@ from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import resends as resend_pages
+from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
@@ -53,6 +54,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, outbound_pages.router),
     (Face.PRIVATE, sent_mail.router),
     (Face.PRIVATE, resend_pages.router),
+    (Face.PRIVATE, sender_pages.router),
     (Face.PRIVATE, breakers.page_router),
 )
 

@@ -157,6 +157,8 @@ def services_for(installation: Installation) -> Services:
             terms=store.terms,
             uploads=installation.uploads,
             unsubscribing=store.unsubscribing,
+            served=installation.served_senders,
+            identities=installation.sender_lookup.identities,
         ),
         events=store.events,
         event_recorder=EventRecorder(store.events),

@@ -14,6 +14,7 @@ from mailroom.api.slots import Slots
 from mailroom.delivery.provider_events.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.outbound.attachments import Uploads
+from mailroom.outbound.served_senders import ServedSenders
 from mailroom.ports.api_keys import ApiKeys
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers
@@ -26,6 +27,7 @@ from mailroom.ports.outbox import Outbox
 from mailroom.ports.quotas import Quotas
 from mailroom.ports.runs import RunStarter
 from mailroom.ports.scheduler import Scheduler
+from mailroom.ports.sender_identities import SenderIdentities
 from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import Terms
@@ -78,6 +80,8 @@ class InboundHook:
 class OutboundServices:
     """The ports of the routes of outbound mail. `uploads` None: files are not taken from S3.
 
+    `served` None: the provider is not asked about senders. `identities` returns the provider's, None if it has none.
+
     `submitted` is set when the outbox has new entries; the relay clears it.
     """
 
@@ -89,6 +93,8 @@ class OutboundServices:
     senders: Senders
     terms: Terms
     uploads: Uploads | None = None
+    served: ServedSenders | None = None
+    identities: Callable[[], SenderIdentities | None] = lambda: None
     submitted: Event = field(default_factory=Event)
     unsubscribing: Unsubscribing | None = None
 

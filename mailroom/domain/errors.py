@@ -26,7 +26,7 @@ Messages are constant; what varies is in `facts`: ids, codes, sizes and digests.
 UI, so none may contain what a sender wrote.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -126,11 +126,13 @@ class Conflict(PermanentError):
 class Fault:
     """One fault of a request: `where` is its path from the top, as in `("messages", 3, "to")`.
 
-    `what` is a constant sentence that repeats nothing of the request.
+    `what` is a constant sentence that repeats nothing of the request. `named`, if there is one, is a sentence that does: for
+    the caller's response alone, and in no log.
     """
 
     where: tuple[str | int, ...]
     what: str
+    named: str = field(default="", repr=False)
 
 
 class Unacceptable(Refused):

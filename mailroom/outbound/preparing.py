@@ -30,6 +30,7 @@ from mailroom.outbound.request import (
     RequestAttachment,
     RequestContent,
 )
+from mailroom.outbound.served_senders import ServedSenders
 from mailroom.outbound.template_budget import TOO_MUCH
 from mailroom.outbound.templating import Clock, Filled, Template, Unfit
 from mailroom.outbound.unsubscribe_link import NAME, NO_LINK, STAND_IN, is_named
@@ -66,13 +67,14 @@ def prepare(
     new_id: Callable[[], str],
     attachments: AttachmentResolver,
     senders: Senders | None = None,
+    served: ServedSenders | None = None,
     limits: Limits = LIMITS,
 ) -> Prepared:
     """Return the request as a batch; faulty messages are left out of it and listed in `faults`.
 
-    Without `senders` the sender is the installation's own.
+    Without `senders` the sender is the installation's own; without `served` the provider is not asked about it.
     """
-    return _Preparing(tenant, now, new_id, attachments, senders, limits).prepared(request)
+    return _Preparing(tenant, now, new_id, attachments, senders, served, limits).prepared(request)
 
 
 class _Preparing:
@@ -83,10 +85,12 @@ class _Preparing:
         new_id: Callable[[], str],
         attachments: AttachmentResolver,
         senders: Senders | None,
+        served: ServedSenders | None,
         limits: Limits,
     ) -> None:
         self._tenant, self._now, self._new_id = tenant, now, new_id
         self._attachments, self._senders, self._limits = attachments, senders, limits
+        self._served = served
         #: Keyed by digests of contents, and of recipients with their references: the texts would be as long as the request.
         self._numbers: dict[bytes, int] = {}
         self._seen: dict[bytes, bytes] = {}
@@ -147,6 +151,8 @@ class _Preparing:
         sender = self._checked(("from",), content_rules.party, written)
         if sender and self._senders and not self._senders.may(self._tenant, normalise(sender.address)):
             self._fault(("from",), "this tenant may not send from this address; see GET /v1/senders")
+        elif sender and self._served and (unserved := self._served.unserved(sender.address)):
+            self._out.faults.append(unserved.fault)
         return sender or Party("")
 
     def _letter(self, letter: Letter) -> None:

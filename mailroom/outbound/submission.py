@@ -13,6 +13,7 @@ from mailroom.domain.outbound.quotas import Allowance, Period, ProviderRate, ear
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Request
+from mailroom.outbound.served_senders import ServedSenders
 from mailroom.ports.outbox import Accepted, Outbox, SubmissionKey
 from mailroom.ports.quotas import Quotas
 from mailroom.ports.senders import Senders
@@ -33,6 +34,7 @@ def submit(
     outbox: Outbox,
     attachments: AttachmentResolver,
     senders: Senders,
+    served: ServedSenders | None = None,
     terms: ProviderTerms | None,
 ) -> Accepted:
     """Store the batch and return the answer; the same key again returns the first answer.
@@ -51,6 +53,7 @@ def submit(
         new_id=new_id,
         attachments=attachments,
         senders=senders,
+        served=served,
         limits=limits_with(terms),
     )
     if prepared.faults:
@@ -97,6 +100,7 @@ def preview(
     suppressions: Suppressions,
     quotas: Quotas,
     senders: Senders,
+    served: ServedSenders | None = None,
     terms: ProviderTerms | None,
     with_global: bool,
 ) -> Preview:
@@ -111,6 +115,7 @@ def preview(
         new_id=new_id,
         attachments=attachments,
         senders=senders,
+        served=served,
         limits=limits_with(terms),
     )
     suppressed, size = _looked_up(prepared.batch, prepared.drafts, suppressions, now=now, with_global=with_global)

@@ -4,11 +4,14 @@ They are made by `dkimpy`, the library that Debian's milter uses. It has had no 
 changed either; the tests verify its signatures by a second, independent computation.
 """
 
+from base64 import b64encode
+
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from dkim import DKIM
@@ -33,7 +36,14 @@ class Dkim:
             raise ConfigurationError("the DKIM key must be an unencrypted private key in PEM") from None
         if not isinstance(key, RSAPrivateKey) or key.key_size < _LEAST_BITS:
             raise ConfigurationError("the DKIM key must be an RSA key of at least 1024 bits")
+        self._public = key.public_key()
         self._key: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+    @property
+    def record(self) -> tuple[str, str]:
+        """Name and text of the TXT record that publishes the key (RFC 6376 section 3.6.1)."""
+        public = b64encode(self._public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+        return f"{self._selector.decode()}._domainkey.{self._domain.decode()}", f"v=DKIM1; k=rsa; p={public}"
 
     def signed(self, raw: bytes) -> bytes:
         """Return the mail with its signature in front."""

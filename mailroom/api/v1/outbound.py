@@ -144,6 +144,7 @@ def _submit(
             suppressions=sending.suppressions,
             quotas=sending.quotas,
             senders=sending.senders,
+            served=sending.served,
             terms=sending.terms.known(now=now),
             with_global=holder.tenant is None,
         )
@@ -164,6 +165,7 @@ def _submit(
                 outbox=sending.outbox,
                 attachments=attachments,
                 senders=sending.senders,
+                served=sending.served,
                 terms=sending.terms.known(now=now),
             )
     except Unacceptable as error:

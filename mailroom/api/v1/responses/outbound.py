@@ -188,7 +188,7 @@ def fault_values(faults: Sequence[Fault]) -> list[dict[str, Any]]:
         {
             "where": [str(part) for part in fault.where],
             "index": next((part for part in fault.where if isinstance(part, int)), None),
-            "what": fault.what,
+            "what": fault.named or fault.what,
         }
         for fault in faults
     ]

@@ -74,6 +74,8 @@ def show(batch_id: BatchId, as_json: AsJson = False) -> None:
         say(json.dumps(_json(line), indent=1))
         return
     say(_line(line))
+    if any(line.engagement.values()):
+        say("recipients: " + ", ".join(f"{count:,} {kind}" for kind, count in line.engagement.items()))
     for reason, count in line.held.items():
         say(
             f"held: {count:,} messages, {reason.sentence}; `mailroom batch resume {line.id}`, or `... cancel {line.id}`"

@@ -52,6 +52,18 @@ def labelled(word: bytes, tenant: str | None) -> ColumnElement[bool]:
     return and_(_label.label == word, owner)
 
 
+def newest_labels(word: bytes, after: ColumnElement[bool], limit: int) -> ColumnElement[bool]:
+    """Return the condition for the newest labels of a word of each tenant: all that the first `limit` of all can be among."""
+    newest = (
+        select(_label.message_id.label("id"))
+        .where(_label.label == word, _label.tenant == _tenants.id, after)
+        .order_by(_label.created_at.desc(), _label.message_id.desc())
+        .limit(limit)
+        .lateral()
+    )
+    return _label.message_id.in_(select(newest.c.id).select_from(table(TenantRow).join(newest, true())))
+
+
 def has_label(word: bytes) -> ColumnElement[bool]:
     """Return the condition that a message has this label too."""
     one = labels.alias("further")

@@ -16,6 +16,7 @@ from mailroom.adapters.postgres.outbound.lookups import (
     has_label,
     labelled,
     labels,
+    newest_labels,
     rarest_first,
     within,
     words_of,
@@ -131,6 +132,9 @@ class SqlMessageReader:
                 first, *others = rarest_first(connection, words, tenant)
                 found = found.join(labels, labels.c.message_id == _message.id).where(labelled(first, tenant))
                 found = found.where(*map(has_label, others))
+                if tenant is None and not others and recipient is batch_id is None and not statuses:
+                    period = behind(after, at, id_) & within(at, wanted.since, wanted.until)
+                    found = found.where(newest_labels(first, period, limit + 1))
             rows = connection.execute(found.order_by(at.desc(), id_.desc()).limit(limit + 1)).all()
             return page_of(rows, limit, usable(rows[:limit], _message_line), at="created_at")
 

@@ -62,10 +62,10 @@ def shown(found: T | Unshown) -> T:
     """Return what is shown.
 
     Raises:
-        HTTPException: 410, it can no longer be shown; 409, not yet.
+        HTTPException: 410, it cannot be shown.
     """
     if isinstance(found, Unshown):
-        raise HTTPException(410 if found.is_for_good else 409, found.sentence)
+        raise HTTPException(410, found.sentence)
     return found
 
 

@@ -77,6 +77,8 @@ def show(batch_id: BatchId, as_json: AsJson = False) -> None:
     say(_line(line))
     if line.deferred:
         say(f"{deferred_line(line.deferred, line.deferred_until)}; nothing to do, or `mailroom batch cancel {line.id}`")
+    if any(line.engagement.values()):
+        say("recipients: " + ", ".join(f"{count:,} {kind}" for kind, count in line.engagement.items()))
     for reason, count in line.held.items():
         say(
             f"held: {count:,} messages, {reason.sentence}; `mailroom batch resume {line.id}`, or `... cancel {line.id}`"

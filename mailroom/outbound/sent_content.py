@@ -38,7 +38,9 @@ class ContentState(StrEnum):
 
     #: What the provider was given, by its digest.
     AS_SENT = "as_sent"
-    #: What would go now: the message has not been sent.
+    #: Its outcome, and with it the digest, is not stored yet.
+    BEING_SENT = "being_sent"
+    #: What would be sent now: the message has not been sent.
     NOT_SENT = "not_sent"
 
     @property
@@ -46,15 +48,16 @@ class ContentState(StrEnum):
         """What the state means, for people."""
         if self is ContentState.AS_SENT:
             return "This is the mail as it was given to the provider: its digest is the one taken then."
+        if self is ContentState.BEING_SENT:
+            return "This mail is being sent at this moment. This is what would be sent now."
         return "This mail has not been sent. This is what would be sent now."
 
 
 @dataclass(frozen=True, slots=True)
 class Unshown:
-    """Why nothing is shown; `is_for_good` is false where a later look may show it."""
+    """Why nothing is shown."""
 
     sentence: str
-    is_for_good: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,7 @@ class Views:
     def content(self, stored: StoredMessage, *, now: datetime) -> SentContent | Unshown:
         """Return the mail, its files without their bytes, or why it is not shown."""
         found = self._made(stored, now, with_bytes=False)
-        if isinstance(found, Unshown):
+        if isinstance(found, Unshown) or not stored.batch.tracking:
             return found
         untracked = replace(stored, batch=replace(stored.batch, tracking=UNTRACKED))
         [plain, *_] = self._variants(untracked, now, with_bytes=False)
@@ -122,7 +125,9 @@ class Views:
         return self.files.read_file(tenant, file.sha256)
 
     def _made(self, stored: StoredMessage, now: datetime, *, with_bytes: bool) -> SentContent | Unshown:
-        was_sent = stored.handed_at is not None and (stored.sent_sha256 is not None or stored.status not in _REFUSED)
+        is_being_sent = stored.status is Status.SENDING
+        was_refused = stored.status in _REFUSED and stored.sent_sha256 is None
+        was_sent = stored.handed_at is not None and not is_being_sent and not was_refused
         if was_sent and (why := self._hidden(stored, now)):
             return why
         variants = self._variants(stored, now, with_bytes=with_bytes)
@@ -133,7 +138,8 @@ class Views:
         for mail in mails:
             digest = content_digest(mail, _sha256s(mail, stored, with_bytes=with_bytes))
             if not was_sent:
-                return self._shown(ContentState.NOT_SENT, stored, mail, digest)
+                state = ContentState.BEING_SENT if is_being_sent else ContentState.NOT_SENT
+                return self._shown(state, stored, mail, digest)
             if digest == stored.sent_sha256:
                 return self._shown(ContentState.AS_SENT, stored, mail, digest)
         return Unshown(
@@ -165,8 +171,6 @@ class Views:
         """Return why a mail that was sent is not even made again."""
         if stored.handed_at is None or now - stored.handed_at >= timedelta(days=self.days):
             return Unshown(f"{_NOT_AS_SENT}: that is possible for {self.days} days after the sending.")
-        if stored.status is Status.SENDING:
-            return Unshown("This mail is being sent now: look again in a minute.", is_for_good=False)
         if stored.sent_sha256 is None:
             return Unshown(
                 f"{_NOT_AS_SENT}: no digest of it was taken; an earlier release sent it, or its worker died before the answer."

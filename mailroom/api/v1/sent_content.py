@@ -25,7 +25,6 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_cla
 
 EML = "message/rfc822"
 _UNSHOWN: dict[int | str, dict[str, Any]] = {
-    409: {"description": "The mail is being sent now"},
     410: {"description": "The content can no longer be shown as sent; the detail says why"},
 }
 

@@ -6,7 +6,7 @@ Each is read from an index that ends where a page ends. `message_label` and `eng
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -22,22 +22,46 @@ labels = table(MessageLabelRow)
 _engagement, _tenants = table(EngagementRow).c, table(TenantRow).c
 _batch, _message, _label = table(BatchRow).c, table(MessageRow).c, labels.c
 
+#: Of two labels that more messages have, either may be followed.
+_MOST_COUNTED = 2_000
 #: The kinds that are counted, in the order in which they are shown.
 ENGAGEMENT = (Kind.OPENED, Kind.CLICKED, Kind.UNSUBSCRIBED)
 
 
-def words_of(wanted: MessageFilter) -> Iterator[bytes]:
-    """Yield the labels that a message must have, the rarest first as far as that is known: a reference is of few."""
-    if wanted.reference:
-        yield _digest(f"={wanted.reference}")
-    for word in wanted.metadata:
-        yield _digest(word)
+def words_of(wanted: MessageFilter) -> list[bytes]:
+    """Return the labels that a message must have."""
+    reference = [f"={wanted.reference}"] if wanted.reference else []
+    return [hashlib.sha256(word.encode()).digest()[:16] for word in (*reference, *wanted.metadata)]
+
+
+def rarest_first(connection: Connection, words: Sequence[bytes], tenant: str | None) -> list[bytes]:
+    """Return the labels in the order of how many messages have them: a list follows the first one's index."""
+    if len(words) < 2:
+        return list(words)
+
+    def messages(word: bytes) -> int:
+        some = select(_label.message_id).where(labelled(word, tenant)).limit(_MOST_COUNTED).subquery()
+        return connection.execute(select(func.count()).select_from(some)).scalar_one()
+
+    return sorted(words, key=messages)
 
 
 def labelled(word: bytes, tenant: str | None) -> ColumnElement[bool]:
     """Return the condition for the labels of a word; an administrator's are looked up tenant by tenant, in the same index."""
     owner = _label.tenant == tenant if tenant is not None else _label.tenant.in_(select(_tenants.id))
     return and_(_label.label == word, owner)
+
+
+def newest_labels(word: bytes, after: ColumnElement[bool], limit: int) -> ColumnElement[bool]:
+    """Return the condition for the newest labels of a word of each tenant: all that the first `limit` of all can be among."""
+    newest = (
+        select(_label.message_id.label("id"))
+        .where(_label.label == word, _label.tenant == _tenants.id, after)
+        .order_by(_label.created_at.desc(), _label.message_id.desc())
+        .limit(limit)
+        .lateral()
+    )
+    return _label.message_id.in_(select(newest.c.id).select_from(table(TenantRow).join(newest, true())))
 
 
 def has_label(word: bytes) -> ColumnElement[bool]:
@@ -62,7 +86,3 @@ def engagement_of(connection: Connection, batch_ids: Sequence[UUID]) -> Mapping[
         if row.kind in ENGAGEMENT:
             found[row.batch_id][Kind(row.kind)] = row.messages
     return found
-
-
-def _digest(word: str) -> bytes:
-    return hashlib.sha256(word.encode()).digest()[:16]

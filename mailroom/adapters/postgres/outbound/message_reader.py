@@ -12,7 +12,16 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.delivery.earlier_attempts import known_as
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
-from mailroom.adapters.postgres.outbound.lookups import engagement_of, has_label, labelled, labels, within, words_of
+from mailroom.adapters.postgres.outbound.lookups import (
+    engagement_of,
+    has_label,
+    labelled,
+    labels,
+    newest_labels,
+    rarest_first,
+    within,
+    words_of,
+)
 from mailroom.adapters.postgres.outbound.models import (
     IS_WAITING,
     ActivityRow,
@@ -113,12 +122,9 @@ class SqlMessageReader:
     ) -> Page[MessageLine]:
         """Return messages, newest first."""
         owner = true() if tenant is None else _message.tenant == tenant
-        words = list(words_of(wanted))
+        words = words_of(wanted)
         at, id_ = (labels.c.created_at, labels.c.message_id) if words else (_message.created_at, _message.id)
         found = _lines().where(owner, behind(after, at, id_), within(at, wanted.since, wanted.until))
-        if words:
-            found = found.join(labels, labels.c.message_id == _message.id).where(labelled(words[0], tenant))
-            found = found.where(*map(has_label, words[1:]))
         if recipient is not None:
             found = found.where(_message.recipient == recipient)
         if batch_id is not None:
@@ -126,6 +132,13 @@ class SqlMessageReader:
         if statuses:
             found = found.where(_message.status.in_(statuses))
         with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
+            if words:
+                first, *others = rarest_first(connection, words, tenant)
+                found = found.join(labels, labels.c.message_id == _message.id).where(labelled(first, tenant))
+                found = found.where(*map(has_label, others))
+                if tenant is None and not others and recipient is batch_id is None and not statuses:
+                    period = behind(after, at, id_) & within(at, wanted.since, wanted.until)
+                    found = found.where(newest_labels(first, period, limit + 1))
             rows = connection.execute(found.order_by(at.desc(), id_.desc()).limit(limit + 1)).all()
             return page_of(rows, limit, usable(rows[:limit], _message_line), at="created_at")
 

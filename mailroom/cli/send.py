@@ -15,11 +15,11 @@ The template starts with the subject; an .html file is HTML, and its data is esc
 \b
     mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
-    mailroom send people.csv --template news.html --from desk@acme.test --stream weekly-news --unsubscribe
+    mailroom send people.csv --template letter.txt --from desk@acme.test --stream weekly-news --unsubscribe
 
-With --unsubscribe each mail has our one-click unsubscribe header; the template shows the same link with
-{{ unsubscribe_url }}. In a CSV, `reference` distinguishes two mails to one recipient. JSON is an array of objects with the same names. A template
+In a CSV, `reference` distinguishes two mails to one recipient. JSON is an array of objects with the same names. A template
 in JSON is the API's, with attachments and headers. One invalid row rejects the whole batch: nothing is submitted.
+With --unsubscribe each mail has a one-click unsubscribe link in its header, and as {{ unsubscribe_url }} in the template.
 Uses the API of MAILROOM_API_URL and MAILROOM_API_KEY, by default the stack on this machine.
 """
 

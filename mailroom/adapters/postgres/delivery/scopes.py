@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
 
+from mailroom.adapters.postgres.delivery.models import SuppressionRow
 from mailroom.adapters.postgres.models import TenantRow, table
-from mailroom.adapters.postgres.outbound.models import SuppressionRow
 from mailroom.domain.delivery.streams import TRANSACTIONAL, Scope, UnsubscribePolicy, is_stream, scope_key
 
 _suppression, _tenant = table(SuppressionRow).c, table(TenantRow).c

@@ -27,7 +27,7 @@ _SUPPRESS = text("""
 #: The stream of messages, and their tenants' unsubscribe policies. A batch of an earlier release is of its lane's stream.
 _LEFT = text("""
     select message.id, coalesce(batch.stream, batch.lane) as stream, tenant.unsubscribe
-    from message join batch on batch.id = message.batch_id join tenant on tenant.id = message.tenant
+    from message join batch on batch.id = message.batch_id left join tenant on tenant.id = message.tenant
     where message.id = any(:ids)
 """)
 #: How many messages to an address bounced softly within `within` before the newest soft bounce, by the events' own times.

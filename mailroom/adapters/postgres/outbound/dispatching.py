@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, or_, select, text, update
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.models import SuppressionRow
 from mailroom.adapters.postgres.delivery.scopes import covers
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
@@ -25,7 +26,6 @@ from mailroom.adapters.postgres.outbound.models import (
     FileRow,
     MessageRow,
     OutboxRow,
-    SuppressionRow,
 )
 from mailroom.adapters.postgres.outbound.outcomes import (
     SETTLE,

@@ -239,6 +239,16 @@ def test_links_of_mail_from_before_streams_still_work(ada: Reader) -> None:
     assert (ada.gets("weekly"), ada.gets() is not None) == (None, True)
 
 
+def test_a_batch_from_before_streams_that_offers_to_leave_is_withheld_as_before(ada: Reader) -> None:
+    """It was scheduled before the upgrade, in the transactional lane; who unsubscribed meanwhile gets none of it."""
+    old = submitted(ada.api, batch(message(unsubscribe=True)))["id"]
+    with ada.engine.begin() as connection:
+        connection.execute(text("update batch set stream = null"))
+    ada.api.post("/v1/suppressions", json={"addresses": [ADA], "reason": "unsubscribe"})
+
+    assert sent(ada.engine, old, ada.archive) == []
+
+
 def provider_event(raw: str, reader: Any, mail: str | None) -> DeliveryEvent:
     [event] = reader(raw.encode(), received_at=NOW)
     return replace(event, message_id=mail, recipient=None, provider="ses", provider_message_id=None)

@@ -41,7 +41,7 @@ def decode(cursor: str | None) -> Position | None:
 
 
 def encode_place(place: tuple[str, str, str]) -> str:
-    """Return the cursor for a place in a list by address, tenant and scope: no address or tenant contains a tab."""
+    """Return the cursor for a place in a list by address, tenant and scope; only an address may contain a tab."""
     return _word("\t".join(place))
 
 
@@ -54,10 +54,10 @@ def decode_place(cursor: str | None) -> tuple[str, ...] | None:
     if cursor is None:
         return None
     text = _text(cursor)
-    if len(place := tuple(text.split("\t"))) == _PLACE:
+    if len(place := tuple(text.rsplit("\t", _PLACE - 1))) == _PLACE:
         return place
     address, space, tenant = text.rpartition(" ")
-    if not space or "\t" in text:
+    if not space:
         raise _not_ours()
     return address, tenant
 

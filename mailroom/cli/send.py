@@ -17,7 +17,7 @@ The template starts with the subject; an .html file is HTML, and its data is esc
     mailroom send people.csv --template letter.txt --from desk@acme.test --preview 2
     mailroom send people.csv --template letter.txt --from desk@acme.test --test-to you@acme.test
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
-    mailroom send people.csv --template news.html --from desk@acme.test --stream weekly-news --unsubscribe
+    mailroom send people.csv --template letter.txt --from desk@acme.test --stream weekly-news --unsubscribe
 
 \b
 A blank cell is missing, which rejects the batch, unless the template has another word for it. A column `First Name` is

@@ -131,9 +131,9 @@ def streams(
 
     A stream is what a recipient leaves: a batch names one, or is in the stream of its lane, `transactional` or `bulk`.
 
-    mailroom tenant streams acme --covers not_transactional --transactional receipts --transactional codes
-
-    mailroom tenant streams acme --name "Acme Shop" --text goodbye.txt
+    \b
+    mailroom tenant streams acme --transactional receipts --transactional codes
+    mailroom tenant streams acme --covers not_transactional --name "Acme Shop"
     """
     unsubscribing = Opened().unsubscribing
     before = UnsubscribePolicy() if reset else unsubscribing.policy(tenant_named(tenant))

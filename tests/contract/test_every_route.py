@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
@@ -29,7 +30,7 @@ class World:
     def __init__(self, engine: Engine) -> None:
         memory = Memory()
         memory.keys.holders.update(HOLDERS)
-        outbound = OutboundServices(*(port(engine) for port in PORTS))
+        outbound = OutboundServices(*(port(engine) for port in PORTS), unsubscribing=SqlUnsubscribing(engine))
         services = memory.services()
         services = replace(
             services,

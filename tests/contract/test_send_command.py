@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from click.testing import Result
+from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
@@ -347,3 +349,20 @@ def test_a_stream_is_named_on_the_command_line(engine: Engine) -> None:
     ended = CliRunner().invoke(app, ["send", *_files(), "--stream", "Weekly News"])
     assert isinstance(ended.exception, ConfigurationError)
     assert "stream" in ended.stderr
+
+
+def test_unsubscribe_adds_our_link_to_header_and_template(
+    api: TestClient, engine: Engine, archive: MemoryArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One option: no header to know, no URL to make. The mails are bulk mail by that, and their stream can be left."""
+    services = api.app.state.services  # type: ignore[attr-defined]
+    links = {"unsubscribe_key": SecretStr("k" * 32), "public_url": "https://mail.acme.test"}
+    linked = replace(services, settings=services.settings.model_copy(update=links))
+    monkeypatch.setattr(api.app.state, "services", linked)  # type: ignore[attr-defined]
+    Path("news.txt").write_text("Subject: News\n\nLeave: {{ unsubscribe_url }}\n")
+
+    output = json.loads(sending("--unsubscribe", "--json", template="news.txt").stdout)
+
+    mails = sent(engine, output["id"], archive, leave_url="https://mail.acme.test/u/{}".format)
+    assert [mail.text for mail in mails] == [f"Leave: {mail.unsubscribe}\n" for mail in mails]
+    assert mails[0].unsubscribe == f"https://mail.acme.test/u/{mails[0].id}"

@@ -14,6 +14,7 @@ from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.api.app import create_app
@@ -57,7 +58,7 @@ class Installation:
                 reader=SqlInboxReader(engine),
                 ledger=filed.ledger,
                 archive=filed.archive,
-                sending=OutboundServices(*(port(engine) for port in PORTS)),
+                sending=OutboundServices(*(port(engine) for port in PORTS), unsubscribing=SqlUnsubscribing(engine)),
                 events=SqlEvents(engine),
                 endpoints=SqlEndpoints(engine),
                 settings=services.settings.model_copy(update=self.settings()),

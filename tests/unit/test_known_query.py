@@ -104,7 +104,7 @@ def test_a_name_is_one_spelling(client: TestClient, query: str, name: str) -> No
 
     assert answer.status_code == 422
     assert answer.json()["errors"] == [{"where": ["query", name], "what": answer.json()["detail"]}]
-    assert answer.json()["detail"].endswith("this route has address, cursor, limit, tenant.")
+    assert answer.json()["detail"].endswith("this route has address, cursor, limit, scope, stream, tenant.")
 
 
 def test_many_unknown_parameters_make_a_short_answer(client: TestClient) -> None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from mailroom.domain.delivery.suppression import Cause
+from mailroom.domain.outbound.content_rules import is_clean
 from mailroom.domain.outbound.message import Lane
 
 #: The stream that is transactional for every tenant.
@@ -113,9 +114,9 @@ def policy_faults(policy: UnsubscribePolicy) -> list[tuple[str, str]]:
         faults.append(("transactional", f"a tenant names at most {MOST_STREAMS} transactional streams"))
     if not all(map(is_stream, policy.transactional)):
         faults.append(("transactional", WHAT_A_STREAM_IS))
-    if len(policy.name) > MOST_NAME or not _is_plain(policy.name):
+    if len(policy.name) > MOST_NAME or not is_clean(policy.name):
         faults.append(("name", f"a name has at most {MOST_NAME} characters, and no line breaks"))
-    if len(policy.text) > MOST_TEXT or not _is_plain(policy.text.replace("\n", "")):
+    if len(policy.text) > MOST_TEXT or not is_clean(policy.text.replace("\n", "")):
         faults.append(("text", f"a text has at most {MOST_TEXT} characters, and no control characters"))
     if len(policy.groups) > MOST_GROUPS or not all(map(_GROUP.fullmatch, policy.groups)):
         faults.append(("groups", f"at most {MOST_GROUPS} groups, each by its number at SendGrid"))
@@ -143,7 +144,3 @@ def left_streams(facts: Mapping[str, str], stream: str, policy: UnsubscribePolic
     left: list[str | None] = [*named] or [group or by_scope]
     # There is no leaving a transactional stream; what can be left is left.
     return list(dict.fromkeys(None if one is None or policy.is_transactional(one) else one for one in left))
-
-
-def _is_plain(text: str) -> bool:
-    return text.isprintable()

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.engine import Row
@@ -258,9 +258,14 @@ def _fold(connection: Connection, owned_events: Sequence[tuple[DeliveryEvent, Ro
 
 
 def _note_again(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> None:
-    """Write that a recipient left again by an event that was here before: an activity without the event's id, which is taken."""
+    """Write that a recipient left again by an event that was here before: an activity under an id of its own."""
     notes = [
-        event_values(event) | {"message_id": str(row.id), "event_id": None, "facts": {**event.facts, "again": "true"}}
+        event_values(event)
+        | {
+            "message_id": str(row.id),
+            "event_id": f"{event.event_id}-{uuid4()}",
+            "facts": {**event.facts, "again": "true"},
+        }
         for event, row in events
     ]
     if notes:

@@ -1,15 +1,26 @@
 """The scope of suppressions in SQL: which rows withhold the mail of a stream, and tenants' policies as they are stored."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
 
+from mailroom.adapters.postgres.delivery.models import SuppressionRow
 from mailroom.adapters.postgres.models import TenantRow, table
-from mailroom.adapters.postgres.outbound.models import SuppressionRow
-from mailroom.domain.delivery.streams import TRANSACTIONAL, Scope, UnsubscribePolicy, is_stream, scope_key
+from mailroom.adapters.postgres.outbound.models import ContentRow
+from mailroom.domain.delivery.streams import (
+    TRANSACTIONAL,
+    Scope,
+    UnsubscribePolicy,
+    default_stream,
+    is_stream,
+    scope_key,
+)
+from mailroom.domain.outbound.message import Batch
 
-_suppression, _tenant = table(SuppressionRow).c, table(TenantRow).c
+_suppression, _tenant, _content = table(SuppressionRow).c, table(TenantRow).c, table(ContentRow).c
 
 
 def covers(tenant: str, stream: str) -> ColumnElement[bool]:
@@ -22,6 +33,15 @@ def covers(tenant: str, stream: str) -> ColumnElement[bool]:
     )
     left = _suppression.scope.in_([Scope.NOT_TRANSACTIONAL.value, scope_key(Scope.STREAM, stream)])
     return or_(everything, and_(left, ~listed))
+
+
+def with_stream(connection: Connection, batch: Batch) -> Batch:
+    """Return a batch with its stream; one of an earlier release names none, and is of its lane's unless it can be left."""
+    if batch.stream is not None:
+        return batch
+    offers = _content.batch_id == UUID(batch.id), _content.unsubscribe.is_not(None)
+    leavable = bool(connection.execute(select(exists(select(_content.number).where(*offers)))).scalar())
+    return replace(batch, stream=default_stream(batch.lane, leavable=leavable))
 
 
 def stored_policy(connection: Connection, tenant: str) -> UnsubscribePolicy:

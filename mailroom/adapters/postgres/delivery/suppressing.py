@@ -23,12 +23,12 @@ _SUPPRESS = text("""
     on conflict on constraint ux_suppression_address do update set reason = excluded.reason,
         message_id = excluded.message_id, since = excluded.since, expires_at = excluded.expires_at
     where suppression.expires_at < coalesce(excluded.expires_at, 'infinity')
-    returning message_id
+    returning message_id, reason
 """)
 #: The stream of messages, and their tenants' unsubscribe policies. A batch of an earlier release is of its lane's stream.
 _LEFT = text("""
     select message.id, coalesce(batch.stream, batch.lane) as stream, tenant.unsubscribe
-    from message join batch on batch.id = message.batch_id join tenant on tenant.id = message.tenant
+    from message join batch on batch.id = message.batch_id left join tenant on tenant.id = message.tenant
     where message.id = any(:ids)
 """)
 #: How many messages to an address bounced softly within `within` before the newest soft bounce, by the events' own times.
@@ -70,7 +70,7 @@ def suppress(
     *,
     again: Sequence[tuple[DeliveryEvent, Row[Any]]] = (),
 ) -> set[UUID]:
-    """Suppress addresses by new events, each with its message's row; return the messages whose suppressions were written.
+    """Suppress addresses by new events, each with its message's row; return the messages by which unsubscribes were written.
 
     An existing suppression stays unless the new one lasts longer. `again` are events whose ids were here before: an
     unsubscribe among them counts, for a person who came back and uses the old link has left.
@@ -90,7 +90,7 @@ def suppress(
     if not rows:
         return set()
     written = connection.execute(_SUPPRESS, {"rows": json.dumps([rows[key] for key in sorted(rows)])})
-    return set(written.scalars())
+    return {row.message_id for row in written if row.reason == Cause.UNSUBSCRIBE}
 
 
 def _left(

@@ -25,10 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.models import SuppressionRow
 from mailroom.adapters.postgres.delivery.scopes import covers
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
-from mailroom.adapters.postgres.outbound.models import SuppressionRow
 from mailroom.domain.delivery.streams import Scope
 from mailroom.ports.suppressions import Suppression
 

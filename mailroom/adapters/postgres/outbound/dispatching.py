@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, case, func, or_, selec
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.delivery.earlier_attempts import keep_attempts
-from mailroom.adapters.postgres.delivery.scopes import covers
+from mailroom.adapters.postgres.delivery.models import SuppressionRow
+from mailroom.adapters.postgres.delivery.scopes import covers, with_stream
 from mailroom.adapters.postgres.delivery.suppressing import suppress_refused
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
@@ -27,7 +28,6 @@ from mailroom.adapters.postgres.outbound.models import (
     FileRow,
     MessageRow,
     OutboxRow,
-    SuppressionRow,
 )
 from mailroom.adapters.postgres.outbound.outcomes import (
     SETTLE,
@@ -238,7 +238,7 @@ def _batch(connection: Connection, batch_id: str) -> Batch:
     row = connection.execute(select(_batches).where(owned(_batches, None, batch_id))).first()
     if row is None:
         raise LookupError("no such batch")
-    return batch_of(row)
+    return with_stream(connection, batch_of(row))
 
 
 def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:

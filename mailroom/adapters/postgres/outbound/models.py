@@ -14,7 +14,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Computed,
     DateTime,
     ForeignKey,
     Index,
@@ -233,32 +232,6 @@ class FileRow(SQLModel, table=True):
     sha256: str = Field(primary_key=True)
     content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime = time_column()
-
-
-#: What a suppression covers, derived so that an earlier release, which knows no scope, writes the right one.
-SUPPRESSION_SCOPE = "case when stream <> '' then 'stream:' || stream when reason = 'unsubscribe' then 'not_transactional' else 'all' end"
-
-
-class SuppressionRow(SQLModel, table=True):
-    """An address that gets no mail from a tenant; `tenant` null: from no tenant."""
-
-    __tablename__ = "suppression"
-    __table_args__ = (
-        UniqueConstraint(
-            "address", "tenant", "scope", name="ux_suppression_address", postgresql_nulls_not_distinct=True
-        ),
-    )
-
-    id: UUID = Field(default_factory=uuid4, primary_key=True)
-    tenant: str | None = None
-    address: str
-    reason: str
-    message_id: UUID | None = None
-    since: datetime = time_column()
-    expires_at: datetime | None = time_column(nullable=True)
-    #: Empty: no stream of its own; `scope` is then by the reason.
-    stream: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
-    scope: str | None = Field(default=None, sa_column=Column(Text, Computed(SUPPRESSION_SCOPE, persisted=True)))
 
 
 class QuotaRow(SQLModel, table=True):

@@ -48,7 +48,7 @@ def outgoing(
         if not content.template:
             return Filled(content.subject, content.text, content.html, content.unsubscribe)
         if claim.draft.content not in templates:
-            templates[claim.draft.content] = Template(content)
+            templates[claim.draft.content] = _compiled(content)
         return templates[claim.draft.content].fill(claim.draft.data)
 
     @cache
@@ -68,6 +68,14 @@ def outgoing(
             return PermanentError("the message cannot be rendered", kind=type(error).__name__)
 
     return [made(claim) for claim in claims]
+
+
+def _compiled(content: Content) -> Template:
+    """Return the template of a content that was accepted; its faults quote its text, which is for no report of a run."""
+    try:
+        return Template(content)
+    except Unfit:
+        raise Unfit("the template is not valid in this release: submit the batch again") from None
 
 
 def most_added(filled: Filled, wish: Tracked) -> int:

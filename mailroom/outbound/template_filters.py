@@ -32,7 +32,7 @@ LARGEST = 10**15
 MOST_PLACES = 10
 OUT_OF_BOUNDS = "number or precision too large, or not a number"
 #: Steps of one call, at half a microsecond each; `tests/unit/test_template_filters.py` measures them.
-MONEY, NUMBER, DATE = 60, 40, 40
+MONEY, NUMBER, DATE = 45, 25, 28
 #: Languages of Europe, and the largest of others, each with its countries. With all of CLDR a template could make Babel hold
 #: 200 MB for the life of the process; these are 90 MB.
 _LANGUAGES = frozenset(

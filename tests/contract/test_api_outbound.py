@@ -229,7 +229,9 @@ def test_a_misspelt_dry_run_sends_nothing(api: TestClient, engine: Engine) -> No
     answer = api.post("/v1/batches", params={"dryrun": "true"}, json=batch())
 
     assert (answer.status_code, kept(engine)) == (422, 0)
-    assert answer.json()["detail"] == "Unknown query parameter 'dryrun'; this route has dry_run, preview, tenant, test_to."
+    assert (
+        answer.json()["detail"] == "Unknown query parameter 'dryrun'; this route has dry_run, preview, tenant, test_to."
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"messages": "\\ud800"}', b"[" * 100_000])

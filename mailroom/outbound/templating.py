@@ -20,6 +20,7 @@ from mailroom.outbound.template_data import readable
 from mailroom.outbound.template_faults import line_of, syntax_fault
 from mailroom.outbound.template_filters import OUT_OF_BOUNDS
 from mailroom.outbound.template_language import ESCAPED, MOST_PARTS, PLAIN, Sandbox, parsed
+from mailroom.outbound.template_prices import WRONG_TYPE
 
 __all__ = ["Clock", "Filled", "Template", "Unfit"]
 
@@ -133,7 +134,7 @@ class Template:
         except (
             TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError
         ) as error:  # fmt: skip
-            raise Unfit(_placed(part, "a value has the wrong type for the template", error)) from None
+            raise Unfit(_placed(part, WRONG_TYPE, error)) from None
         self._room = room
         return "".join(pieces)
 

@@ -177,6 +177,8 @@ def test_a_style_sheet_that_begins_a_comment_is_named_with_the_way_out() -> None
         ("{{ x }}\n{{ x|foo }}", "unknown filter `foo`, line 2"),
         ("\n{{ x.upper() }}", "`( )`: only values, filters, if and for are allowed in a template, line 2"),
         ("{% include 'x' %}", "`{% include %}`: only values"),
+        ("{{ x|format('%d') }}", "unknown filter `format`, line 1; use one of abs, "),
+        ("{{ x is nice }}", "unknown test `nice`, line 1; use one of boolean, "),
         ("{{ a ~ b }}", "`~`: only values"),
     ],
 )  # fmt: skip
@@ -194,3 +196,27 @@ def test_faults_of_a_long_template_are_found_in_a_bounded_time() -> None:
         "{##}" * 20_000 + "{#{##}",
     ):
         assert fault(source).startswith("text: ")
+
+
+@pytest.mark.parametrize(
+    ("source", "construct"),
+    [
+        ("{{ lines|sum(attribute='total') }}", "sum"),
+        ("{{ lines[0].total|round(2) }}", "round"),
+        ("{% for one in 5 %}{% endfor %}", "for"),
+        ("{% if name > 5 %}{% endif %}", ">"),
+        ("{{ name is even }}", "even"),
+        ("{{ 1 in 5 }}", "in"),
+        ("{{ name + 1 }}", "+"),
+        ("{{ 5|join }}", "join"),
+        ("{{ name|abs }}", "abs"),
+        ("{{ name|trim(5) }}", "trim"),
+        ("{{ [1] }}", "[ ]"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_by_what_takes_it(source: str, construct: str) -> None:
+    """Of ten filters in one line it is one."""
+    said = fault(f"a\n{source}", {"name": "Ada", "lines": [{"total": "12,50"}, {"total": 1}]})
+
+    assert said.startswith(f"text: `{construct}`: ")
+    assert ", line 2" in said

@@ -180,6 +180,9 @@ def _paid(name: str, work: Callable[..., Any], price: Callable[[Any], int]) -> C
                 spend(steps)
             return work(*given, **named)
         except (TypeError, AttributeError):
+            for one in given:
+                if isinstance(one, Undefined):
+                    str(one)
             raise BadValue(f"`{name}`: {WRONG_TYPE}") from None
 
     return paid

@@ -106,7 +106,7 @@ class Template:
         except Unfit as error:
             raise Unfit(f"{part}: {error}") from None
         except TemplateSyntaxError as error:
-            raise Unfit(f"{part}: {syntax_fault(source, error)}") from None
+            raise Unfit(f"{part}: {syntax_fault(sandbox, source, error)}") from None
         except (TemplateError, RecursionError, SyntaxError, OverflowError, MemoryError, ValueError):
             raise Unfit(f"{part}: invalid template") from None
 

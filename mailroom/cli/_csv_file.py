@@ -24,14 +24,14 @@ _SEPARATORS = ",;\t"
 _HEAD = 1 << 16
 #: A sign within a word, an upper-case letter behind a lower-case one: letters of another code page than the one assumed.
 _SIGN_IN_WORD = re.compile(
-    r"[^\W\d_][\u00a1-\u00b3\u00b5\u00b6\u00b8-\u00bf\u00d7\u00f7\u2020-\u2022\u02c6\u02dc\u2030\u2039\u203a\u201a\u201e\u2122]+[^\W\d_]"
+    r"[^\W\d_][\u00a1-\u00b3\u00b5\u00b6\u00b8-\u00bf\u00d7\u00f7\u2020-\u2022\u02c6\u02dc\u2030\u2039\u203a\u201a\u201c-\u201e\u2122]+[^\W\d_]"
 )
 _SIGN_BEFORE_WORD = re.compile(
-    r"(?<!\w)[\u00a3\u00a5\u00a6\u00af\u00b2\u00b3\u00b6\u00b8\u00b9\u00bc-\u00be][^\W\d_]{2}"
+    r"(?<!\w)[\u00a3\u00a5\u00a6\u00af\u00b2\u00b3\u00b6\u00b8\u00b9\u00bc-\u00be\u2122][^\W\d_]{2}"
 )
 _CAPITAL = r"[\u00c0-\u00d6\u00d8-\u00de\u0152\u0160\u0178\u017d]"
 _CAPITAL_IN_WORD = re.compile(rf"[a-z\u00df-\u00f6\u00f8-\u00ff]{_CAPITAL}|[A-Z]{_CAPITAL}[a-z]")
-_RARE_SIGN = re.compile(r"[\w\u2018\u2019\u201c\u201d][\u0192\u2020\u2021\u02c6\u02dc]")
+_RARE_SIGN = re.compile(r"[\w\u2018\u2019\u201c\u201d][\u0192\u2020\u2021\u02c6\u02dc]|[^\W\d_][\u201a\u201e]")
 _WORD = re.compile(r"[^\W\d_]+")
 _UMLAUTS = frozenset("äöüÄÖÜß")
 
@@ -56,7 +56,8 @@ def decoded(file: Path, raw: bytes) -> tuple[str, str | None]:
         text, assumed = _western(file, raw, error.start), "Windows-1252 (Western European)"
     if "\x00" in text:
         raise ConfigurationError(f"{file}: not a text file in UTF-8 or UTF-16; {SAVE_AS}")
-    return text.replace("\r\n", "\n").replace("\r", "\n"), assumed
+    # A file that was saved twice may have two marks.
+    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), assumed
 
 
 def rows(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:

@@ -56,7 +56,7 @@ def outgoing(
         # By the texts: recipients with files of their own have contents of their own.
         texts = content.subject, content.text, content.html, content.unsubscribe
         if texts not in templates:
-            templates[texts] = Template(content)
+            templates[texts] = _compiled(content)
         return templates[texts].fill(claim.draft.data, link=link)
 
     @cache
@@ -83,6 +83,14 @@ def untemplated(content: Content, link: str | None) -> Filled:
     url = link or content.unsubscribe
     html = put_link(content.html, url, html=True)
     return Filled(content.subject, put_link(content.text, url), html, content.unsubscribe)
+
+
+def _compiled(content: Content) -> Template:
+    """Return the template of a content that was accepted; its faults quote its text, which is for no report of a run."""
+    try:
+        return Template(content)
+    except Unfit:
+        raise Unfit("the template is not valid in this release: submit the batch again") from None
 
 
 def most_added(filled: Filled, wish: Tracked) -> int:

@@ -84,7 +84,7 @@ def readable(data: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
             continue
         if name in found:
             raise BadValue(f"`{name}` is the name of two values in the data; rename one of them")
-        found[name] = found[key]
+        found[name] = _with_blanks(name, data[key])
     return found
 
 

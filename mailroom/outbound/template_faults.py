@@ -5,7 +5,7 @@ A construct is quoted from the template, never from the data, which belongs to a
 
 import re
 
-from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2 import Environment, TemplateError, TemplateSyntaxError, nodes
 
 from mailroom.outbound.template_budget import Unfit
 from mailroom.outbound.template_data import template_name
@@ -13,7 +13,19 @@ from mailroom.outbound.template_data import template_name
 _OPENING = re.compile(r"\{[{%#]")
 _BLOCK = re.compile(r"\{%[-+]?\s*(end)?(if|for)\b")
 _NAME_WITH_BLANKS = re.compile(r"\{\{[-+]?\s*(\w+(?:[ \t.%-]+\w+)+)\s*[-+]?\}\}")
-_QUOTED = 40
+#: What stands around a tag, for it to be parsed alone.
+_AROUND = {
+    "if": ("", "{% endif %}"),
+    "elif": ("{% if a %}", "{% endif %}"),
+    "else": ("{% if a %}", "{% endif %}"),
+    "endif": ("{% if a %}", ""),
+    "for": ("", "{% endfor %}"),
+    "endfor": ("{% for a in b %}", ""),
+    "raw": ("", "{% endraw %}"),
+}
+_TAG, _CLOSING = re.compile(r"\{%[-+]?\s*(\w+)"), re.compile(r"[%}]\}")
+#: Characters that are quoted of a construct and of Jinja's reason, and constructs of a line that are tried.
+_QUOTED, _REASON, _TRIED = 40, 120, 200
 _AS_TEXT = "to write `{0}` as text, as in CSS, put a blank between its two characters, or write {{% raw %}} before it and {{% endraw %}} behind"
 #: Statements and operators that Jinja parses and a mail's template does not have, as they are written.
 _WRITTEN: dict[type[nodes.Node], str] = {
@@ -41,8 +53,8 @@ _WRITTEN: dict[type[nodes.Node], str] = {
 }
 
 
-def syntax_fault(source: str, error: TemplateSyntaxError) -> str:
-    """Return what is wrong where Jinja cannot parse `source`."""
+def syntax_fault(environment: Environment, source: str, error: TemplateSyntaxError) -> str:
+    """Return what is wrong where Jinja cannot parse `source`: the construct, its line, Jinja's reason, and the way out."""
     said, line = error.message or "", error.lineno
     if "end of comment" in said:
         return f"`{{#` begins a comment that does not end with `#}}`, line {line}; {_AS_TEXT.format('{#')}"
@@ -51,14 +63,15 @@ def syntax_fault(source: str, error: TemplateSyntaxError) -> str:
     if "Unexpected end of template" in said and (opened := _left_open(source)) is not None:
         kind, at = opened
         return f"`{{% {kind} %}}` is not closed, line {at}; write {{% end{kind} %}} where it ends"
-    found = _construct(source, line, said)
+    found = _construct(environment, source, line, said)
     if found is None:
         return f"invalid template, line {line}"
     quoted, at = found
     if (named := _NAME_WITH_BLANKS.fullmatch(quoted)) is not None:
         name = template_name(named[1])
         return f"invalid template, `{quoted}`, line {at}; a name has no blanks or signs, write `{{{{ {name} }}}}`"
-    return f"invalid template, `{quoted}`, line {at}; {_AS_TEXT.format(quoted[:2])}"
+    reason = " ".join(said.split())[:_REASON].rstrip(".")
+    return f"invalid template, `{quoted}`, line {at} ({reason}); {_AS_TEXT.format(quoted[:2])}"
 
 
 def refuse_swallowed(environment: Environment, source: str) -> None:
@@ -112,21 +125,38 @@ def _path(node: nodes.Node) -> str | None:
     return None if base is None else base + end
 
 
-def _construct(source: str, line: int, said: str) -> tuple[str, int] | None:
-    """Return the construct at which the parser stopped, and its line: the last on that line or on one before it."""
+def _construct(environment: Environment, source: str, line: int, said: str) -> tuple[str, int] | None:
+    """Return the construct at which the parser stopped, and its line.
+
+    It is the first on that line that cannot be parsed alone, else the last on it, else the last on a line before.
+    """
     lines = re.split(r"\r\n|\r|\n", source)
     wanted = "{%" if "tag" in said or "statement block" in said else "{{" if "print statement" in said else None
     for number in range(min(line, len(lines)), 0, -1):
         found = [one for one in _OPENING.finditer(lines[number - 1]) if one[0] != "{#"]
         of_kind = [one for one in found if one[0] == wanted] or found
         if of_kind:
-            return _quoted(lines[number - 1][of_kind[-1].start() :]), number
+            whole = [_whole(lines[number - 1][one.start() :]) for one in of_kind[:_TRIED]]
+            wrong = next((one for one in whole if not _parses(environment, one)), None)
+            found_last = _whole(lines[number - 1][of_kind[-1].start() :])
+            return (wrong or found_last)[:_QUOTED].rstrip(), number
     return None
 
 
-def _quoted(text: str) -> str:
-    end = re.compile(r"[%}]\}").search(text, 2)
-    return text[: end.end() if end else None][:_QUOTED].rstrip()
+def _whole(text: str) -> str:
+    end = _CLOSING.search(text, 2)
+    return text[: end.end() if end else None]
+
+
+def _parses(environment: Environment, construct: str) -> bool:
+    """Return whether a construct can be parsed with what belongs around it."""
+    tag = _TAG.match(construct)
+    before, behind = _AROUND.get(tag[1], ("", "")) if tag else ("", "")
+    try:
+        environment.parse(before + construct + behind)
+    except (TemplateError, RecursionError, ValueError):
+        return False
+    return True
 
 
 def _left_open(source: str) -> tuple[str, int] | None:

@@ -20,7 +20,7 @@ from mailroom.outbound.template_budget import BadValue, Unfit
 from mailroom.outbound.template_data import Missing
 from mailroom.outbound.template_faults import construct, refuse_swallowed, written
 from mailroom.outbound.template_filters import FILTERS, LARGEST, OUT_OF_BOUNDS
-from mailroom.outbound.template_prices import OFFERED_FILTERS, OFFERED_TESTS, Compared, counted, plain, printed
+from mailroom.outbound.template_prices import OFFERED_FILTERS, OFFERED_TESTS, Compared, looped, plain, printed
 
 _NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
@@ -102,7 +102,7 @@ def _sandbox(*, autoescape: bool) -> Sandbox:
         optimized=False,
     )
     sandbox.globals.clear()
-    sandbox.filters = OFFERED_FILTERS | {"counted": counted, "compared": Compared}
+    sandbox.filters = OFFERED_FILTERS | {"counted": looped, "compared": Compared}
     sandbox.tests = dict(OFFERED_TESTS)
     return sandbox
 
@@ -213,18 +213,19 @@ def _filter(node: nodes.Node, name: str, *given: nodes.Expr) -> nodes.Filter:
 
 
 def _check(node: nodes.Node) -> None:
-    what = None
+    what, offered = None, dict[str, Any]()
     if isinstance(node, nodes.Filter) and node.name not in OFFERED_FILTERS:
-        what = f"unknown filter `{node.name}`"
+        what, offered = f"unknown filter `{node.name}`", OFFERED_FILTERS
     elif isinstance(node, nodes.Test) and node.name not in OFFERED_TESTS:
-        what = f"unknown test `{node.name}`"
+        what, offered = f"unknown test `{node.name}`", OFFERED_TESTS
     elif (
         not isinstance(node, _NODES)
         or (isinstance(node, nodes.Name) and node.name in ("self", "super", "caller"))
         or (isinstance(node, nodes.For) and node.recursive)
         or (isinstance(node, nodes.Const) and isinstance(node.value, (int, float)) and abs(node.value) > LARGEST)
     ):
-        known = construct(node)
-        what = f"`{known}`: " * bool(known) + "only values, filters, if and for are allowed in a template"
+        sign = construct(node)
+        what = f"`{sign}`: " * bool(sign) + "only values, filters, if and for are allowed in a template"
     if what:
-        raise Unfit(f"{what}, line {node.lineno or 1}")
+        known = f"; use one of {', '.join(sorted(offered))}" if offered else ""
+        raise Unfit(f"{what}, line {node.lineno or 1}{known}")

@@ -35,6 +35,7 @@ from mailroom.outbound.template_filters import LARGEST, MOST_PLACES, OUT_OF_BOUN
 _FILTERS: Mapping[str, Callable[..., Any]] = cast(Any, FILTERS)
 _TESTS: Mapping[str, Callable[..., Any]] = cast(Any, TESTS)
 
+WRONG_TYPE = "a value has the wrong type for the template"
 _MOST_JOINED = 1 << 20
 #: A longer text is not blank.
 _MOST_BLANK = 1_000
@@ -72,7 +73,15 @@ def plain(value: Any) -> Any:
     return float(f"{value:.15g}")
 
 
-def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def looped(items: Any, price: int) -> Iterator[Any]:
+    """Return the items of a loop, charged like `counted`."""
+    try:
+        return counted(iter(items), price)
+    except TypeError:
+        raise BadValue(f"`for`: {WRONG_TYPE}") from None
+
+
+def _compared(compare: Callable[[Any, Any], Any], sign: str | None = None) -> Callable[[Any, Any], Any]:
     def paid(left: Any, right: Any) -> Any:
         if isinstance(left, str):
             if len(left) >= _COMPARED and isinstance(right, str):
@@ -80,7 +89,10 @@ def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         elif isinstance(left, (list, dict)) and isinstance(right, (list, dict)):
             # The comparison ends with the shorter one.
             spend(weight(left if len(left) <= len(right) else right, _COMPARED))
-        return compare(left, right)
+        try:
+            return compare(left, right)
+        except TypeError:
+            raise BadValue(f"`{sign}`: {WRONG_TYPE}" if sign else WRONG_TYPE) from None
 
     return paid
 
@@ -132,15 +144,8 @@ def _divisible_by(value: Any, num: Any) -> bool:
     return bool(_number(value) % _number(num) == 0)
 
 
-OFFERED_TESTS: dict[str, Callable[..., Any]] = {
-    **{name: _TESTS[name] for name in ("boolean", "defined", "mapping", "number", "sequence", "string", "undefined")},
-    "none": lambda value: value is None or isinstance(value, Blank),
-    **{name: _compared(getattr(operator, name)) for name in ("eq", "ge", "gt", "le", "lt", "ne")},
-    "divisibleby": _divisible_by,
-    "even": lambda value: _divisible_by(value, 2),
-    "in": _within,
-    "odd": lambda value: _number(value) % 2 == 1,
-}
+def _free(_: Any) -> int:
+    return 0
 
 
 def _shallow(value: Any) -> int:
@@ -165,16 +170,36 @@ def _alone(value: Any) -> int:
     return 0
 
 
-def _paid(work: Callable[..., Any], price: Callable[[Any], int]) -> Callable[..., Any]:
-    """Return the filter, charged for all of its arguments."""
+def _paid(name: str, work: Callable[..., Any], price: Callable[[Any], int]) -> Callable[..., Any]:
+    """Return the filter or test, charged for all of its arguments; a value of another type than it takes is a fault with its name."""
 
     @wraps(work)
     def paid(*given: Any, **named: Any) -> Any:
-        if steps := sum(map(price, chain(given, named.values()))):
-            spend(steps)
-        return work(*given, **named)
+        try:
+            if steps := sum(map(price, chain(given, named.values()))):
+                spend(steps)
+            return work(*given, **named)
+        except (TypeError, AttributeError):
+            for one in given:
+                if isinstance(one, Undefined):
+                    str(one)
+            raise BadValue(f"`{name}`: {WRONG_TYPE}") from None
 
     return paid
+
+
+OFFERED_TESTS: dict[str, Callable[..., Any]] = {
+    **{name: _TESTS[name] for name in ("boolean", "defined", "mapping", "number", "sequence", "string", "undefined")},
+    "none": lambda value: value is None or isinstance(value, Blank),
+    **{
+        name: _compared(getattr(operator, name), sign)
+        for name, sign in {"eq": "==", "ge": ">=", "gt": ">", "le": "<=", "lt": "<", "ne": "!="}.items()
+    },
+    "divisibleby": _paid("divisibleby", _divisible_by, _free),
+    "even": _paid("even", lambda value: _divisible_by(value, 2), _free),
+    "in": _paid("in", _within, _free),
+    "odd": _paid("odd", lambda value: _number(value) % 2 == 1, _free),
+}
 
 
 @pass_eval_context
@@ -233,16 +258,16 @@ def _trim(value: Any, chars: str | None = None) -> str:
 
 
 OFFERED_FILTERS: dict[str, Callable[..., Any]] = {
-    **{name: _paid(_FILTERS[name], _shallow) for name in ("count", "first", "last", "length")},
-    **{name: _paid(_default, _shallow) for name in ("d", "default")},
+    **{name: _paid(name, _FILTERS[name], _shallow) for name in ("count", "first", "last", "length")},
+    **{name: _paid(name, _default, _shallow) for name in ("d", "default")},
     **{
-        name: _paid(_FILTERS[name], _deep)
+        name: _paid(name, _FILTERS[name], _deep)
         for name in ("abs", "capitalize", "e", "escape", "lower", "title", "upper", "urlencode")
     },
-    **{name: _paid(work, _deep) for name, work in READING_FILTERS.items()},
-    "join": _paid(_join, _deep),
-    "round": _paid(_round, _deep),
-    "sort": _paid(_sort, _shallow),
-    "sum": _paid(_sum, _shallow),
-    "trim": _paid(_trim, _deep),
+    **{name: _paid(name, work, _deep) for name, work in READING_FILTERS.items()},
+    "join": _paid("join", _join, _deep),
+    "round": _paid("round", _round, _deep),
+    "sort": _paid("sort", _sort, _shallow),
+    "sum": _paid("sum", _sum, _shallow),
+    "trim": _paid("trim", _trim, _deep),
 }

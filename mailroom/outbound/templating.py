@@ -21,6 +21,7 @@ from mailroom.outbound.template_data import readable
 from mailroom.outbound.template_faults import line_of, syntax_fault
 from mailroom.outbound.template_filters import OUT_OF_BOUNDS
 from mailroom.outbound.template_language import ESCAPED, MOST_PARTS, PLAIN, Sandbox, parsed
+from mailroom.outbound.template_prices import WRONG_TYPE
 from mailroom.outbound.unsubscribe_link import with_link
 
 __all__ = ["Clock", "Filled", "Template", "Unfit"]
@@ -106,7 +107,7 @@ class Template:
         except Unfit as error:
             raise Unfit(f"{part}: {error}") from None
         except TemplateSyntaxError as error:
-            raise Unfit(f"{part}: {syntax_fault(source, error)}") from None
+            raise Unfit(f"{part}: {syntax_fault(sandbox, source, error)}") from None
         except (TemplateError, RecursionError, SyntaxError, OverflowError, MemoryError, ValueError):
             raise Unfit(f"{part}: invalid template") from None
 
@@ -134,7 +135,7 @@ class Template:
         except (
             TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError
         ) as error:  # fmt: skip
-            raise Unfit(_placed(part, "a value has the wrong type for the template", error)) from None
+            raise Unfit(_placed(part, WRONG_TYPE, error)) from None
         self._room = room
         return "".join(pieces)
 

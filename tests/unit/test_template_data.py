@@ -91,11 +91,16 @@ def test_null_is_false_and_stands_for_nothing(source: str, said: str) -> None:
         ("{% for one in phone %}{% endfor %}", "`phone`"),
         ("{{ phone < 1 }}", "`phone`"),
         ("{{ phone|money('EUR') }}", "`phone`"),
+        ("{{ phone|round(2) }}", "`phone`"),
+        ("{{ phone|abs }}", "`phone`"),
+        ("{{ First_Name }}", "`First_Name`"),
     ],
 )
 def test_null_is_never_written(source: str, named: str) -> None:
     """Neither `None` nor a gap gets into a mail, also by way of a list or a filter."""
-    said = fault(source, {"phone": None, "tags": ["a", None], "order": {"secret": None, "note": None}})
+    said = fault(
+        source, {"First Name": None, "phone": None, "tags": ["a", None], "order": {"secret": None, "note": None}}
+    )
 
     assert said.startswith(f"text: {named}")
     assert ", line 1" in said
@@ -166,8 +171,12 @@ def test_a_style_sheet_that_begins_a_comment_is_named_with_the_way_out() -> None
     ("source", "said"),
     [
         ("a\n@media{#a{b:c}}\n{{ x }} {# the end #}", "`{#` begins a comment in which another `{#` begins, line 2; to write `{#` as text"),
-        ("a\n\n.b{%foo}", "invalid template, `{%foo}`, line 3; to write `{%` as text"),
-        (".a{{color:red}}", "invalid template, `{{color:red}}`, line 1; to write `{{` as text"),
+        ("a\n\n.b{%foo}", "invalid template, `{%foo}`, line 3 (unexpected '}'); to write `{%` as text"),
+        (".a{{color:red}}", "invalid template, `{{color:red}}`, line 1 (expected token 'end of print statement', got ':'); to write `{{`"),
+        ("{{ a }} {% if a = 1 %}x{% endif %} {{ b }}", "invalid template, `{% if a = 1 %}`, line 1 (expected token"),
+        ("{{ a }} {{ b c }} {{ d }}", "invalid template, `{{ b c }}`, line 1; a name has no blanks"),
+        ("{% if a %}{% elif %}{% else %}{% endif %}", "invalid template, `{% elif %}`, line 1 (Expected an expression"),
+        ("{% if a %}\n{% endfor %}", "invalid template, `{% endfor %}`, line 2 (Encountered unknown tag 'endfor'"),
         ("a\n{% if x %}\nb\n{% for y in z %}{% endfor %}", "`{% if %}` is not closed, line 2; write {% endif %} where it ends"),
         ("{% for y in z %}\n{{ y }}", "`{% for %}` is not closed, line 1; write {% endfor %} where it ends"),
         ("a\n{% endif %}", "invalid template, `{% endif %}`, line 2"),
@@ -177,6 +186,8 @@ def test_a_style_sheet_that_begins_a_comment_is_named_with_the_way_out() -> None
         ("{{ x }}\n{{ x|foo }}", "unknown filter `foo`, line 2"),
         ("\n{{ x.upper() }}", "`( )`: only values, filters, if and for are allowed in a template, line 2"),
         ("{% include 'x' %}", "`{% include %}`: only values"),
+        ("{{ x|format('%d') }}", "unknown filter `format`, line 1; use one of abs, "),
+        ("{{ x is nice }}", "unknown test `nice`, line 1; use one of boolean, "),
         ("{{ a ~ b }}", "`~`: only values"),
     ],
 )  # fmt: skip
@@ -194,3 +205,27 @@ def test_faults_of_a_long_template_are_found_in_a_bounded_time() -> None:
         "{##}" * 20_000 + "{#{##}",
     ):
         assert fault(source).startswith("text: ")
+
+
+@pytest.mark.parametrize(
+    ("source", "construct"),
+    [
+        ("{{ lines|sum(attribute='total') }}", "sum"),
+        ("{{ lines[0].total|round(2) }}", "round"),
+        ("{% for one in 5 %}{% endfor %}", "for"),
+        ("{% if name > 5 %}{% endif %}", ">"),
+        ("{{ name is even }}", "even"),
+        ("{{ 1 in 5 }}", "in"),
+        ("{{ name + 1 }}", "+"),
+        ("{{ 5|join }}", "join"),
+        ("{{ name|abs }}", "abs"),
+        ("{{ name|trim(5) }}", "trim"),
+        ("{{ [1] }}", "[ ]"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_by_what_takes_it(source: str, construct: str) -> None:
+    """Of ten filters in one line it is one."""
+    said = fault(f"a\n{source}", {"name": "Ada", "lines": [{"total": "12,50"}, {"total": 1}]})
+
+    assert said.startswith(f"text: `{construct}`: ")
+    assert ", line 2" in said

@@ -131,10 +131,11 @@ def test_an_object_has_what_was_put_into_it() -> None:
         ("{{ order.total }}", "text: `total` is missing in the data, line 1; if it may be missing, use the filter `default`"),
         ("{{ order[name] }}", "text: a value is missing in the data, line 1"),
         ("a\n{{ First Name }}", "text: invalid template, `{{ First Name }}`, line 2; a name has no blanks or signs, write `{{ First_Name }}`"),
-        ("a\n\n{{ name|replace('a', 'b') }}", "text: unknown filter `replace`, line 3"),
+        ("a\n\n{{ name|replace('a', 'b') }}", "text: unknown filter `replace`, line 3; use one of abs, capitalize, count, d, date, default, e, escape, first, float, int, join,"
+         " last, length, lower, money, number, round, sort, sum, title, trim, upper, urlencode"),
         ("{% set a = 1 %}", "text: `{% set %}`: only values, filters, if and for are allowed in a template, line 1"),
         ("\n{{ name * 2 }}", "text: `*`: number or precision too large, or not a number, line 2"),
-        ("{{ 2 is even }}\n{{ name is even }}", "text: a value has the wrong type for the template, line 2"),
+        ("{{ 2 is even }}\n{{ name is even }}", "text: `even`: a value has the wrong type for the template, line 2"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_so_that_it_can_be_put_right(source: str, said: str) -> None:

@@ -63,7 +63,7 @@ class HeaderResponse(BaseModel):
     value: str
 
 
-class FileResponse(BaseModel):
+class AttachedFileResponse(BaseModel):
     """An attachment; `size` is its bytes."""
 
     filename: str
@@ -85,7 +85,7 @@ class FilledMailResponse(BaseModel):
     html: str | None
     unsubscribe: str | None
     headers: list[HeaderResponse] = Field(description="Without Date and Message-ID, which are set when it is sent")
-    attachments: list[FileResponse]
+    attachments: list[AttachedFileResponse]
     tracking: TrackingResponse = Field(description="What is tracked; links are shown before that")
     size: int = Field(description="Bytes on the wire")
     suppressed: bool = Field(description="The recipient is on the tenant's suppression list: it would not be sent")
@@ -176,7 +176,7 @@ def _response(found: FilledMail) -> FilledMailResponse:
         unsubscribe=mail.unsubscribe,
         headers=[HeaderResponse(name=name, value=value) for name, value in found.headers],
         attachments=[
-            FileResponse(
+            AttachedFileResponse(
                 filename=one.filename,
                 content_type=one.content_type,
                 size=len(one.content),

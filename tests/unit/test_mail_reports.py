@@ -1,14 +1,14 @@
 """What comes back by mail, in the forms of well-known servers: which event each is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tests.support.mail_reports as samples
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.delivery.mail_reports import MailReport, read_report
 from mailroom.domain.inbound.auto_replies import headers_of
 from mailroom.domain.parsing import parse_email
-from tests.support import mail_reports as samples
 
 PATH = "b+aaaaaaaaaaaaaaaa@bounces.acme.test"
 
@@ -137,6 +137,7 @@ def test_facts_are_codes() -> None:
     assert found.facts == {"report": "delivery", "action": "failed", "status": "5.1.1", "smtp_code": "550"}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=200), st.booleans())
 def test_whatever_a_report_says_is_an_event_or_nothing(action: str, said: str, is_null_sender: bool) -> None:
     """Every field is the sender's; no value raises, and no fact has more than codes and known words."""

@@ -4,7 +4,7 @@ import string
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.delivery.return_paths import TOKEN_BYTES, is_return_path, return_path, token_in, token_of
@@ -15,6 +15,7 @@ DOMAIN = "bounces.acme.test"
 SOME_BYTES = st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES)
 
 
+@settings(deadline=None)
 @given(SOME_BYTES)
 def test_a_return_path_is_18_octets_and_says_its_token(random: bytes) -> None:
     """Lower case, for some receivers write all in lower case; a local part has at most 64 octets."""
@@ -25,6 +26,7 @@ def test_a_return_path_is_18_octets_and_says_its_token(random: bytes) -> None:
     assert token_in(f"{local}@{domain}", DOMAIN) == token
 
 
+@settings(deadline=None)
 @given(SOME_BYTES, st.integers(min_value=0))
 def test_case_is_not_compared(random: bytes, mask: int) -> None:
     """The local part passes through programs that write it in capitals, or some of it."""
@@ -35,6 +37,7 @@ def test_case_is_not_compared(random: bytes, mask: int) -> None:
     assert token_in(mixed, DOMAIN) == token
 
 
+@settings(deadline=None)
 @given(SOME_BYTES)
 def test_a_forwarder_with_srs_has_room_for_it(random: bytes) -> None:
     """SRS0=HASH=TT=DOMAIN=LOCAL in 64 octets (RFC 5321 section 4.5.3.1.1), with a domain of ours of 32."""
@@ -45,6 +48,7 @@ def test_a_forwarder_with_srs_has_room_for_it(random: bytes) -> None:
     assert len(f"SRS0=aB3d=XY={domain}={local}") <= 64
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=string.ascii_lowercase + "234567", min_size=16, max_size=16))
 def test_no_token_that_we_did_not_issue_is_valid(guess: str) -> None:
     """Whatever a forger writes in the form of a token, it is nobody's; 80 bits are not guessed."""
@@ -54,6 +58,7 @@ def test_no_token_that_we_did_not_issue_is_valid(guess: str) -> None:
     assert (paths.find(guess, received_at=NOW) is not None) == (guess == issued)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_in_place_of_an_address_is_no_token_or_has_the_form_of_one(text: str) -> None:
     """Recipients come from outside: nothing raises."""

@@ -27,7 +27,7 @@ _LOCAL = "b"
 _TOKEN = re.compile(r"[a-z2-7]{16}")
 
 
-def bounce_domain(name: str) -> str:
+def return_path_domain(name: str) -> str:
     """Return the domain of return paths in its stored spelling; "" for none.
 
     Raises:

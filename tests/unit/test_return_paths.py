@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailroom.domain.delivery.return_paths import TOKEN_BYTES, is_return_path, return_path, token_in, token_of
+from mailroom.domain.delivery.return_paths import (
+    TOKEN_BYTES,
+    is_return_path,
+    return_path,
+    return_path_domain,
+    token_in,
+    token_of,
+)
 from mailroom.testing.return_paths import MemoryReturnPaths
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -95,6 +102,30 @@ def test_mail_for_any_token_is_meant_for_a_return_path() -> None:
     assert not is_return_path("b@bounces.acme.test", DOMAIN)
     assert not is_return_path("bob+x@bounces.acme.test", DOMAIN)
     assert not is_return_path("b+x@acme.test", DOMAIN)
+
+
+@pytest.mark.parametrize(
+    ("setting", "domain"),
+    [
+        ("", ""),
+        (" ", ""),
+        ("Bounces.ACME.test.", DOMAIN),
+        (f" {DOMAIN} ", DOMAIN),
+        ("bücher.test", "xn--bcher-kva.test"),
+    ],
+)
+def test_the_domain_is_compared_in_its_stored_spelling(setting: str, domain: str) -> None:
+    """An operator's spelling must not make every report backscatter."""
+    assert return_path_domain(setting) == domain
+
+
+@pytest.mark.parametrize(
+    "setting", ["a b", "b@acme.test", "@acme.test", ".", "a..b", "acme", "a>b.test", "x" * 64, ".".join(["x" * 47] * 5)]
+)
+def test_a_setting_that_is_no_domain_for_return_paths_stops_the_start(setting: str) -> None:
+    """Mail would leave with an envelope's sender that no server accepts."""
+    with pytest.raises(ValueError, match="not a domain name"):
+        return_path_domain(setting)
 
 
 @pytest.mark.parametrize("length", [0, TOKEN_BYTES - 1, TOKEN_BYTES + 1])

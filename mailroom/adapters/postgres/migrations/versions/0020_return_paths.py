@@ -21,8 +21,9 @@ def upgrade() -> None:
         sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("digest"),
     )
-    # Rows come in the order of time, so a summary of each block is enough to find the old ones, and costs an insert next to nothing.
-    op.create_index("ix_return_path_made_at", "return_path", ["made_at"], postgresql_using="brin")
+    # Rows come in the order of time: a summary of each block finds the old ones, and costs an insert next to nothing.
+    kind = "brin"  # codespell:ignore brin
+    op.create_index("ix_return_path_made_at", "return_path", ["made_at"], postgresql_using=kind)
 
 
 def downgrade() -> None:

@@ -44,6 +44,7 @@ SENDING = (
     "commit of carried",
     "commit of plan",
     "commit of claim",
+    "commit of issue",
     "send to provider",
     "commit of settle",
     "commit of defer",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from mailroom.domain.delivery.return_paths import bounce_domain as valid_bounce_domain
+from mailroom.domain.delivery.return_paths import return_path_domain
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, region_of
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         description="How long a deposit cannot be deleted, from the last deposit of the same content.",
     )
     sender: str = Field(default="", description="From address of mail whose caller names none.")
-    bounce_domain: Annotated[str, AfterValidator(valid_bounce_domain)] = Field(
+    bounce_domain: Annotated[str, AfterValidator(return_path_domain)] = Field(
         default="",
         description="Domain that Mailroom receives and at which mails sent by SMTP have their return paths; empty: bounces by mail are not read.",
     )

@@ -77,6 +77,7 @@ from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
+from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
@@ -303,6 +304,11 @@ def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests
 def counter(s3: Any, *, bucket: str) -> S3Counter:
     """Return the installation's counter, an object in the archive bucket that is not locked."""
     return S3Counter(s3, bucket=bucket)
+
+
+def smtp_relay(host: str, port: int) -> Smtp:
+    """Return the provider for an SMTP server without TLS on this machine."""
+    return Smtp(host=host, port=port, tls=Tls.OFF)
 
 
 def scheduler(api_url: str) -> PrefectScheduler:

@@ -1,6 +1,6 @@
 """Run the main job on samples: mail a scanned document to an inbox, send a batch, and show the outcome of both.
 
-Starts the embedded stack if it is not running, and leaves it running. The mail is processed as any other: an SMTP
+At the end, one more message goes by SMTP and comes back as a bounce by mail. Starts the embedded stack if it is not running, and leaves it running. The mail is processed as any other: an SMTP
 client, the local SMTP server in place of SES, the bucket, the queue, a flow run, the archive, the inbox. So is the batch:
 the API, the queue, a flow run, SES, and its events.
 """
@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 
 import mailroom.sandbox
-from mailroom.cli import _demo_batch
+from mailroom.cli import _demo_batch, _demo_bounce
 from mailroom.cli._api_client import ApiClient
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
@@ -53,8 +53,9 @@ def demo(
     opened = Opened()
     received = _receive(opened, up, report)
     sent = _send_batch(opened, up, mails, report, quiet=as_json)
+    bounce = _bounce(opened, up, report)
     if as_json:
-        say(json.dumps(received | {"batch": sent}))
+        say(json.dumps(received | {"batch": sent, "bounce": bounce}))
         return
     say("\nThe stack is still running: send it mail, explore it, and stop it with `.venv/bin/mailroom down`.")
 
@@ -100,6 +101,20 @@ def _send_batch(
     report(f"  flow run     {links['run_url']}")
     report(f"  everything   .venv/bin/mailroom trace {batch_id}")
     return {"id": batch_id, "statuses": statuses, "seconds": round(took, 2)} | links
+
+
+def _bounce(opened: Opened, up: dict[str, Any], report: Callable[[str], None]) -> dict[str, Any]:
+    """Send one message by SMTP that comes back as a bounce by mail, and show what it became."""
+    api, door = ApiClient(up["api_url"], up["api_key"]), (up["smtp_host"], up["smtp_port"])
+    line = _demo_bounce.send_and_return(opened, api, door)
+    facts = _demo_bounce.facts_of(opened, line.id)
+    report("\none more message by SMTP: its relay accepted it, and returned it by mail to its return path")
+    report(
+        f"  {line.status:<12} {line.to.address}, now suppressed; origin: {facts.get('origin')}, {facts.get('status')}"
+    )
+    report(f"  message      .venv/bin/mailroom trace {line.id}")
+    report(f"  its report   .venv/bin/mailroom trace {facts.get('email')}")
+    return {"message_id": line.id, "status": line.status, "email_id": facts.get("email")}
 
 
 def _nowhere(_: Mapping[str, int]) -> None:

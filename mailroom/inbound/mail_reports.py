@@ -59,7 +59,8 @@ class ReportReader:
         """
         if not any(is_return_path(recipient, self.domain) for recipient in recipients):
             return Returned()
-        attempt = self._attempt_of(entry, recipients[0]) if len(recipients) == 1 else None
+        is_for_one = len({recipient.lower() for recipient in recipients}) == 1
+        attempt = self._attempt_of(entry, recipients[0]) if is_for_one else None
         if attempt is None:
             return Returned(is_backscatter=True)
         report = self._report_in(entry, raw, attempt.recipient)

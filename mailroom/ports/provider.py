@@ -15,7 +15,8 @@ class Capabilities:
 
     `batch` is the number of mails per call, `max_bytes` the size of one mail on the wire, `headers` whether it takes any
     custom header, `utf8_addresses` whether a local part may be non-ASCII (RFC 6531), `asks` whether it can look up a mail
-    by our id later, `tracks` whether it reports opens and clicks, switched on per mail.
+    by our id later, `tracks` whether it reports opens and clicks, switched on per mail, `return_path` whether the envelope's
+    sender is ours to choose, so that bounces can come by mail.
     """
 
     batch: int = 1

@@ -27,11 +27,14 @@ from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.audit.sent_mails import SentMail
 from mailroom.domain.archive.manifests import key_of
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.inbound.received_email import Arrival, Attachment, Envelope, Item, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.holds import HoldReason
 from mailroom.sandbox.stand_ins.object_lock import like_s3
+from mailroom.testing.notices import an_event
+from tests.support.returned_mail import Returned
 from tests.support.sending import office_on
 
 RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"
@@ -286,6 +289,30 @@ def test_dead_letters_are_named(installation: Installation) -> None:
 def test_what_a_sender_knows_is_compared(installation: Installation, sent: SentMail, kind: str) -> None:
     """The ledger may be consistent in itself and still differ from what was accepted."""
     assert installation.wrong(sent=(sent,)) == {kind: 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "wrong"), [("bounced_hard", {}), ("delayed", {"no event": 1}), (None, {"no event": 1})]
+)
+def test_a_report_by_mail_has_no_item_and_its_message_has_the_event(
+    installation: Installation, event: str | None, wrong: dict[str, int]
+) -> None:
+    """It is in nobody's inbox by design, so the message's history proves that it was not lost; any other facts do not."""
+    returned = Returned(installation.engine)
+    [(message, _)] = returned.sends()
+    returned.events.record([an_event(Kind.BOUNCED_HARD, "mail/1", message_id=message, provider="smtp")], now=NOW)
+
+    def end(installation: Installation, ledger: SqlLedger, email_id: str) -> None:
+        kept = _archive(installation).deposit("acme", b"returned " + RAW, period=timedelta(days=3))
+        ledger.routed(email_id, [Route("b@bounces.acme.test", "acme", "", "report")], now=NOW)
+        _describe(installation, ledger, email_id)
+        ledger.deposited(email_id, archive_ids=[kept.archive_id], now=NOW, manifests=["acme"])
+        facts = {"report_of": message, "event": event} if event else {"report_of": "no id", "event": "bounced_hard"}
+        ledger.close(email_id, State.FILED, now=NOW, facts=facts)
+
+    _receive(installation, "report1", end)
+
+    assert installation.wrong() == wrong
 
 
 def test_what_came_before_the_wanted_time_is_left_alone(installation: Installation) -> None:

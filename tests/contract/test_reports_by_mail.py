@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
+import tests.support.mail_reports as samples
 from mailroom.archive.depositing import deposit_all
 from mailroom.archive.mail_manifests import describe
 from mailroom.domain.archive.manifests import SHORT, RetentionClass
@@ -16,7 +17,6 @@ from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.manifests import MemoryManifests
 from mailroom.testing.scanner import EICAR, MemoryScanner
-from tests.support import mail_reports as samples
 from tests.support.mail_reports import filled
 from tests.support.returned_mail import DOMAIN, GOOD, NOW, Returned
 

@@ -32,7 +32,7 @@ _SENDER = re.compile(r"MAIL FROM:<([^>]*)>")
 
 @dataclass
 class Script:
-    """An SMTP server that accepts everything; `features` are its EHLO lines, `commands` what it was told of envelopes."""
+    """An SMTP server that accepts everything; `features` are its EHLO lines, `commands` those of the envelopes."""
 
     features: tuple[str, ...] = ("PIPELINING", "DSN")
     commands: list[str] = field(default_factory=list)

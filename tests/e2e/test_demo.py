@@ -44,6 +44,12 @@ def test_demo_files_a_mail_and_sends_a_batch_of_every_outcome(stack: Stack) -> N
         "bounced": 4,
         "complained": 1,
     }
+    report, bounced = (stack.json("trace", output["bounce"][name]) for name in ("email_id", "message_id"))
+    assert (output["bounce"]["status"], bounced["messages"][0]["message"]["status"]) == ("bounced", "bounced")
+    assert (report["email"]["route"], report["items"]) == ("report", [])
+    shown = stack.mailroom("trace", output["bounce"]["email_id"]).stdout
+    assert f"report    bounced_hard of message {output['bounce']['message_id']}" in shown
+    assert report["email"]["facts"] == {"report_of": output["bounce"]["message_id"], "event": "bounced_hard"}
     assert page.status_code == 200
     assert batch_id in page.text
     assert run["name"] == batch_id

@@ -7,6 +7,7 @@ import pytest
 from prefect import get_client
 from sqlalchemy import Engine, text
 
+import tests.support.mail_reports as samples
 from flows import receive_email as flow_module
 from flows.receive_email import receive_email
 from mailroom.domain.archive.manifests import RetentionClass
@@ -15,7 +16,6 @@ from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.mail_store import MemoryMailStore
 from mailroom.testing.manifests import MemoryManifests
-from tests.support import mail_reports as samples
 from tests.support.filed_mail import inbound_on
 from tests.support.mail_reports import filled
 from tests.support.returned_mail import DOMAIN, GOOD, NOW, Returned

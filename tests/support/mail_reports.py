@@ -100,7 +100,7 @@ GLOBAL = report(
     "Final-Recipient: utf-8; {to}\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 unknown\n",
     kind="message/global-delivery-status",
 )
-#: An alias of two people, one of whom has left: the alias itself takes mail.
+#: An alias of two people who were here, one of them is no longer: the alias itself takes mail.
 OF_AN_ALIAS = report(
     "Final-Recipient: rfc822; left@users.test\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 unknown\n\n"
     "Final-Recipient: rfc822; here@users.test\nAction: delivered\nStatus: 2.0.0\n"

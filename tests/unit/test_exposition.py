@@ -29,6 +29,17 @@ CENSUS = Census(
 )
 
 
+def test_backscatter_is_counted_whatever_became_of_it() -> None:
+    """Bounces of mail that others sent in our name: quarantined without a route, or filed by a rule for the whole domain."""
+    tallies = (
+        EmailCount(State.QUARANTINED, "no_route", 3, NOW, route="backscatter"),
+        EmailCount(State.FILED, None, 2, NOW, route="backscatter"),
+        EmailCount(State.FILED, None, 9, NOW, route="report"),
+    )
+
+    assert "mailroom_backscatter_total 5" in exposition(Census(tallies=tallies, items=0), NOW).splitlines()
+
+
 @pytest.mark.parametrize(
     "sample",
     [

@@ -1,14 +1,16 @@
 """What comes back by mail, in the forms of well-known servers: which event each is."""
 
+import base64
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tests.support.mail_reports as samples
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.delivery.mail_reports import MailReport, read_report
 from mailroom.domain.inbound.auto_replies import headers_of
 from mailroom.domain.parsing import parse_email
-from tests.support import mail_reports as samples
 
 PATH = "b+aaaaaaaaaaaaaaaa@bounces.acme.test"
 
@@ -129,6 +131,40 @@ def test_fields_of_a_recipient_may_follow_those_of_the_whole_without_a_blank_lin
     assert read(joined) == read(samples.POSTFIX)
 
 
+def test_a_gateway_may_wrap_and_encode_a_report() -> None:
+    """Virus scanners add a disclaimer around it, and some servers write the part for programs in base64."""
+    fields = (
+        "Reporting-MTA: dns; mx.relay.test\n\nFinal-Recipient: rfc822; anna@users.test\nAction: failed\nStatus: 5.1.1\n"
+    )
+    encoded = base64.encodebytes(fields.encode()).decode()
+    inner = (
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=inner\n\n--inner\nContent-Type: text/plain\n\n"
+        "Not delivered.\n--inner\nContent-Type: message/delivery-status\nContent-Transfer-Encoding: base64\n\n"
+        f"{encoded}\n--inner--\n"
+    )
+    outer = "From: a@b.test\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=outer\n\n"
+
+    found = read(f"{outer}--outer\n{inner}\n--outer\nContent-Type: text/plain\n\nScanned.\n--outer--\n")
+
+    assert found == MailReport(Kind.BOUNCED_HARD, {"report": "delivery", "action": "failed", "status": "5.1.1"})
+
+
+def test_a_report_that_a_person_forwards_is_no_report() -> None:
+    """An attached mail is what somebody else got: it says nothing of the message that the return path was made for."""
+    outer = "From: a@users.test\nSubject: look\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=outer\n\n"
+    forwarded = f"{outer}--outer\nContent-Type: text/plain\n\nsee below\n--outer\nContent-Type: message/rfc822\n\n"
+
+    assert read(f"{forwarded}{samples.POSTFIX}\n--outer--\n", is_null_sender=False) is None
+    assert read(f"{forwarded}{samples.complaint('abuse')}\n--outer--\n", is_null_sender=False) is None
+
+
+def test_a_report_on_very_many_recipients_is_read_within_limits() -> None:
+    """One message had one recipient; a report with thousands is hostile or a list's, and ends in some event or none."""
+    groups = "Final-Recipient: rfc822; x@elsewhere.test\nAction: failed\nStatus: 5.1.1\n\n" * 20_000
+
+    assert read(samples.report(groups)) is not None
+
+
 def test_facts_are_codes() -> None:
     """They are stored and posted to tenants' endpoints: no text of the server, for it names the recipient."""
     found = read(samples.POSTFIX)
@@ -137,6 +173,7 @@ def test_facts_are_codes() -> None:
     assert found.facts == {"report": "delivery", "action": "failed", "status": "5.1.1", "smtp_code": "550"}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=200), st.booleans())
 def test_whatever_a_report_says_is_an_event_or_nothing(action: str, said: str, is_null_sender: bool) -> None:
     """Every field is the sender's; no value raises, and no fact has more than codes and known words."""

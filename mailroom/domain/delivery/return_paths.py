@@ -24,16 +24,22 @@ KEPT_FOR = timedelta(days=30)
 TOKEN_BYTES = 10
 
 _LOCAL = "b"
+#: 256 octets of a path, less its brackets, the local part and the at sign.
+_LONGEST_DOMAIN = 235
+_DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _TOKEN = re.compile(r"[a-z2-7]{16}")
 
 
-def bounce_domain(name: str) -> str:
+def return_path_domain(name: str) -> str:
     """Return the domain of return paths in its stored spelling; "" for none.
 
     Raises:
-        ValueError: it is no domain name.
+        ValueError: it is no domain name, or a return path there is longer than SMTP allows (RFC 5321 section 4.5.3.1.3).
     """
-    return normalise_domain(name) if name.strip() else ""
+    domain = normalise_domain(name.strip()) if name.strip() else ""
+    if domain and (len(domain) > _LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain)):
+        raise ValueError("not a domain name for return paths")
+    return domain
 
 
 def token_of(random: bytes) -> str:

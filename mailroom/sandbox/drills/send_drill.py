@@ -36,6 +36,7 @@ OF_A_WORKER = (
     "commit of strand",
     "commit of plan",
     "commit of claim",
+    "commit of issue",
     "send to provider",
     "commit of settle",
     "commit of defer",

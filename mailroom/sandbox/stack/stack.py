@@ -78,6 +78,7 @@ class Stack:
             "pages_open": True,
             "private_webhooks": True,
             "sender": "mailroom@mailroom.test",
+            "bounce_domain": "bounces.mailroom.test",
             # The emulator reports no rate.
             "per_second": 200.0,
             # Links in mails are https; the same paths are served at api_url.

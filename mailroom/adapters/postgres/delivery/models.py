@@ -72,7 +72,7 @@ class ReturnPathRow(SQLModel, table=True):
     """The attempt at a message that a return path was made for, by the SHA-256 of its token."""
 
     __tablename__ = "return_path"
-    __table_args__ = (Index("ix_return_path_made_at", "made_at"),)
+    __table_args__ = (Index("ix_return_path_made_at", "made_at", postgresql_using="brin"),)  # codespell:ignore brin
 
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     message_id: UUID

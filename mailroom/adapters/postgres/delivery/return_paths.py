@@ -14,6 +14,7 @@ from mailroom.adapters.postgres.delivery.models import ReturnPathRow
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import MessageRow
+from mailroom.domain.delivery.events import OURS
 from mailroom.domain.delivery.return_paths import TOKEN_BYTES, VALID_FOR, digest_of, token_of
 from mailroom.ports.return_paths import AttemptMade
 
@@ -56,10 +57,12 @@ class SqlReturnPaths:
         )
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
-        return AttemptMade(str(row.id), row.attempt, row.tenant, row.recipient, row.provider) if row else None
+        if row is None:
+            return None
+        return AttemptMade(str(row.id), row.attempt, row.tenant, row.recipient, row.provider or OURS)
 
     def forget(self, *, before: datetime) -> int:
         """Delete old tokens, at most `_MOST` at once."""
-        old = select(_path.digest).where(_path.made_at < before).order_by(_path.made_at).limit(_MOST)
+        old = select(_path.digest).where(_path.made_at < before).limit(_MOST)
         with transaction(self._engine) as connection:
             return connection.execute(delete(_paths).where(_path.digest.in_(old))).rowcount

@@ -18,6 +18,7 @@ from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_pla
 from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
+from mailroom.domain.outbound.advice import advice
 from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
 from mailroom.ports.message_reader import BatchLine
@@ -96,6 +97,7 @@ def message(services: AppServices, holder: PageHolder, sending: AppOutbound, mes
         message=line,
         waits=line.status in WAITING,
         again=resendable_message(services, holder, sending, line),
+        advice=advice(line.reason, message_id=line.id, batch_id=line.batch_id, sender=line.sender),
         content=content,
         activities=activities,
         run_url=run_url(services, holder, run_of(activities)),

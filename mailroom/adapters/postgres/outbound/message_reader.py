@@ -128,7 +128,9 @@ class SqlMessageReader:
 
 
 def _lines() -> Select[Any]:
-    return select(_messages, _contents.c.subject).join_from(_messages, _contents, _SAID)
+    sender = _batch["from"]["address"].astext.label("sender")
+    lines = select(_messages, _contents.c.subject, sender).join_from(_messages, _contents, _SAID)
+    return lines.join(_batches, _batch.id == _message.batch_id)
 
 
 def _found(connection: Connection, tenant: str | None, message_id: str) -> MessageLine | None:
@@ -203,6 +205,7 @@ def _message_line(row: Row[Any]) -> MessageLine:
         changed_at=row.changed_at,
         due_at=row.due_at,
         handed_at=row.handed_at,
+        sender=row.sender or "",
     )
 
 

@@ -273,9 +273,9 @@ def _followed(api: ApiClient, batch_id: str) -> dict[str, Any]:
 
 def _explain(messages: Sequence[dict[str, Any]]) -> None:
     """Print why messages were not sent or may not have been, and what to do, once for each reason."""
-    counts = Counter(
-        tuple(one.get(name) for name in ("status", "reason_code", "why", "what_to_do")) for one in messages
-    )
+    # What to do names each message: those of one reason are one line.
+    same = [one | {"what_to_do": (one.get("what_to_do") or "").replace(str(one.get("id")), "ID")} for one in messages]
+    counts = Counter(tuple(one.get(name) for name in ("status", "reason_code", "why", "what_to_do")) for one in same)
     for (status, code, why, remedy), count in counts.items():
         known = f": {why}. What to do: {remedy}." if why else ""
         say(f"{count:,} {status} ({shown(code, 'no reason')}){known}")

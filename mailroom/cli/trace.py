@@ -154,6 +154,10 @@ def _show_batch(history: dict[str, Any], api_url: str) -> None:
         say(f"message   {message['id']}  {_state(message)}  {message['to']}")
     if batch["messages"] > len(messages):
         say(f"          and {batch['messages'] - len(messages):,} more")
+    # Each reason once, about the first of its messages.
+    for message in {one["reason_code"]: one for one in reversed(messages) if one["why"]}.values():
+        say(f"reason    {_state(message)}")
+        _show_why(message)
 
 
 def _show_sent(history: dict[str, Any], api_url: str) -> None:

@@ -20,6 +20,7 @@ from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.delivery.tenant_webhooks import PATIENCE, Disabled, facts_for_tenants, next_try
 from mailroom.domain.errors import Refused, TransientError
+from mailroom.domain.outbound.advice import explain
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.operations.loops import Backoff, SteadyLoop
 from mailroom.ports.endpoints import Attempt, Endpoints, WebhookDelivery, WebhookEvent
@@ -111,7 +112,7 @@ def _event(event: WebhookEvent) -> dict[str, Any]:
             "metadata": dict(event.metadata),
             "status": event.status,
             "reason": OutboundReason.old_word(event.reason),
-            **OutboundReason.explain(event.reason),
+            **explain(event.reason, message_id=event.message_id, batch_id=event.batch_id, sender=event.sender),
         },
     }
 

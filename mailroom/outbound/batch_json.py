@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from mailroom.domain.outbound.advice import explain
 from mailroom.domain.outbound.message import Lane, ResendPolicy, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.outbound.json_model import JsonModel
@@ -136,9 +137,14 @@ def pause_response(pause: Pause) -> PauseResponse:
     )
 
 
+def explain_line(line: MessageLine) -> dict[str, str | None]:
+    """Return the reason of a message's status with the names that its sentences need."""
+    return explain(line.reason, message_id=line.id, batch_id=line.batch_id, sender=line.sender)
+
+
 def message_response(line: MessageLine) -> MessageResponse:
     """Return the current state of a message."""
-    why = {"reason": OutboundReason.old_word(line.reason), **OutboundReason.explain(line.reason)}
+    why = {"reason": OutboundReason.old_word(line.reason), **explain_line(line)}
     apart = {"to", "name", *why}
     values: dict[str, Any] = {name: getattr(line, name) for name in MessageResponse.model_fields if name not in apart}
     return MessageResponse(**(values | why), to=line.to.address, name=line.to.name)

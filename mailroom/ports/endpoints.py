@@ -48,6 +48,8 @@ class WebhookEvent:
     metadata: Mapping[str, str]
     status: str
     reason: str | None
+    #: The address that the message is from; empty where the batch's row has none.
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,8 @@ class MessageLine:
     changed_at: datetime
     due_at: datetime
     handed_at: datetime | None
+    #: The address it is from; empty where the batch's row has none.
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

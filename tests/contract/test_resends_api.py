@@ -187,7 +187,7 @@ def test_the_page_of_a_batch_has_a_button_for_each_reason(api: TestClient, engin
     assert ">Send 2 again</button>" in page
     assert ">Send 2 again: they may arrive twice</button>" in page
     assert "1 rejected: the provider will never accept this recipient or content." in page
-    assert "Not sent again yet: its address is still suppressed." in page
+    assert "Not sent again: its address is still suppressed." in page
     assert pressed.status_code == 303
     assert "2 messages are sent again." in after
     assert statuses(engine) == ["queued", "queued", "rejected", "failed", "unknown", "unknown"]

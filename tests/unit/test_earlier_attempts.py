@@ -1,5 +1,6 @@
 """Which events count for a message that was sent again, whatever came before and in whatever order."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -71,6 +72,17 @@ def test_the_newest_attempts_own_events_count(event: DeliveryEvent, earlier: lis
     same = any(one.provider_message_id == event.provider_message_id for one in earlier)
     if event.provider_message_id and not same:
         assert counts(event, newest, earlier)
+
+
+def test_an_id_that_no_earlier_attempt_has_is_the_newest_ones_even_at_another_provider() -> None:
+    """Of two providers the second took it, and its event came before its answer was settled."""
+    first = EarlierAttempt(provider="sendgrid", provider_message_id="a", status="rejected", resent_at=NOW)
+    newest = NewestAttempt(begun=True, provider="ses", provider_message_id=None)
+    event = DeliveryEvent(provider="sendgrid", event_id="e", kind=Kind.BOUNCED_HARD, at=NOW, provider_message_id="b")
+
+    assert counts(event, newest, [first])
+    assert not counts(replace(event, provider_message_id="a"), newest, [first])
+    assert not counts(replace(event, provider_message_id=None), newest, [first])
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -21,6 +21,7 @@ from mailroom.api.services import AppOutbound, AppServices, OutboundServices, Se
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
 from mailroom.domain.delivery.streams import Scope
+from mailroom.domain.outbound.advice import advice
 from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
 from mailroom.outbound.sent_content import Unshown
@@ -108,6 +109,7 @@ def _message(
         message=line,
         waits=line.status in WAITING,
         again=resendable_message(services, holder, sending, line),
+        advice=advice(line.reason, message_id=line.id, batch_id=line.batch_id, sender=line.sender),
         content=content,
         part=None if isinstance(part, Unshown) else part,
         unshown=part.sentence if isinstance(part, Unshown) else None,

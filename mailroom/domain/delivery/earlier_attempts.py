@@ -44,12 +44,16 @@ def is_earlier(event: DeliveryEvent, newest: NewestAttempt, earlier: Sequence[Ea
     known = event.provider_message_id
     if not newest.begun or any(_is_of(event, one) for one in earlier):
         return True
-    if event.provider != newest.provider:
-        return any(event.provider == one.provider for one in earlier)
-    if known and newest.provider_message_id:
+    if known and newest.provider_message_id and event.provider == newest.provider:
         return known != newest.provider_message_id
+    there = [one for one in earlier if one.provider in (None, event.provider)]
+    if not there or (known and all(one.provider_message_id for one in there)):
+        # An id that none of them has, at a provider that may be the second of two.
+        return False
+    if not known and event.provider != newest.provider:
+        return True
     # By the time alone, as far as clocks agree: the newest had not begun.
-    return event.at < max(one.resent_at for one in earlier) - _CLOCKS
+    return event.at < max(one.resent_at for one in there) - _CLOCKS
 
 
 def counts(event: DeliveryEvent, newest: NewestAttempt, earlier: Sequence[EarlierAttempt]) -> bool:

@@ -9,7 +9,7 @@ from mailroom.domain.delivery.events import Kind
 from mailroom.domain.reasons import ReasonWord
 
 _WAITS = "nothing: it is sent by itself when its time comes"
-_NEW_BATCH = "correct it and send it in a new batch"
+_NEW_BATCH = "when the cause is gone, `mailroom resend ID`; else correct it and send it in a new batch"
 
 
 class OutboundReason(ReasonWord):
@@ -63,7 +63,7 @@ class OutboundReason(ReasonWord):
     OUTCOME_UNKNOWN = (
         "outcome_unknown",
         "the provider's answer was lost, so it may have accepted the message",
-        "wait for the provider's events; if none comes, look in its log before it is sent again: it may arrive twice",
+        "wait for the provider's events; if none comes, look in its log, then `mailroom resend ID --may-duplicate`: it may arrive twice",
         "OutcomeUnknown",
     )
     REFUSED = (
@@ -124,7 +124,7 @@ class OutboundReason(ReasonWord):
     WORKER_GONE = (
         "worker_gone",
         "its worker stopped while it was sending, so the provider may have the message",
-        "wait for the provider's events; a batch with `prefer_delivery` sends it again after an hour",
+        "wait for the provider's events; a batch with `prefer_delivery` sends it again after an hour, else `mailroom resend ID --may-duplicate`",
     )
     UNREADABLE = (
         "unreadable",
@@ -172,7 +172,7 @@ class OutboundReason(ReasonWord):
     SUPPRESSED = (
         Kind.SUPPRESSED,
         "the address is suppressed, here or on the provider's own list",
-        "leave it; if the person wants mail again, take the address off the list, or ask the administrator to, who keeps the one for all tenants",
+        "leave it; if the person wants mail again, take the address off the list, or ask the administrator to, who keeps the one for all tenants; then `mailroom resend ID`",
     )
     EXPIRED = (
         "expired",

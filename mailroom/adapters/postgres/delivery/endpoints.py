@@ -40,9 +40,10 @@ _CLAIM = text("""
 """)
 _WAITING_EVENTS = text("""
     select activity.id as sequence, activity.kind, activity.at, activity.actor, activity.facts, message.id as message_id,
-        message.batch_id, message.reference, message.recipient, message.metadata, message.status, message.reason
+        message.batch_id, message.reference, message.recipient, message.metadata, message.status, message.reason,
+        coalesce(batch."from"->>'address', '') as sender
     from endpoint_news join activity on activity.id = endpoint_news.activity_id
-        join message on message.id = activity.message_id
+        join message on message.id = activity.message_id join batch on batch.id = message.batch_id
     where endpoint_news.endpoint_id = :endpoint and told_at is null order by activity.id limit :most
 """)
 _REPLAY = text("""

@@ -202,7 +202,9 @@ class SqlMessageReader:
 
 def _lines() -> Select[Any]:
     shown = func.coalesce(_message.subject, _contents.c.subject).label("shown_subject")
-    return select(_messages, shown).join_from(_messages, _contents, _SAID)
+    sender = _batch["from"]["address"].astext.label("sender")
+    lines = select(_messages, shown, sender).join_from(_messages, _contents, _SAID)
+    return lines.join(_batches, _batch.id == _message.batch_id)
 
 
 def _found(connection: Connection, tenant: str | None, message_id: str) -> MessageLine | None:
@@ -301,6 +303,7 @@ def _message_line(row: Row[Any]) -> MessageLine:
         changed_at=row.changed_at,
         due_at=row.due_at,
         handed_at=row.handed_at,
+        sender=row.sender or "",
     )
 
 

@@ -1,0 +1,55 @@
+"""Why a message has its status and what to do, with the names that a person needs: ids in commands, the sender's domain.
+
+Sentences of reasons have placeholders in their commands: `DOMAIN` is the sender's domain, `ID` the batch's id after
+`mailroom batch`, and else the message's.
+"""
+
+import re
+from dataclasses import dataclass
+
+from mailroom.domain.outbound.reasons import OutboundReason
+
+_COMMAND = re.compile(r"`[^`]*`")
+_NAME = re.compile(r"\b(?:ID|DOMAIN)\b")
+#: A-labels; what is no domain stays a placeholder.
+_DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}")
+_SENDERS_DOMAIN = "the sender's domain"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A reason's sentence and what to do, about one message; both read on after a colon."""
+
+    sentence: str
+    remedy: str
+
+
+def advice(stored: str | None, *, message_id: str, batch_id: str, sender: str) -> Advice | None:
+    """Return why a message has its status and what to do; None for a word that is no reason.
+
+    Args:
+        stored: The message's reason, in either spelling.
+        sender: The address it is from.
+    """
+    known = OutboundReason.read(stored)
+    if known is None:
+        return None
+    domain = _DOMAIN.fullmatch(sender.rpartition("@")[2])
+    names = {"DOMAIN": domain[0]} if domain else {}
+
+    def command(found: re.Match[str]) -> str:
+        is_batchs = found[0].startswith("`mailroom batch ")
+        filled = names | {"ID": batch_id if is_batchs else message_id}
+        return _NAME.sub(lambda name: filled.get(name[0], name[0]), found[0])
+
+    sentence = known.sentence
+    if domain:
+        sentence = sentence.replace(_SENDERS_DOMAIN, f"{_SENDERS_DOMAIN} {domain[0]}")
+    return Advice(_COMMAND.sub(command, sentence), _COMMAND.sub(command, known.remedy))
+
+
+def explain(stored: str | None, *, message_id: str, batch_id: str, sender: str) -> dict[str, str | None]:
+    """Return what JSON says beside `reason`: its stable word, why, and what to do, with the names of this message."""
+    about = advice(stored, message_id=message_id, batch_id=batch_id, sender=sender)
+    values = OutboundReason.explain(stored)
+    return values if about is None else values | {"why": about.sentence, "what_to_do": about.remedy}

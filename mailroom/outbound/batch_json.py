@@ -44,7 +44,9 @@ class BatchResponse(JsonModel):
     deferred: int = Field(
         default=0, description="Number of messages that their recipients' servers do not take now; each is tried again"
     )
-    deferred_until: datetime | None = Field(default=None, description="When the next of these is tried again")
+    deferred_until: datetime | None = Field(
+        default=None, description="When the next of these is tried again; null if the batch expires before"
+    )
     next_at: datetime | None = Field(description="When the next waiting message is due")
     done_at: datetime | None = Field(description="Earliest time at which the last waiting message is sent")
 

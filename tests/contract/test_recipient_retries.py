@@ -162,11 +162,12 @@ def test_a_message_expires_with_its_batch_between_two_tries(engine: Engine) -> N
         batch_id = office.batch(2, now=NOW, expires_at=expires_at)
         run(office, batch_id)
         run(office, batch_id, next_try(office))
-        ordered = office.orders()
+        ordered, last = office.orders(), office.outbound.dispatch.plan(batch_id, now=NOW)
 
         run(office, batch_id, max(ordered))
 
         assert max(ordered) == expires_at
+        assert (last.deferred, last.deferred_until) == (1, None)
         assert receiver.tried[REFUSED] == 2
         assert (office.statuses()[1], reasons(office)[1]) == (Status.EXPIRED, "expired")
 

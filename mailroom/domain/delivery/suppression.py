@@ -1,8 +1,8 @@
 """Suppression: when an address gets no more mail, and for how long. The list is the tenant's, not the provider's.
 
 A hard bounce, a complaint and an unsubscribe suppress at once and permanently. Soft bounces of `SOFT_BOUNCES` messages
-within `SOFT_WITHIN` suppress for `SOFT_FOR`; a message that was given up after days of tries counts as one. An address on the provider's own list is suppressed for `LISTED_FOR`, for the
-provider may remove it.
+within `SOFT_WITHIN` suppress for `SOFT_FOR`; a message that was given up after days of tries counts as one. An address on
+the provider's own list is suppressed for `LISTED_FOR`, for the provider may remove it.
 """
 
 from datetime import datetime, timedelta

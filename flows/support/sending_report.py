@@ -94,4 +94,5 @@ class Dispatching:
         tags = {f"batch:{self._batch.id}", f"tenant:{self._batch.tenant}", f"lane:{self._batch.lane}"}
         tags |= {f"failed:{word}" for one in self._failures for word in one.reason.spellings}
         tags |= {f"deferred:{self._reason}"} if self._resume_at else set()
+        tags |= {f"deferred:{OutboundReason.RECIPIENT_UNAVAILABLE}"} if self.left and self.left.deferred else set()
         return tags | ({f"breaker:{self._broken.trip}"} if self._broken else set())

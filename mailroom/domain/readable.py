@@ -23,7 +23,8 @@ def when(time: datetime | str | None, *, seconds: bool = False) -> str:
 
 def deferred_line(messages: int, until: datetime | str | None) -> str:
     """Return how many messages of a batch wait for their recipients' servers, and when the next of them is tried again."""
-    return f"{messages:,} deferred by their recipients' servers, next try {when(until)}"
+    then = f"next try {when(until)}" if until else "not tried again before the batch expires"
+    return f"{messages:,} deferred by their recipients' servers, {then}"
 
 
 def stamp(time: datetime | str | None) -> str:

@@ -60,7 +60,9 @@ class BatchResponse(JsonModel):
     deferred: int = Field(
         default=0, description="Number of messages that their recipients' servers do not take now; each is tried again"
     )
-    deferred_until: datetime | None = Field(default=None, description="When the next of these is tried again")
+    deferred_until: datetime | None = Field(
+        default=None, description="When the next of these is tried again; null if the batch expires before"
+    )
     engagement: dict[str, int] = Field(
         default_factory=dict,
         description="How many messages were opened, clicked and unsubscribed by, at least once and by no machine; a clicked one"

@@ -124,8 +124,9 @@ class Failure:
 class DispatchResult:
     """The result of some rounds.
 
-    `again` may go again with the batch; `deferred` wait for their recipients' servers, each by its own schedule. `over` when nothing more is due. `hold` is how long not to call the provider after errors: the run waits `pause_s`, or the
-    batch was deferred until `resume_at` for `reason`. `broken` is the circuit breaker that stopped it.
+    `again` are tried again with the batch; `deferred` wait for their recipients' servers, each by its own schedule. `over` when
+    nothing more is due. `hold` is how long not to call the provider after errors: the run waits `pause_s`, or the batch was
+    deferred until `resume_at` for `reason`. `broken` is the circuit breaker that stopped it.
     """
 
     dispatched: int = 0

@@ -15,7 +15,8 @@ class Planned:
     """The plan of a batch before it is dispatched, in numbers of messages.
 
     `due` may be sent now, as far as the quota allows; `later` wait for their time. Of these, `deferred` wait for their
-    recipients' servers, the earliest until `deferred_until`, and the others for the batch, the earliest until `next_at`.
+    recipients' servers, the earliest until `deferred_until` (None if the batch expires before), and the others for the
+    batch, the earliest until `next_at`.
     """
 
     lane: Lane

@@ -20,7 +20,8 @@ from mailroom.ports.pauses import Pause
 class BatchLine:
     """A batch's current state: number of messages by status, and when the next waiting one may be sent.
 
-    Of the waiting ones, `deferred` wait for their recipients' servers; the next of these is tried at `deferred_until`.
+    Of the waiting ones, `deferred` wait for their recipients' servers; the next of these is tried at `deferred_until`, None if
+    the batch expires before.
     """
 
     id: str

@@ -45,9 +45,15 @@ def office(engine: Engine) -> Iterator[Office]:
 
 
 def run(office: Office, batch_id: str, now: datetime = NOW) -> DispatchResult:
-    """Do what a run does at this time."""
+    """Do what a run does at this time, in as many slices as this machine needs."""
     planned = office.outbound.dispatch.plan(batch_id, now=now)
-    return Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: now).send_some(planned.due)
+    sender = Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: now)
+    tally = sender.send_some(planned.due)
+    while not (tally.over or tally.hold or tally.resume_at):
+        more = sender.send_some(planned.due)
+        more.dispatched, more.deferred = more.dispatched + tally.dispatched, more.deferred + tally.deferred
+        tally = more
+    return tally
 
 
 def next_try(office: Office) -> datetime:
@@ -114,6 +120,7 @@ def test_a_recipient_that_takes_the_mail_later_gets_it_once(engine: Engine) -> N
 
 def test_a_batch_whose_recipients_all_refuse_is_no_outage(office: Office) -> None:
     """Rounds of such answers are no failed rounds: each message is tried once, and a few orders serve them all."""
+    office.rate.permit = 100
     batch_id = office.batch(300, now=NOW)
     office.provider.answers.extend([RecipientUnavailable("not now", code=450)] * 300)
 
@@ -155,11 +162,12 @@ def test_a_message_expires_with_its_batch_between_two_tries(engine: Engine) -> N
         batch_id = office.batch(2, now=NOW, expires_at=expires_at)
         run(office, batch_id)
         run(office, batch_id, next_try(office))
-        ordered = office.orders()
+        ordered, last = office.orders(), office.outbound.dispatch.plan(batch_id, now=NOW)
 
         run(office, batch_id, max(ordered))
 
         assert max(ordered) == expires_at
+        assert (last.deferred, last.deferred_until) == (1, None)
         assert receiver.tried[REFUSED] == 2
         assert (office.statuses()[1], reasons(office)[1]) == (Status.EXPIRED, "expired")
 
@@ -252,6 +260,20 @@ def test_a_hold_and_its_end_change_nothing_of_the_schedule(office: Office) -> No
 
     assert (early.deferred, late.deferred) == (0, 1)
     assert next_try(office) >= due_at + 15 * MINUTE
+
+
+def test_a_run_for_one_message_leaves_the_others(office: Office) -> None:
+    """Another message of the batch is due later: its server asked for two hours."""
+    batch_id = office.batch(2, now=NOW)
+    office.provider.answers.extend([RecipientUnavailable("not now", retry_after_s=wait_s) for wait_s in (0, 7200)])
+    run(office, batch_id)
+    first, second = sorted(office.values("select due_at from message"))
+
+    tally = run(office, batch_id, first)
+
+    assert second - NOW >= 2 * HOUR
+    assert (tally.dispatched, tally.deferred) == (1, 0)
+    assert next_try(office) == second
 
 
 def test_a_refused_try_is_not_counted_in_the_quota(office: Office) -> None:

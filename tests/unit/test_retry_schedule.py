@@ -13,6 +13,7 @@ from mailroom.domain.errors import (
     Paused,
     PermanentError,
     PermitExpired,
+    RecipientUnavailable,
     Throttled,
     TransientError,
 )
@@ -20,6 +21,7 @@ from mailroom.outbound.retry_schedule import LONGEST_WAIT_IN_RUN, wait_after
 
 AWAY = TransientError("away")
 REFUSED = PermanentError("refused")
+LATER = RecipientUnavailable("not now", retry_after_s=600)
 
 
 def waits(*rounds: Sequence[MailroomError], jitter: float = 1.0, counts: bool = True) -> list[float]:
@@ -40,6 +42,23 @@ def test_waits_double_up_to_half_a_minute_and_then_the_batch_is_deferred() -> No
 def test_a_message_that_got_an_answer_ends_the_row_of_failures() -> None:
     """A refusal of one message is an answer: the provider is there."""
     assert waits([AWAY], [AWAY], [AWAY, REFUSED], [AWAY], [REFUSED]) == [2, 4, 2, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "seconds"),
+    [
+        ([[LATER]] * 9, [0] * 9),
+        ([[AWAY], [AWAY], [LATER], [AWAY]], [2, 4, 0, 2]),
+        ([[AWAY, LATER]] * 6, [2, 4, 8, 16, 30, 300]),
+        ([[LATER, PermitExpired("late")]], [1]),
+        ([[LATER, REFUSED], [LATER, Paused("paused")]], [0, 900]),
+    ],
+)
+def test_a_recipient_that_is_away_is_no_trouble_of_the_provider(
+    rounds: list[list[MailroomError]], seconds: list[float]
+) -> None:
+    """Alone it proves that the provider works; beside other errors it hides none of them."""
+    assert waits(*rounds) == seconds
 
 
 def test_an_overlapping_round_counts_once() -> None:

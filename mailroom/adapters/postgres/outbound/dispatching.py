@@ -270,7 +270,7 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
         expired=expired,
         next_at=row[2],
         deferred=row[3],
-        deferred_until=row[4],
+        deferred_until=None if row[4] == batch.expires_at else row[4],
     )
 
 

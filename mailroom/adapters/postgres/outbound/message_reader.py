@@ -274,7 +274,7 @@ def _batch_line(
         cancelled_at=row.cancelled_at,
         next_at=next_at,
         deferred=deferred,
-        deferred_until=deferred_until,
+        deferred_until=None if deferred_until == batch.expires_at else deferred_until,
         held=held,
         paused=paused,
         tracking=batch.tracking,

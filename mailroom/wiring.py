@@ -17,14 +17,12 @@ superuser; Prefect's own database needs some more:
 A block with another database or user has another engine, with a budget of the same size.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property, partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 from sqlalchemy import Engine
 
@@ -52,7 +50,14 @@ from mailroom.adapters.postgres.delivery.hooks import SqlDeduplicator, SqlHooks
 from mailroom.adapters.postgres.delivery.return_paths import SqlReturnPaths
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
-from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.engines import CHILD as CHILD
+from mailroom.adapters.postgres.engines import COMMAND as COMMAND
+from mailroom.adapters.postgres.engines import LISTENERS as LISTENERS
+from mailroom.adapters.postgres.engines import SERVICE as SERVICE
+from mailroom.adapters.postgres.engines import WORKER as WORKER
+from mailroom.adapters.postgres.engines import Budget as Budget
+from mailroom.adapters.postgres.engines import engine_of as engine_of
+from mailroom.adapters.postgres.engines import keep_to as keep_to
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
@@ -88,41 +93,6 @@ from mailroom.outbound.served_senders import ServedSenders
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.settings import Settings, load_settings
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Connections that an engine keeps open, and the number that it adds under load."""
-
-    kept: int
-    more: int
-
-
-WORKER, LISTENERS, CHILD = Budget(20, 0), Budget(6, 4), Budget(2, 3)
-SERVICE, COMMAND = Budget(10, 10), Budget(2, 2)
-
-_engines: WeakValueDictionary[tuple[str, Budget], Engine] = WeakValueDictionary()
-_making = threading.Lock()
-_budget = SERVICE
-
-
-def keep_to(budget: Budget) -> None:
-    """Set the budget of engines that this process creates from now on; each program calls it first."""
-    global _budget
-    _budget = budget
-
-
-def engine_of(url: str, budget: Budget | None = None) -> Engine:
-    """Return this process's engine for the database; the same one is returned as long as anything uses it.
-
-    Without `budget` the process's budget applies.
-    """
-    within = budget or _budget
-    with _making:
-        engine = _engines.get((url, within))
-        if engine is None:
-            engine = _engines[url, within] = make_engine(url, pool_size=within.kept, max_overflow=within.more)
-        return engine
 
 
 @cache

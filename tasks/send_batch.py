@@ -3,7 +3,8 @@
 from asyncio import CancelledError
 from datetime import UTC, datetime
 
-from mailroom.outbound.dispatching import DispatchResult, Outbound, Sender
+from mailroom.outbound.dispatch_result import DispatchResult
+from mailroom.outbound.dispatching import Outbound, Sender
 from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.dispatch import Planned
 from tasks.support.steps import blocking, step

@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 from mailroom.domain.outbound.message import Batch
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import deferred_line
-from mailroom.outbound.dispatching import DispatchResult, Failure
+from mailroom.outbound.dispatch_result import DispatchResult, Failure
 from mailroom.ports.breakers import Broken
 from mailroom.ports.dispatch import Planned
 

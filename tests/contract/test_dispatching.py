@@ -20,7 +20,8 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.outbound.message import Lane, ResendPolicy, Status, StoredAttachment
-from mailroom.outbound.dispatching import DispatchResult, Sender
+from mailroom.outbound.dispatch_result import DispatchResult
+from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 from mailroom.ports.rate import Permit

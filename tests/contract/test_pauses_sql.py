@@ -26,7 +26,8 @@ from mailroom.domain.errors import (
 )
 from mailroom.domain.outbound.message import Lane, Party, Status
 from mailroom.domain.outbound.reasons import OutboundReason
-from mailroom.outbound.dispatching import DispatchResult, Sender
+from mailroom.outbound.dispatch_result import DispatchResult
+from mailroom.outbound.dispatching import Sender
 from mailroom.ports.pauses import Admission
 from mailroom.ports.provider import ProviderQuota
 from tests.support.sending import Office, office_on

@@ -14,7 +14,8 @@ from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.domain.errors import RecipientUnavailable, TransientError
 from mailroom.domain.outbound.message import Lane, ResendPolicy, Status
 from mailroom.domain.outbound.quotas import Allowance, Period
-from mailroom.outbound.dispatching import DispatchResult, Sender, send_claimed
+from mailroom.outbound.dispatch_result import DispatchResult
+from mailroom.outbound.dispatching import Sender, send_claimed
 from mailroom.outbound.retry_schedule import RecipientSchedule
 from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.holds import HoldReason

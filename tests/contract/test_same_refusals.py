@@ -12,7 +12,8 @@ from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.errors import ContentRefused, MailroomError, RecipientRefused
 from mailroom.domain.outbound.message import Batch, Draft, Lane, Party, Status
-from mailroom.outbound.dispatching import DispatchResult, Sender
+from mailroom.outbound.dispatch_result import DispatchResult
+from mailroom.outbound.dispatching import Sender
 from tests.support.sending import CONTENT, Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -45,10 +45,10 @@ from mailroom.adapters.postgres.outbound.recipient_retries import (
     is_by_recipient,
     order_deferred,
 )
-from mailroom.adapters.postgres.outbound.rows import batch_of, content_of, draft_of, move, order, owned, waiting
-from mailroom.adapters.postgres.skipped_rows import Usable, met_lately, note_skipped, stepping_over, why
+from mailroom.adapters.postgres.outbound.rows import batch_of, contents_of, draft_of, move, order, owned, waiting
+from mailroom.adapters.postgres.skipped_rows import met_lately, note_skipped, stepping_over, why
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.domain.outbound.message import UNANSWERED, WAITING, Batch, Content, ResendPolicy, Status
+from mailroom.domain.outbound.message import UNANSWERED, WAITING, Batch, ResendPolicy, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.outbound.trials import is_test
 from mailroom.ports.dispatch import Claimed, Outcome, Planned, UnknownMessage
@@ -119,7 +119,7 @@ class SqlDispatch:
             batch = _batch(connection, batch_id)
             # More than the claim: a claim goes on past suppressed messages.
             chosen = _choose(connection, batch, max(most, _MOST_SEARCHED), now)
-            contents = _contents_of(connection, batch, chosen, usable)
+            contents = contents_of(connection, batch, chosen, usable)
 
             def readable(row: Row[Any]) -> UUID:
                 draft_of(row)
@@ -357,7 +357,7 @@ def _send(
     ids = [row.id for row in going]
     values: dict[str, Any] = {"handed_at": now, "attempts": _message.attempts + 1, "provider": provider}
     move(connection, _message.id.in_(ids), now=now, facts=facts, status=Status.SENDING, reason=None, **values)
-    contents = _contents_of(connection, batch, going)
+    contents = contents_of(connection, batch, going)
     refusals = earlier_refusals(connection, going)
     return [
         Claimed(
@@ -377,18 +377,6 @@ def _row_name(row: Row[Any]) -> str:
     """Return the id of a message's row, or the name of a content's row."""
     stored = row._mapping
     return str(stored["id"]) if "id" in stored else f"content {row.batch_id}/{row.number}"
-
-
-def _contents_of(
-    connection: Connection, batch: Batch, messages: Sequence[Row[Any]], usable: Usable | None = None
-) -> dict[int, Content]:
-    """Return the contents of these messages by number; with `usable`, unreadable ones are left out."""
-    numbers = {row.content for row in messages}
-    wanted = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
-    rows = connection.execute(wanted).all()
-    if usable is None:
-        return {row.number: content_of(row) for row in rows}
-    return dict(usable(rows, lambda row: (row.number, content_of(row))))
 
 
 def _unknown_of(row: Row[Any]) -> UnknownMessage:

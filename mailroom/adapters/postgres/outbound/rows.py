@@ -1,6 +1,6 @@
 """The rows of outbound mail as the domain's values, and back; `move` is the one way to change a message's status."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -26,8 +26,9 @@ from sqlalchemy.dialects.postgresql import insert as insert_row
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.models import table
-from mailroom.adapters.postgres.outbound.models import IS_WAITING, ActivityRow, MessageRow, OutboxRow
+from mailroom.adapters.postgres.outbound.models import IS_WAITING, ActivityRow, ContentRow, MessageRow, OutboxRow
 from mailroom.adapters.postgres.paging import uuid_of
+from mailroom.adapters.postgres.skipped_rows import Usable
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party, ResendPolicy, StoredAttachment, Tracked
@@ -35,6 +36,7 @@ from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party,
 W = TypeVar("W", bound=StrEnum)
 
 _messages, _activities, _orders = table(MessageRow), table(ActivityRow), table(OutboxRow)
+_contents = table(ContentRow)
 
 
 def move(
@@ -207,6 +209,18 @@ def content_of(row: Row[Any]) -> Content:
         unsubscribe=row.unsubscribe,
         template=row.template,
     )
+
+
+def contents_of(
+    connection: Connection, batch: Batch, messages: Sequence[Row[Any]], usable: Usable | None = None
+) -> dict[int, Content]:
+    """Return the contents of these messages by number; with `usable`, unreadable ones are left out."""
+    numbers = {row.content for row in messages}
+    wanted = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
+    rows = connection.execute(wanted).all()
+    if usable is None:
+        return {row.number: content_of(row) for row in rows}
+    return dict(usable(rows, lambda row: (row.number, content_of(row))))
 
 
 def draft_values(draft: Draft) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         default="",
         description="ARNs of the SNS topics that may post SES events to /hooks/ses, with blanks between, each ARN or tenant=ARN.",
     )
-    sns_signature_version_1: bool = Field(
+    sns_old_signatures: bool = Field(
         default=False,
         description="Also accept posts to /hooks/ses and /hooks/inbound that SNS signed with SignatureVersion 1 (SHA-1).",
     )

@@ -175,7 +175,7 @@ def _inbound_hook(installation: Installation) -> InboundHook:
     arn = settings.inbound_topic_arn
     topics, certificates = installation.topics(settings.region_named(arn))
     return InboundHook(
-        verifier=sns.Verifier(certificates, topics=frozenset({arn}), allow_sha1=settings.sns_signature_version_1),
+        verifier=sns.Verifier(certificates, topics=frozenset({arn}), allow_sha1=settings.sns_old_signatures),
         subscriptions=topics,
         once=installation.store.once,
         queue=installation.queue(settings.inbound_queue_url),
@@ -192,7 +192,7 @@ def hook_receiver_from(settings: Settings, hooks: Hooks) -> HookReceiver:
         ses=sns.Verifier(
             certificates,
             topics=frozenset(one.secret for one in topics),
-            allow_sha1=settings.sns_signature_version_1,
+            allow_sha1=settings.sns_old_signatures,
         ),
         verifiers=verifiers(settings.hook_credentials()),
         ses_tenants={one.secret: one.tenant for one in topics},

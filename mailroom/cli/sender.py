@@ -32,6 +32,7 @@ from mailroom.outbound.sender_records import (
     sender_domain,
 )
 from mailroom.ports.sender_identities import IdentityState
+from mailroom.settings import use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -72,6 +73,8 @@ def verify(
         raise ConfigurationError(f"--mail-from must be a subdomain of {name}, such as bounces.{name}")
     if returns_to and not create:
         raise ConfigurationError("--mail-from changes the identity: use it with --create")
+    # On a laptop SES is the emulator, never AWS by accident.
+    use_stack_environment()
     opened = Opened()
     report = _report(opened.sender_lookup, name, provider, create=create, mail_from=returns_to)
     if not no_dns:

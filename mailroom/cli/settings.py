@@ -60,7 +60,7 @@ CONSEQUENCES = {
     "tracking_queue_url": "Events stay in the other queue, and messages stay `dispatched`.",
     "scanner": "Another form: the block `inbound` does not open. No answer there: mails are `unscanned`, never clean.",
     "ses_hook_topics": _CALLS_REFUSED.format(403),
-    "sns_signature_version_1": "Off: posts of topics that still sign with version 1, the default of SNS, are answered 403: "
+    "sns_old_signatures": "Off: posts of topics that still sign with version 1, the default of SNS, are answered 403: "
     "set `SignatureVersion` 2 on the topic. On: a signature over SHA-1 is enough.",
     **{row.hook_setting: _CALLS_REFUSED.format("401 or 403") for row in REGISTRY if row.hook_setting},
     "provider_hooks": _CALLS_REFUSED.format("401 or 403") + " A word of no such provider: the service does not start.",

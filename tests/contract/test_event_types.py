@@ -80,6 +80,20 @@ def test_provisioning_again_writes_the_types_again(sesv2: Any) -> None:
     assert "SUBSCRIPTION" in destination(sesv2)["MatchingEventTypes"]
 
 
+def test_emulator_sends_from_subdomains_of_a_verified_domain_and_from_no_other(sesv2: Any) -> None:
+    """As SES does: what the check before submission accepts is sent."""
+
+    def send(sender: str) -> None:
+        mail = f"From: {sender}\r\nTo: a@users.test\r\nSubject: x\r\n\r\nHi\r\n".encode()
+        sesv2.send_email(Destination={"ToAddresses": ["a@users.test"]}, Content={"Raw": {"Data": mail}})
+
+    send("desk@Sub.mailroom.test")
+    with pytest.raises(ClientError) as caught:
+        send("desk@notmailroom.test")
+
+    assert caught.value.response["Error"]["Code"] == "MessageRejected"
+
+
 def test_event_destination_of_nothing_is_refused(sesv2: Any) -> None:
     """As by SES: a configuration set or destination that is not there."""
     place = {"ConfigurationSetName": "nothing", "EventDestinationName": "nothing"}

@@ -10,17 +10,19 @@ from botocore.stub import Stubber
 
 from mailroom.adapters.providers.ses_identities import SesIdentities, ses_identities
 from mailroom.domain.errors import PermanentError
-from mailroom.ports.sender_identities import IdentityState, SenderIdentity
+from mailroom.ports.sender_identities import IdentityState, SenderIdentities, SenderIdentity
 from mailroom.sandbox.stack.environment import ACCOUNT
+from mailroom.testing.sender_identities import MemoryIdentities
 
 
-@pytest.fixture
-def identities(aws: str) -> SesIdentities:
-    sesv2 = cast("Any", boto3).client("sesv2")
+@pytest.fixture(params=["memory", "ses"])
+def identities(request: pytest.FixtureRequest, aws: str) -> SenderIdentities:
+    """The port, with a verified domain and a verified address: in memory, and on the emulator."""
+    sesv2, sts = (cast("Any", boto3).client(name) for name in ("sesv2", "sts"))
+    made = MemoryIdentities() if request.param == "memory" else SesIdentities(sesv2, sts, account_id=ACCOUNT)
     for name in ("verified.test", "desk@address.test"):
-        ses_identities(ACCOUNT, "eu-west-1").create(name, mail_from="")
-    assert sesv2.meta.endpoint_url == aws
-    return ses_identities(ACCOUNT, "eu-west-1")
+        made.create(name, mail_from="")
+    return made
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def stubbed(account: str = ACCOUNT) -> Iterator[tuple[SesIdentities, Stubber]]:
         yield SesIdentities(sesv2, sts, account_id=ACCOUNT), of_ses
 
 
-def test_verified_identities_of_the_emulator(identities: SesIdentities) -> None:
+def test_verified_identities_of_the_emulator(identities: SenderIdentities) -> None:
     """The embedded stack answers as SES does, so that a refused sender is seen on a laptop."""
     served = identities.served()
 
@@ -44,7 +46,7 @@ def test_verified_identities_of_the_emulator(identities: SesIdentities) -> None:
     assert served.covering("ceo@address.test") is None
 
 
-def test_identity_is_created_once_and_found_for_its_subdomains(identities: SesIdentities) -> None:
+def test_identity_is_created_once_and_found_for_its_subdomains(identities: SenderIdentities) -> None:
     """The command may be repeated; a MAIL FROM domain is set by the same call."""
     assert identities.find("created.test") is None
     for _ in range(2):
@@ -120,6 +122,18 @@ def test_identities_of_another_account_are_not_used() -> None:
         with pytest.raises(PermanentError):
             identities.find("acme.test")
         answers.assert_no_pending_responses()
+
+
+def test_clients_are_those_of_the_account_and_region(aws: str) -> None:
+    """By the environment's endpoint, so that a laptop asks the emulator."""
+    made = ses_identities(ACCOUNT, "eu-west-1")
+    made.create("made.test", mail_from="")
+
+    found = made.find("made.test")
+
+    assert found is not None
+    assert found.region == "eu-west-1"
+    assert ses_identities("999999999999", "eu-west-1").served() is None
 
 
 def test_no_connection_is_not_known() -> None:

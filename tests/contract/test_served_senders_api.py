@@ -10,10 +10,11 @@ from sqlalchemy import Engine
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
-from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 from mailroom.outbound.served_senders import ServedSenders
-from mailroom.ports.sender_identities import IdentityState, SenderIdentities, SenderIdentity, ServedIdentities
+from mailroom.ports.sender_identities import IdentityState, SenderIdentity
 from mailroom.testing.api import BROWSER, Memory, TestClient
+from mailroom.testing.sender_identities import MemoryIdentities
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, kept, refused, submitted
 
 REFUSED = (
@@ -22,35 +23,14 @@ REFUSED = (
 )
 
 
-class Account(SenderIdentities):
-    """An account at SES whose list a test changes; `error` is raised in place of an answer."""
-
-    def __init__(self) -> None:
-        self.domains: frozenset[str] | None = frozenset({"other.test"})
-        self.identity: SenderIdentity | None = None
-        self.error: Exception | None = None
-
-    def served(self) -> ServedIdentities | None:
-        if self.domains is None:
-            return None
-        return ServedIdentities(provider="SES", addresses=frozenset(), domains=self.domains)
-
-    def find(self, domain: str) -> SenderIdentity | None:
-        if self.error:
-            raise self.error
-        return self.identity
-
-    def create(self, domain: str, *, mail_from: str) -> None:
-        raise NotImplementedError
+@pytest.fixture
+def account() -> MemoryIdentities:
+    """The account that sends: not from the domain of the batches."""
+    return MemoryIdentities("other.test")
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account()
-
-
-@pytest.fixture
-def sending(engine: Engine, account: Account) -> OutboundServices:
+def sending(engine: Engine, account: MemoryIdentities) -> OutboundServices:
     made = OutboundServices(*(port(engine) for port in PORTS))
     # Each question is a new one: how long an answer is used has its own tests.
     always = iter(range(0, 10**9, 1000))
@@ -91,36 +71,36 @@ def test_dry_run_lists_it_among_the_other_faults(api: TestClient) -> None:
     assert len(seen) == 2
 
 
-def test_verified_since_is_accepted(api: TestClient, account: Account) -> None:
+def test_verified_since_is_accepted(api: TestClient, account: MemoryIdentities) -> None:
     """The same batch, as the fault says: verify, then send again."""
     assert refused(api, batch()) == [REFUSED]
 
-    account.domains = frozenset({"acme.test"})
+    account.create("acme.test", mail_from="")
 
     submitted(api, batch())
 
 
 @pytest.mark.parametrize("sender", ["desk@mail.acme.test", "Desk <DESK@ACME.TEST>"])
-def test_verified_parent_serves_its_subdomains(api: TestClient, account: Account, sender: str) -> None:
+def test_verified_parent_serves_its_subdomains(api: TestClient, account: MemoryIdentities, sender: str) -> None:
     """SES sends for them."""
-    account.domains = frozenset({"acme.test"})
+    account.create("acme.test", mail_from="")
 
     submitted(api, batch(**{"from": sender}))
 
 
-def test_where_the_provider_cannot_be_asked_everything_is_accepted(api: TestClient, account: Account) -> None:
+def test_where_the_provider_cannot_be_asked_everything_is_accepted(api: TestClient, account: MemoryIdentities) -> None:
     """An outage or a missing permission never refuses a batch."""
-    account.domains = None
+    account.error = TransientError("away")
 
     submitted(api, batch())
 
 
-def test_repeated_request_gets_its_first_answer(api: TestClient, account: Account) -> None:
+def test_repeated_request_gets_its_first_answer(api: TestClient, account: MemoryIdentities) -> None:
     """Idempotency comes before the check: a domain that was verified then may not be now."""
-    account.domains = frozenset({"acme.test"})
+    account.create("acme.test", mail_from="")
     first = submitted(api, batch(), **{"Idempotency-Key": "k"})
 
-    account.domains = frozenset()
+    account.known.clear()
 
     assert submitted(api, batch(), **{"Idempotency-Key": "k"}) == first
 
@@ -135,13 +115,16 @@ def test_sender_of_another_tenant_is_named_as_that_alone(api: TestClient, engine
     assert "SES" not in what
 
 
-def test_page_lists_a_tenants_domains_and_their_state(api: TestClient, engine: Engine, account: Account) -> None:
+def test_page_lists_a_tenants_domains_and_their_state(
+    api: TestClient, engine: Engine, account: MemoryIdentities
+) -> None:
     """Verified by itself, by a parent, or not; a tenant sees its own alone, an administrator all."""
     senders = SqlSenders(engine)
     for pattern in ("@acme.test", "desk@mail.other.test", "@third.test"):
         senders.allow("acme", pattern)
     senders.allow("umbrella", "@umbrella.test")
-    account.domains = frozenset({"acme.test", "other.test", "umbrella.test"})
+    for name in ("acme.test", "umbrella.test"):
+        account.create(name, mail_from="")
 
     shown = page(api, "/senders").text
 
@@ -153,9 +136,9 @@ def test_page_lists_a_tenants_domains_and_their_state(api: TestClient, engine: E
     assert "third.test" in page(api, "/senders?tenant=acme", ADMIN).text
 
 
-def test_page_of_a_domain_has_its_records(api: TestClient, account: Account) -> None:
+def test_page_of_a_domain_has_its_records(api: TestClient, account: MemoryIdentities) -> None:
     """What to copy into DNS, and how far SES is."""
-    account.identity = SenderIdentity(
+    account.known["acme.test"] = SenderIdentity(
         domain="acme.test",
         state=IdentityState.PENDING,
         dkim=IdentityState.PENDING,
@@ -175,7 +158,9 @@ def test_page_of_a_domain_has_its_records(api: TestClient, account: Account) -> 
 @pytest.mark.parametrize(
     "error", [TransientError("away"), PermanentError("AWS refused the request", code="AccessDenied")]
 )
-def test_page_of_a_domain_where_ses_cannot_be_asked(api: TestClient, account: Account, error: Exception) -> None:
+def test_page_of_a_domain_where_ses_cannot_be_asked(
+    api: TestClient, account: MemoryIdentities, error: MailroomError
+) -> None:
     """It says so, and names the command that shows why."""
     account.error = error
 

@@ -50,9 +50,7 @@ def test_a_prefect_on_this_machine_needs_none(url: str) -> None:
 def test_sha1_signatures_of_sns_are_read_only_where_the_operator_allows_it(allowed: bool, step: str) -> None:
     """Topics sign with version 1 by default; without the setting such a post ends before its certificate is fetched."""
     topic = "arn:aws:sns:eu-west-1:123456789012:tracking"
-    allowing = settings(pages_open=False).model_copy(
-        update={"ses_hook_topics": topic, "sns_signature_version_1": allowed}
-    )
+    allowing = settings(pages_open=False).model_copy(update={"ses_hook_topics": topic, "sns_old_signatures": allowed})
     post = {"Type": "Notification", "MessageId": "1", "TopicArn": topic, "Message": "x", "SignatureVersion": "1"}
     body = json.dumps(post | {"Timestamp": "2026-11-29T10:00:00Z", "SigningCertURL": "https://evil.test/x.pem"})
 

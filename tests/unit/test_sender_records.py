@@ -15,6 +15,7 @@ from mailroom.outbound.sender_records import (
 )
 from mailroom.ports.dns import RecordType
 from mailroom.ports.sender_identities import IdentityState, SenderIdentity
+from mailroom.testing.dns import MemoryDns, Records
 
 TOKENS = ("aaa", "bbb", "ccc")
 IDENTITY = SenderIdentity(
@@ -29,25 +30,15 @@ IDENTITY = SenderIdentity(
 )
 
 
-class Zone:
-    """DNS with these records; a name in `silent` has no server that answers."""
-
-    def __init__(self, records: dict[tuple[str, str], tuple[str, ...]], silent: frozenset[str] = frozenset()) -> None:
-        self._records, self._silent = records, silent
-
-    def records(self, name: str, kind: RecordType) -> tuple[str, ...] | None:
-        return None if name in self._silent else self._records.get((name, kind), ())
-
-
-COMPLETE = {
-    **{(f"{token}._domainkey.acme.org", "CNAME"): (f"{token}.dkim.amazonses.com",) for token in TOKENS},
-    ("bounces.acme.org", "MX"): ("10 feedback-smtp.eu-west-1.amazonses.com",),
-    ("bounces.acme.org", "TXT"): ("some-site-verification=1", "v=spf1 include:amazonses.com ~all"),
-    ("_dmarc.acme.org", "TXT"): ("v=DMARC1; p=reject; rua=mailto:x@acme.org",),
+COMPLETE: Records = {
+    **{(f"{token}._domainkey.acme.org", RecordType.CNAME): (f"{token}.dkim.amazonses.com",) for token in TOKENS},
+    ("bounces.acme.org", RecordType.MX): ("10 feedback-smtp.eu-west-1.amazonses.com",),
+    ("bounces.acme.org", RecordType.TXT): ("some-site-verification=1", "v=spf1 include:amazonses.com ~all"),
+    ("_dmarc.acme.org", RecordType.TXT): ("v=DMARC1; p=reject; rua=mailto:x@acme.org",),
 }
 
 
-def states(zone: Zone, identity: SenderIdentity = IDENTITY) -> dict[str, RecordState]:
+def states(zone: MemoryDns, identity: SenderIdentity = IDENTITY) -> dict[str, RecordState]:
     return {f"{one.purpose} {one.type}": one.dns for one in asked_of_dns(of_ses("acme.org", identity), zone).records}
 
 
@@ -65,7 +56,7 @@ def test_records_of_ses_are_those_of_its_guide() -> None:
 
 def test_everything_in_dns_is_complete() -> None:
     """Exit code 0."""
-    report = asked_of_dns(of_ses("acme.org", IDENTITY), Zone(COMPLETE))
+    report = asked_of_dns(of_ses("acme.org", IDENTITY), MemoryDns(COMPLETE))
 
     assert {one.dns for one in report.records} == {RecordState.FOUND}
     assert report.is_complete
@@ -74,20 +65,20 @@ def test_everything_in_dns_is_complete() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "where", "state"),
     [
-        (("bbb._domainkey.acme.org", "CNAME"), (), "DKIM CNAME", RecordState.MISSING),
-        (("bbb._domainkey.acme.org", "CNAME"), ("bbb.dkim.amazonses.com.acme.org",), "DKIM CNAME", RecordState.DIFFERENT),
-        (("bounces.acme.org", "MX"), ("10 mail.acme.org",), "MAIL FROM MX", RecordState.DIFFERENT),
-        (("bounces.acme.org", "TXT"), ("v=spf1 -all",), "SPF TXT", RecordState.DIFFERENT),
-        (("bounces.acme.org", "TXT"), ("v=spf1 include:amazonses.com ~all", "v=spf1 mx -all"), "SPF TXT", RecordState.DIFFERENT),
-        (("bounces.acme.org", "TXT"), ("v=spf10 x",), "SPF TXT", RecordState.MISSING),
-        (("_dmarc.acme.org", "TXT"), ("p=none",), "DMARC TXT", RecordState.MISSING),
+        (("bbb._domainkey.acme.org", RecordType.CNAME), (), "DKIM CNAME", RecordState.MISSING),
+        (("bbb._domainkey.acme.org", RecordType.CNAME), ("bbb.dkim.amazonses.com.acme.org",), "DKIM CNAME", RecordState.DIFFERENT),
+        (("bounces.acme.org", RecordType.MX), ("10 mail.acme.org",), "MAIL FROM MX", RecordState.DIFFERENT),
+        (("bounces.acme.org", RecordType.TXT), ("v=spf1 -all",), "SPF TXT", RecordState.DIFFERENT),
+        (("bounces.acme.org", RecordType.TXT), ("v=spf1 include:amazonses.com ~all", "v=spf1 mx -all"), "SPF TXT", RecordState.DIFFERENT),
+        (("bounces.acme.org", RecordType.TXT), ("v=spf10 x",), "SPF TXT", RecordState.MISSING),
+        (("_dmarc.acme.org", RecordType.TXT), ("p=none",), "DMARC TXT", RecordState.MISSING),
     ],
 )  # fmt: skip
 def test_a_wrong_record_is_named(
-    name: tuple[str, str], values: tuple[str, ...], where: str, state: RecordState
+    name: tuple[str, RecordType], values: tuple[str, ...], where: str, state: RecordState
 ) -> None:
     """A zone appended to a target, another's mail server, two SPF policies: each is seen, and the exit code is 1."""
-    zone = Zone(COMPLETE | {name: values})
+    zone = MemoryDns(COMPLETE | {name: values})
     report = asked_of_dns(of_ses("acme.org", IDENTITY), zone)
 
     wrong = [f"{one.purpose} {one.type}" for one in report.records if one.dns is state]
@@ -98,7 +89,7 @@ def test_a_wrong_record_is_named(
 
 def test_where_dns_does_not_answer_the_provider_decides() -> None:
     """A laptop without a network: SES says verified, and nothing is called missing."""
-    silent = Zone({}, frozenset({name for name, _ in COMPLETE}))
+    silent = MemoryDns({}, silent=frozenset({name for name, _ in COMPLETE}))
     pending = SenderIdentity(
         domain="acme.org", state=IdentityState.PENDING, dkim=IdentityState.PENDING, dkim_tokens=TOKENS
     )
@@ -110,7 +101,7 @@ def test_where_dns_does_not_answer_the_provider_decides() -> None:
 
 def test_policy_of_the_organisation_counts_for_its_subdomain() -> None:
     """Receivers look there too (RFC 7489 section 6.6.3)."""
-    zone = Zone({("_dmarc.acme.org", "TXT"): ("v=DMARC1; p=none",)})
+    zone = MemoryDns({("_dmarc.acme.org", RecordType.TXT): ("v=DMARC1; p=none",)})
 
     [record] = asked_of_dns(of_another("mail.acme.org", "postmark"), zone).records
 
@@ -142,10 +133,13 @@ def test_own_key_is_a_text_record_whose_value_only_its_owner_knows() -> None:
 
     assert (record.name, record.type) == ("mine._domainkey.acme.org", RecordType.TXT)
     assert (
-        states(Zone({("mine._domainkey.acme.org", "TXT"): ("v=DKIM1; p=MIIB IjAN",)}), own)["DKIM TXT"]
+        states(MemoryDns({("mine._domainkey.acme.org", RecordType.TXT): ("v=DKIM1; p=MIIB IjAN",)}), own)["DKIM TXT"]
         is RecordState.FOUND
     )
-    assert states(Zone({("mine._domainkey.acme.org", "TXT"): ("v=DKIM1; p=",)}), own)["DKIM TXT"] is RecordState.MISSING
+    assert (
+        states(MemoryDns({("mine._domainkey.acme.org", RecordType.TXT): ("v=DKIM1; p=",)}), own)["DKIM TXT"]
+        is RecordState.MISSING
+    )
 
 
 def test_key_of_a_relay_is_compared_with_dns() -> None:
@@ -155,7 +149,7 @@ def test_key_of_a_relay_is_compared_with_dns() -> None:
     )
 
     def state(*values: str) -> RecordState:
-        return asked_of_dns(report, Zone({("m._domainkey.acme.org", "TXT"): values})).records[0].dns
+        return asked_of_dns(report, MemoryDns({("m._domainkey.acme.org", RecordType.TXT): values})).records[0].dns
 
     assert state("v=DKIM1; t=s; p=MI IB") is RecordState.FOUND
     assert state("v=DKIM1; p=MIIC") is RecordState.DIFFERENT
@@ -184,7 +178,7 @@ def test_names_that_are_in_no_dns_are_not_asked(domain: str) -> None:
     """The sandbox's domains would be called missing for ever."""
     identity = SenderIdentity(domain=domain, state=IdentityState.VERIFIED, dkim_tokens=TOKENS)
 
-    report = asked_of_dns(of_ses(domain, identity), Zone({}))
+    report = asked_of_dns(of_ses(domain, identity), MemoryDns({}))
 
     assert report.is_complete
     assert {one.dns for one in report.records} == {RecordState.UNKNOWN}
@@ -193,7 +187,7 @@ def test_names_that_are_in_no_dns_are_not_asked(domain: str) -> None:
 
 def test_json_has_stable_words() -> None:
     """Programs read them."""
-    values = json.loads(json.dumps(asked_of_dns(of_ses("acme.org", IDENTITY), Zone(COMPLETE)).as_json()))
+    values = json.loads(json.dumps(asked_of_dns(of_ses("acme.org", IDENTITY), MemoryDns(COMPLETE)).as_json()))
 
     assert {"domain", "provider", "state", "identity", "records", "advice", "complete"} == values.keys()
     assert values["records"][0] == {

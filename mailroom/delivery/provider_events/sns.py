@@ -35,7 +35,7 @@ _ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):sns:(?P<region>[a-z0-9-]{3,32}
 _SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}
 _PATH = re.compile(r"/SimpleNotificationService-[0-9a-f]{32}\.pem")
 _HASHES: dict[str, type[hashes.SHA1] | type[hashes.SHA256]] = {"1": hashes.SHA1, "2": hashes.SHA256}
-_SET_2 = "signed with SHA-1: set SignatureVersion 2 on the topic, or MAILROOM_SNS_SIGNATURE_VERSION_1 here"
+_SET_2 = "signed with SHA-1: set SignatureVersion 2 on the topic, or MAILROOM_SNS_OLD_SIGNATURES here"
 _ABOUT_SUBSCRIPTIONS = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 _SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),

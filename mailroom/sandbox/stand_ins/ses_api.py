@@ -1,12 +1,14 @@
 """Calls of SES's API v2, for moto: event destinations of a configuration set, and the state of identities.
 
 moto 5.2.5 has event destinations in API v1 alone, which has neither delivery delays nor subscriptions. It sends from every
-identity that exists, and API v2 reports all of them as not verified; here each is verified as soon as it exists.
+identity that exists, and API v2 reports all of them as not verified; here each is verified as soon as it exists. In moto a
+domain does not cover its subdomains.
 Source: Amazon SES API v2 reference, CreateConfigurationSetEventDestination and GetEmailIdentity.
 """
 
 import hashlib
 import json
+from email.utils import parseaddr
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
@@ -14,6 +16,8 @@ from moto.ses.exceptions import NotFoundException
 from moto.ses.models import EmailIdentity, SESBackend
 from moto.sesv2 import urls
 from moto.sesv2.responses import SESV2Response
+
+from mailroom.ports.sender_identities import with_parents
 
 _SETS, _IDENTITY = (
     "{0}/v2/email/configuration-sets/(?P<ConfigurationSetName>[^/]+)",
@@ -50,6 +54,7 @@ def like_ses() -> None:
     }
     for name, answer in answers.items():
         setattr(SESV2Response, name, answer)
+    SESBackend._is_verified_address = _is_served  # type: ignore[method-assign]
     EmailIdentity.get_response_object = property(_verified)  # type: ignore[method-assign, assignment]
 
 
@@ -108,6 +113,13 @@ def _put_mail_from(self: SESV2Response) -> str:
     identity = self.sesv2_backend.get_email_identity(name)
     identity.mail_from = {"MailFromDomain": domain, "MailFromDomainStatus": "SUCCESS"} if domain else {}  # type: ignore[attr-defined]
     return "{}"
+
+
+def _is_served(self: SESBackend, source: str) -> bool:
+    """Return whether SES sends from an address: a domain covers its subdomains."""
+    address = parseaddr(source)[1].lower()
+    names = {name.lower() for name in self.email_identities}
+    return address in names or any(parent in names for parent in with_parents(address.rpartition("@")[2]))
 
 
 def _verified(self: EmailIdentity) -> dict[str, Any]:

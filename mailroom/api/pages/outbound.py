@@ -104,7 +104,7 @@ def _message(
         waits=line.status in WAITING,
         content=content,
         part=None if isinstance(part, Unshown) else part,
-        unshown=part.sentence if isinstance(part, Unshown) else None,
+        unshown=part if isinstance(part, Unshown) else None,
         activities=activities,
         run_url=run_url(services, holder, run_of(activities)),
     )

@@ -224,7 +224,7 @@ class Sender:
                 claim.attempt,
                 result,
                 retry_at if isinstance(result, TransientError) else None,
-                digests.get(claim.draft.id),
+                sent_sha256=digests.get(claim.draft.id),
             )
             for claim, result in zip(claims, results, strict=True)
         ]

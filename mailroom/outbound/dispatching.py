@@ -253,7 +253,7 @@ class Sender:
             schedule, jitter = self._outbound.schedule, random.random()
             return recipient_outcome(claim, result, schedule=schedule, now=self._clock(), jitter=jitter)
         again = retry_at if isinstance(result, TransientError) else None
-        return Outcome(claim.draft.id, claim.attempt, result, again, digest)
+        return Outcome(claim.draft.id, claim.attempt, result, again, sent_sha256=digest)
 
     def _put_off(self, tally: DispatchResult, until: datetime, reason: OutboundReason) -> None:
         """Defer due messages. Those just settled with a retry wait for the same time, so both share one order."""

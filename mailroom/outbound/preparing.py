@@ -195,6 +195,7 @@ class _Preparing:
             self._checked((*where, "subject"), content_rules.subject, words.subject)
             if words.unsubscribe is not None:
                 self._checked((*where, "unsubscribe"), content_rules.unsubscribe_wish, words.unsubscribe)
+        sound = len(self._out.faults)
         for name, text in (("text", words.text), ("html", words.html)):
             if text is not None:
                 self._checked((*where, name), content_rules.body, text)
@@ -202,7 +203,10 @@ class _Preparing:
                     self._fault((*where, name), NO_LINK)
         if words.text is None and words.html is None:
             self._fault(where, "text or html is required")
-        elif not letter.template and not words.attachments and is_blank(words.text, words.html):
+        elif letter.template or words.attachments or len(self._out.faults) > sound:
+            # Templates are looked at filled.
+            pass
+        elif is_blank(words.text, words.html):
             self._fault((*where, "html" if words.text is None else "text"), EMPTY)
         headers = self._headers(words, where)
         enclosures = self._enclosures(words.attachments, where)

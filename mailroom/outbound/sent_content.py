@@ -55,9 +55,10 @@ class ContentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unshown:
-    """Why nothing is shown."""
+    """Why nothing is shown; `is_over` where it was shown for as long as it may be."""
 
     sentence: str
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ class Views:
     def _hidden(self, stored: StoredMessage, now: datetime) -> Unshown | None:
         """Return why a mail that was sent is not even made again."""
         if stored.handed_at is None or now - stored.handed_at >= timedelta(days=self.days):
-            return Unshown(f"{_NOT_AS_SENT}: that is possible for {self.days} days after the sending.")
+            return Unshown(f"{_NOT_AS_SENT}: that is possible for {self.days} days after the sending.", is_over=True)
         if stored.sent_sha256 is None:
             return Unshown(
                 f"{_NOT_AS_SENT}: no digest of it was taken; an earlier release sent it, or its worker died before the answer."

@@ -255,7 +255,7 @@ def test_a_provider_that_tracks_by_itself_was_given_other_html(installation: Ins
 
 def test_content_is_shown_for_some_days(installation: Installation) -> None:
     """What a mail said is personal data; the list keeps its subject and status."""
-    [mail] = installation.sent(installation.api(), template(ADA))
+    [mail] = installation.sent(installation.api(), template(ADA, attachments=[BILL]))
     for days, after, status in ((30, 29.9, 200), (30, 30, 410), (0, 0, 410), (90, 89, 200)):
         api = installation.api(sent_content_days=days)
         installation.clock[0] = NOW + timedelta(days=after)
@@ -265,6 +265,7 @@ def test_content_is_shown_for_some_days(installation: Installation) -> None:
         page = api.get(f"/messages/{mail.id}", headers=SEES)
         assert (page.status_code, "https://acme.test" in page.text) == (200, status == 200)
         assert (f"for {days} days" in page.text) == (status == 410)
+        assert ("bill.pdf" in page.text) == (status == 200)
 
 
 def test_files_that_are_no_longer_kept_leave_the_text(installation: Installation) -> None:

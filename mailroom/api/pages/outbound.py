@@ -112,7 +112,7 @@ def _message(
         advice=advice(line.reason, message_id=line.id, batch_id=line.batch_id, sender=line.sender),
         content=content,
         part=None if isinstance(part, Unshown) else part,
-        unshown=part.sentence if isinstance(part, Unshown) else None,
+        unshown=part if isinstance(part, Unshown) else None,
         activities=activities,
         run_url=run_url(services, holder, run_of(activities)),
     )

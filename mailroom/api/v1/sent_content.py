@@ -82,7 +82,7 @@ class ContentResponse(BaseModel):
 async def show_content(
     request: Request, services: AppServices, holder: ApiHolder, sending: AppOutbound, message_id: str
 ) -> Response:
-    """What a recipient got: filled again, and shown as sent only if its digest is the one taken at sending."""
+    """Return what a recipient got: filled again, and shown as sent only if its digest is the one taken at sending."""
     if EML in request.headers.get("accept", ""):
         return eml_response(*shown(await look(services, sending, holder, message_id, eml_of)))
     found = shown(await look(services, sending, holder, message_id, content_of))
@@ -95,7 +95,7 @@ async def show_content(
     responses=_UNSHOWN | {200: {"content": {EML: {}}, "description": "The mail, to be saved"}},
 )
 async def download_content(services: AppServices, holder: ApiHolder, sending: AppOutbound, message_id: str) -> Response:
-    """The same as MIME, with its files; Date and Message-ID are Mailroom's, signatures are left out."""
+    """Return the same as MIME, with its files; Date and Message-ID are Mailroom's, signatures are left out."""
     return eml_response(*shown(await look(services, sending, holder, message_id, eml_of)))
 
 

@@ -122,7 +122,8 @@ def streams(
         Path | None, typer.Option(metavar="FILE", help="Text of the unsubscribe page: plain, in UTF-8.")
     ] = None,
     group: Annotated[
-        list[str] | None, typer.Option(metavar="NUMBER=STREAM", help="Stream of a SendGrid group; repeat it.")
+        list[str] | None,
+        typer.Option(metavar="NUMBER=STREAM", help="Stream of a provider's unsubscribe group; repeat it."),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Back to the default before the options apply.")] = False,
     as_json: AsJson = False,

@@ -1,13 +1,12 @@
 """The unsubscribe page in a browser: by keyboard, on a phone, in the dark. It needs no stack."""
 
 import re
-from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from mailroom.domain.delivery.streams import UnsubscribePolicy
-from tests.support.unsubscribe_page import OneOffer, page
+from tests.support.unsubscribe_page import offering, page
 
 
 def test_a_reader_leaves_everything_by_keyboard_alone(browser: Browser) -> None:
@@ -28,9 +27,7 @@ def test_a_reader_leaves_everything_by_keyboard_alone(browser: Browser) -> None:
 def test_the_page_fits_a_phone_whatever_the_tenant_writes(browser: Browser, colours: str) -> None:
     """Long words break; what is to be pressed is as high as a finger; text stands out from its ground."""
     long = "Donaudampfschifffahrtsgesellschaftskapitän" * 2
-    offer = OneOffer()
-    offer.offered = replace(offer.offered, policy=UnsubscribePolicy(name=long, text=long))
-    with page(offer) as (url, _):
+    with page(offering(UnsubscribePolicy(name=long, text=long))) as (url, _):
         tab = browser.new_page(viewport={"width": 320, "height": 640}, color_scheme=colours, locale="de-DE")
         tab.goto(url)
 

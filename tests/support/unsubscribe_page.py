@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import SecretStr
@@ -13,10 +13,10 @@ from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
 from mailroom.domain.delivery.streams import UnsubscribePolicy
 from mailroom.domain.delivery.unsubscribe import sign
-from mailroom.domain.outbound.message import Party
-from mailroom.ports.unsubscribing import UnsubscribeOffer
+from mailroom.domain.outbound.message import Batch, Party
 from mailroom.testing.api import Memory
 from mailroom.testing.events import MemoryEvents
+from mailroom.testing.unsubscribing import MemoryUnsubscribing
 from tests.support.http_server import serving
 
 KEY, MESSAGE = "k" * 32, "0190a1b2-0000-7000-8000-00000000000a"
@@ -24,30 +24,21 @@ TEXT = "You get this letter because you ordered from us.\nWrite to care@acme.tes
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
-@dataclass
-class OneOffer:
-    """The part of the port `Unsubscribing` that the page uses, for every message the same."""
-
-    offered: UnsubscribeOffer = field(
-        default_factory=lambda: UnsubscribeOffer(
-            tenant="acme",
-            from_=Party("news@acme.test", "Acme Garden Shop"),
-            stream="weekly-news",
-            policy=UnsubscribePolicy(text=TEXT),
-        )
-    )
-
-    def offer(self, message_id: str) -> UnsubscribeOffer | None:
-        return self.offered
+def offering(policy: UnsubscribePolicy | None = None, stream: str = "weekly-news") -> MemoryUnsubscribing:
+    """Return one message of a stream, and its tenant's policy."""
+    batch = Batch(id="b", tenant="acme", from_=Party("news@acme.test", "Acme Garden Shop"), stream=stream)
+    unsubscribing = MemoryUnsubscribing({MESSAGE: batch})
+    unsubscribing.set_policy("acme", policy or UnsubscribePolicy(text=TEXT))
+    return unsubscribing
 
 
 @contextmanager
-def page(offer: OneOffer | None = None) -> Iterator[tuple[str, MemoryEvents]]:
+def page(unsubscribing: MemoryUnsubscribing | None = None) -> Iterator[tuple[str, MemoryEvents]]:
     """Yield the page's URL, and the events that its button records."""
     events, services = MemoryEvents(), Memory().services()
     settings = services.settings.model_copy(update={"unsubscribe_key": SecretStr(KEY)})
     nothing: Any = cast(Any, None)
-    sending = OutboundServices(*[nothing] * 7, unsubscribing=cast(Any, offer or OneOffer()))
+    sending = OutboundServices(*[nothing] * 7, unsubscribing=unsubscribing or offering())
     with serving(create_app(replace(services, settings=settings, events=events, sending=sending))) as url:
         yield f"{url}/u/{sign(MESSAGE, key=KEY.encode())}", events
 

@@ -31,7 +31,7 @@ _CHOICES = frozenset({Scope.STREAM, Scope.NOT_TRANSACTIONAL})
 async def _chosen(request: Request) -> Scope | None:
     """Return the scope that a posted form chose; None where it says nothing of it, as a mail program's."""
     body = await request.body()
-    form = parse_qs(body.decode("ascii", "replace"), max_num_fields=20) if 0 < len(body) <= _MOST_FORM else {}
+    form = parse_qs(body.decode("ascii", "replace")) if 0 < len(body) <= _MOST_FORM else {}
     return next((scope for scope in _CHOICES if form.get("scope") == [scope]), None)
 
 

@@ -24,7 +24,7 @@ _COVERS = "What an unsubscribe covers that says nothing of it: `stream` (its mes
 _TRANSACTIONAL = "Streams beside `transactional` whose mail no unsubscribe withholds"
 _NAME = "The sender's name on the unsubscribe page; empty is the name in From"
 _TEXT = "A text of the tenant's own on that page: plain, with line breaks"
-_GROUPS = "Unsubscribe groups of SendGrid by their number, each with the stream that it stands for"
+_GROUPS = "Unsubscribe groups of the provider by their number, each with the stream that it stands for"
 
 
 class NewStreamPolicy(_RequestModel):

@@ -87,7 +87,7 @@ class UnsubscribePolicy:
         transactional: Streams that are transactional beside `transactional`; an unsubscribe never withholds their mail.
         name: The sender's name on the unsubscribe page; empty is that of the mail's From.
         text: The tenant's own text on that page, plain, with line breaks.
-        groups: Unsubscribe groups of SendGrid, by their number, and the stream that each stands for.
+        groups: Unsubscribe groups of the provider, by their number, and the stream that each stands for.
     """
 
     covers: Scope = Scope.STREAM
@@ -119,7 +119,7 @@ def policy_faults(policy: UnsubscribePolicy) -> list[tuple[str, str]]:
     if len(policy.text) > MOST_TEXT or not is_clean(policy.text.replace("\n", "")):
         faults.append(("text", f"a text has at most {MOST_TEXT} characters, and no control characters"))
     if len(policy.groups) > MOST_GROUPS or not all(map(_GROUP.fullmatch, policy.groups)):
-        faults.append(("groups", f"at most {MOST_GROUPS} groups, each by its number at SendGrid"))
+        faults.append(("groups", f"at most {MOST_GROUPS} groups, each by its number at the provider"))
     if not all(map(is_stream, policy.groups.values())):
         faults.append(("groups", WHAT_A_STREAM_IS))
     return faults

@@ -136,10 +136,13 @@ def _construct(environment: Environment, source: str, line: int, said: str) -> t
         found = [one for one in _OPENING.finditer(lines[number - 1]) if one[0] != "{#"]
         of_kind = [one for one in found if one[0] == wanted] or found
         if of_kind:
-            whole = [_whole(lines[number - 1][one.start() :]) for one in of_kind[:_TRIED]]
-            wrong = next((one for one in whole if not _parses(environment, one)), None)
-            found_last = _whole(lines[number - 1][of_kind[-1].start() :])
-            return (wrong or found_last)[:_QUOTED].rstrip(), number
+            wholes = (_whole(lines[number - 1][one.start() :]) for one in (*of_kind[:_TRIED], of_kind[-1]))
+            # The last is found also where each can be parsed alone.
+            for whole in wholes:
+                quoted = whole
+                if not _parses(environment, whole):
+                    break
+            return quoted[:_QUOTED].rstrip(), number
     return None
 
 

@@ -57,7 +57,7 @@ from mailroom.outbound.sent_content import digests_of
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
-from mailroom.ports.pauses import Pauses
+from mailroom.ports.pauses import Admission, Pauses
 from mailroom.ports.provider import MailProvider, ProviderReceipt
 from mailroom.ports.rate import Permit, Rate
 
@@ -152,8 +152,9 @@ class Sender:
         """Return whether the batch may send now; if its turn is a probe, one message was sent and ended the pause."""
         if self._is_stopped(tally):
             return False
-        if not self._open_gate().admit(now=self._clock(), may_probe=True).probe:
-            return not self._is_paused(tally)
+        admission = self._open_gate().admit(now=self._clock(), may_probe=True)
+        if not admission.probe:
+            return not self._is_paused(tally, admission)
         permits = self._outbound.rate.wait(1, lane=self.lane)
         try:
             if permits:
@@ -162,8 +163,8 @@ class Sender:
             self._give_back(permits)
         return not self._is_over(tally)
 
-    def _is_paused(self, tally: DispatchResult) -> bool:
-        admission = self._open_gate().admit(now=self._clock(), may_probe=False)
+    def _is_paused(self, tally: DispatchResult, found: Admission | None = None) -> bool:
+        admission = found or self._open_gate().admit(now=self._clock(), may_probe=False)
         if admission.pause and admission.resume_at:
             self._put_off(tally, admission.resume_at, waiting_reason(admission.pause))
         return admission.pause is not None

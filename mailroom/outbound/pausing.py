@@ -1,6 +1,7 @@
 """The sending side of pauses and of rows of the same refusal: asked before a batch sends, and shown what it was answered."""
 
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -15,6 +16,9 @@ from mailroom.ports.pauses import Admission, Pause, Pauses
 from mailroom.ports.provider import MailProvider, ProviderReceipt
 
 log = logging.getLogger(__name__)
+
+#: How long an open gate counts as open, in seconds.
+_OPEN_S = 1.0
 Result = ProviderReceipt | MailroomError
 
 
@@ -24,12 +28,16 @@ class ProviderGate:
     def __init__(self, pauses: Pauses | None, provider: MailProvider, from_address: str) -> None:
         self._pauses, self._provider = pauses, provider
         self._domain = on_the_wire(from_address).rpartition("@")[2].lower()
+        self._open_until = 0.0
 
     def admit(self, *, now: datetime, may_probe: bool) -> Admission:
-        """Return whether the batch may send now; see `Pauses.admit`."""
-        if self._pauses is None:
+        """Return whether the batch may send now; see `Pauses.admit`. Between rounds it is asked once a second."""
+        if self._pauses is None or (not may_probe and time.monotonic() < self._open_until):
             return Admission()
-        return self._pauses.admit(self._provider.identity, self._domain, now=now, may_probe=may_probe)
+        admission = self._pauses.admit(self._provider.identity, self._domain, now=now, may_probe=may_probe)
+        if admission.pause is None and not admission.probe:
+            self._open_until = time.monotonic() + _OPEN_S
+        return admission
 
     def hold(self, results: Sequence[Result], *, now: datetime, probing: bool = False) -> timedelta:
         """Begin, prolong or end pauses by these results, and return how long the batch waits for them.

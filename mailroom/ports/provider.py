@@ -64,10 +64,11 @@ class MailProvider(Protocol):
         Per mail:
             ProviderReceipt: the provider accepted it.
             Throttled: over the provider's rate, not sent; `DailyQuota` where the day's quota is used up.
-            Paused: the account or identity is stopped; not sent.
+            Paused: the account or identity is stopped; not sent. `SenderRefused` where only this sender's domain is.
+            RecipientUnavailable: not sent; this recipient alone cannot be reached now.
             TransientError: not sent (no connection, refused before the data).
             OutcomeUnknown: the answer was lost; the provider may have the mail.
-            Refused: this recipient or content will never be accepted.
+            Refused: this recipient or content will never be accepted: `RecipientRefused`, `ContentRefused`.
         """
 
     def quota(self) -> ProviderQuota:

@@ -78,8 +78,10 @@ def mail(**changes: object) -> Outgoing:
 
 
 def meaning(case: "Case", behaviour: Behaviour) -> type[MailroomError] | type[ProviderReceipt]:
-    """Return what a behaviour means. SES names no fault of one recipient: what it refuses for good is the mail."""
-    return ContentRefused if (case.name, behaviour) == ("ses", Behaviour.REFUSES) else MEANS[behaviour]
+    """Return what a behaviour means. Some vendors do not say that a refusal is the recipient's: then it is the mail's."""
+    row = VENDORS.get(case.name)
+    names_recipients = row is None or resolve_name(row.stand_in).names_recipients
+    return MEANS[behaviour] if names_recipients or behaviour is not Behaviour.REFUSES else ContentRefused
 
 
 @dataclass(slots=True)

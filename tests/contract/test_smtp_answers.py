@@ -164,7 +164,7 @@ def test_a_login_that_is_refused_pauses_and_one_that_is_busy_does_not(stack: Exi
 
 
 def test_a_temporary_answer_for_one_recipient_never_goes_to_the_second_provider(stack: ExitStack) -> None:
-    """The receiver greylists each client's address anew, and the mail would wait longer."""
+    """The receiver greylists each client's address from the start, and the mail would wait longer."""
     script, second = Script(replies={"rcpt": "450 4.2.0 Greylisted"}), MemoryProvider("second")
     both = FailOver(provider(stack, script), second)
 

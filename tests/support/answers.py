@@ -225,6 +225,74 @@ rcpt|451|recipient_temporary|Internal resources are temporarily unavailable - ht
 rcpt|550|recipient_permanent/h|5.1.1 User Unknown
 rcpt|550|recipient_permanent/h|Recipient does not exist here
 rcpt|550|recipient_permanent/h|User unknown in relay recipient table
+# found while trying to break the table
+rcpt|550|daily_quota|5.7.1 You have exceeded your daily relay quota
+mail|550|daily_quota|You have reached your daily sending limit of 500 messages
+rcpt|452|recipient_temporary|4.2.2 Mailbox full
+rcpt|452|recipient_temporary|Mailbox full
+rcpt|550|recipient_permanent/s|Mailbox quota exceeded
+rcpt|552|recipient_permanent/s|5.2.2 Over quota
+rcpt|554|account|5.7.1 Your account has been temporarily suspended
+mail|554|account|5.7.1 Account suspended, please contact support
+rcpt|421|throttled|4.7.0 Try again later, closing connection.
+after_dot|550|content_refused|5.7.1 TRANSPORT.RULES.RejectMessage; the message was rejected by organization policy
+rcpt|451|recipient_temporary|4.4.2 Timeout while waiting for recipient server
+rcpt|550|recipient_permanent/s|5.7.1 Recipient not accepted for policy reasons
+after_dot|550|content_refused|5.7.1 Message rejected as spam by Content Filtering.
+after_dot|554|content_refused|5.7.1 Message contains a virus
+after_dot|554|account|5.7.1 [1.2.3.4] is on the blocklist
+rcpt|550|account|5.7.1 Mail from 1.2.3.4 refused, blacklisted
+rcpt|550|account|Your IP 1.2.3.4 is blacklisted for 24 hours
+rcpt|450|recipient_temporary|4.7.1 <bob@example.com>: Recipient address rejected: Policy Rejection- Greylisted, please try again in 60 seconds
+rcpt|550|recipient_permanent/h|5.1.1 <relay@quota.example>: Recipient address rejected: limit.example
+rcpt|550|recipient_permanent/h|5.1.1 Mailbox <throttle> does not exist
+rcpt|550|sender|5.7.1 <a@acme.example>: Sender not authorized
+rcpt|550|sender|From address not verified
+mail|501|sender|5.1.7 Bad sender address syntax
+mail|550|sender|5.7.1 Sender domain not verified
+mail|550|sender|5.7.0 From address is not one of your addresses
+rcpt|550|account|5.7.0 Authentication required
+rcpt|554|account|5.7.1 relaying denied
+rcpt|550|account|5.7.1 Relaying to <bob@example.com> prohibited by administrator
+rcpt|550|account|5.7.1 We do not relay for you
+rcpt|454|provider_temporary|4.3.0 Directory lookup failed
+rcpt|450|recipient_temporary|4.2.1 mailbox temporarily disabled
+rcpt|451|throttled|4.7.1 Service unavailable - throttled, try again later
+rcpt|452|throttled|Too many recipients received this hour
+rcpt|550|throttled|5.7.1 hourly quota exceeded
+data|554|throttled|5.7.1 Too many messages, slow down
+after_dot|421|throttled|4.7.0 Message rate exceeded
+rcpt|450|throttled|4.7.1 Rate exceeded, retry later
+rcpt|421|provider_temporary|4.3.2 System not accepting network messages
+rcpt|550|recipient_permanent/h|5.1.2 NXDOMAIN
+rcpt|550|recipient_permanent/h|5.1.2 Domain not found
+rcpt|550|recipient_permanent/s|5.1.2 Bad destination system
+rcpt|550|recipient_permanent/h|5.4.4 Host not found
+rcpt|450|recipient_temporary|4.4.3 Temporary DNS failure
+rcpt|550|recipient_permanent/s|5.7.1 Blocked by recipient
+after_dot|552|recipient_permanent/s|5.2.2 mailbox full
+after_dot|554|recipient_permanent/h|5.1.1 user unknown
+after_dot|550|daily_quota|Limite quotidienne d'envoi dépassée
+rcpt|550|daily_quota|Tageslimit erreicht
+rcpt|550|throttled|Limit pro Stunde erreicht
+rcpt|550|recipient_permanent/h|Account not found
+rcpt|550|recipient_permanent/h|Invalid recipient bob@example.com (#5.1.1)
+rcpt|553|recipient_permanent/h|5.1.2 We weren't able to find the recipient domain. Please check for any spelling errors
+rcpt|550|account|Access denied - Invalid HELO name
+rcpt|550|account|Access denied - Invalid HELO name (See RFC2821 4.1.1.1)
+connect|550|account|5.7.1 Your host has been blocked
+connect|450|provider_temporary|busy
+connect|554|account|Your IP is listed in our block list
+auth|535|account|5.7.0 too many failed logins, daily limit of attempts reached
+after_dot|550|sender|5.7.26 Unauthenticated email from acme.example is not accepted due to domain's DMARC policy
+after_dot|550|sender|5.7.1 Unauthenticated email from acme.example is not accepted due to domain's DMARC policy
+after_dot|554|content_refused|5.7.7 Email not accepted for policy reasons
+after_dot|550|content_refused|5.7.1 The user or domain that you are sending to (or from) has a policy that prohibited the mail that you sent
+rcpt|450|account|4.7.25 Client host rejected: cannot find your reverse hostname
+after_dot|450|recipient_temporary|4.2.1 The user limit of mails is reached
+after_dot|554|content_refused|5.6.0 maximum header size exceeded
+rcpt|550|recipient_permanent/s|#5.1.0 Address rejected.
+rcpt|550|recipient_permanent/s|5.7.1 Command rejected
 """
 
 

@@ -10,6 +10,7 @@ from mailroom.sandbox.stand_ins.vendors import Vendor, VendorAnswer
 class SesStandIn(Vendor):
     """POST /v2/email/outbound-emails, GET /v2/email/account."""
 
+    names_recipients: ClassVar[bool] = False
     refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {
         behaviour: VendorAnswer(status, {"message": text}, {"x-amzn-ErrorType": code})
         for behaviour, status, code, text in (

@@ -41,6 +41,9 @@ class Vendor(ABC):
     #: Behaviours that this vendor cannot show, such as a daily quota that it does not have.
     without: ClassVar[frozenset[Behaviour]] = frozenset()
 
+    #: Whether a refusal says that it is the recipient's; else what is refused is the mail.
+    names_recipients: ClassVar[bool] = True
+
     #: Responses of the behaviours that accept nothing.
     refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {}
 

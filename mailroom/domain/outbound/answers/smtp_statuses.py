@@ -177,6 +177,7 @@ _REGISTERED = (
             r"no such (domain|host)",
             r"(domain|host)( name)?( is)? (not found|unknown|does ?n[o']t exist)",
             r"(non-?existent|unknown|bad) domain",
+            r"find the (recipient )?domain",
         ),
         source="RFC 3463",
     ),

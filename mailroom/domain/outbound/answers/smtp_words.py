@@ -178,11 +178,22 @@ _RECIPIENT_FOR_CERTAIN = (
 )
 
 _DAILY_WORDS = (
-    r"(\bdaily\b|\b(per|a|each|every|this) day\b|/ ?day\b|\bfor today\b|\b24[- ]?h(ou)?rs?\b|\bmonthly\b|\bper month\b)"
+    r"(\bdaily\b|\b(per|a|each|every|this) day\b|/ ?day\b|\bfor today\b|\b24[- ]?h(ou)?rs?\b|\bmonthly\b|\bper month\b"
+    r"|\btages(limit|kontingent)|\bpro tag\b|\bpar jour\b|\bquotidien)"
 )
-_LIMIT_WORDS = r"(limit|quota|exceed|reach|maximum|\bmax\b|\bonly \d|more than \d|allow|too many|too much|\bsent\b)"
+_LIMIT_WORDS = (
+    r"(limit|quota|exceed|reach|maximum|\bmax\b|\bonly \d|more than \d|allow|too many|too much|\bsent\b"
+    r"|erreicht|überschritten|dépass|atteint)"
+)
 
 _LIMITS = (
+    Rule(
+        name="login_refused",
+        five=ACCOUNT,
+        phases=(Phase.AUTH,),
+        codes="525 530 534 535 538",
+        source="RFC 4954, 5248: wrong whatever else it says",
+    ),
     Rule(
         name="daily_quota_words",
         five=DAILY,
@@ -209,6 +220,7 @@ _LIMITS = (
         words=(
             r"\b(per|an|each|this|last) hour\b",
             r"\bhourly\b",
+            r"\b(pro stunde|par heure)\b",
             r"/ ?h(ou)?r?\b",
             r"\bhour(ly)? limit",
             r"send(ing)? limit (has been |was |is )?(exceeded|reached)",
@@ -231,6 +243,7 @@ _LIMITS = (
         four=SLOWER,
         words=(
             r"rate[- ]?limit",
+            r"\brate (is |was |has been )?exceeded",
             r"too (many|much) (\w+ ){0,3}" + _MAILS + r"\b",
             r"\btoo (fast|quickly|frequent|often)",
             r"slow(ing)? down",
@@ -347,7 +360,11 @@ _OURS = (
             r"\brbl\b",
             r"\bptr\b|reverse dns|reverse hostname",
         ),
-        without=(r"\b(url|uri|link|attachment|body|content|virus|malware)s?\b", r"account has been disabled"),
+        without=(
+            r"\b(url|uri|link|attachment|body|content|virus|malware)s?\b",
+            r"account has been disabled",
+            r"blocked by (the |this )?(recipient|user)",
+        ),
         source="Postfix; Exchange S3150; Gmail PTR; Yahoo TSS09; lists of senders",
     ),
     Rule(

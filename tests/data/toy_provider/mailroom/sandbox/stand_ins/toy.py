@@ -11,6 +11,8 @@ class ToyStandIn(Vendor):
 
     made_with: ClassVar[dict[str, str]] = {"token": "t"}
     without: ClassVar[frozenset[Behaviour]] = frozenset({Behaviour.DAILY})
+    #: It has no codes of its own, so the HTTP status decides: a 400 is the mail.
+    names_recipients: ClassVar[bool] = False
     refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {
         Behaviour.SLOW: VendorAnswer(429, {"error": "slow down"}, {"Retry-After": str(RETRY_AFTER_S)}),
         Behaviour.STOPPED: VendorAnswer(401, {"error": "unknown token"}),

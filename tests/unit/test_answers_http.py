@@ -8,10 +8,10 @@ from mailroom.domain.outbound.answers import (
     AnswerClass,
     Suppress,
     classify_http,
-    classify_postmark,
-    classify_sendgrid,
-    classify_ses,
 )
+from mailroom.domain.outbound.answers.postmark import classify_postmark
+from mailroom.domain.outbound.answers.sendgrid import classify_sendgrid
+from mailroom.domain.outbound.answers.ses import classify_ses
 
 SENDER = "billing@mail.acme.example"
 K = AnswerClass

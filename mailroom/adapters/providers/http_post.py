@@ -84,7 +84,7 @@ def verdict(answer: HttpAnswer, *, provider: str, **facts: Any) -> MailroomError
 
 
 def retry_after_s(headers: Mapping[str, str]) -> int | None:
-    """Return the wait that a response asks for, in seconds: `Retry-After`, or SendGrid's `X-RateLimit-Reset` (a time)."""
+    """Return the wait that a response asks for, in seconds: `Retry-After`, or `X-RateLimit-Reset`, a time."""
     # The first header's other form, a date, is rare and ignored.
     value, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
     if value.isdecimal() and len(value) < 6:

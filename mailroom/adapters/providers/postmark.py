@@ -21,7 +21,8 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.mail.mime import TAG, tagged_headers
-from mailroom.domain.outbound.answers import classify_postmark, error_of
+from mailroom.domain.outbound.answers import error_of
+from mailroom.domain.outbound.answers.postmark import classify_postmark
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt

@@ -14,7 +14,8 @@ from mailroom.adapters.providers.http_post import HttpAnswer, Poster, retry_afte
 from mailroom.adapters.providers.no_outcome_query import NoOutcomeQuery
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.mail.mime import TAG, tagged_headers
-from mailroom.domain.outbound.answers import classify_sendgrid, error_of
+from mailroom.domain.outbound.answers import error_of
+from mailroom.domain.outbound.answers.sendgrid import classify_sendgrid
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.media_types import parameter
 from mailroom.domain.outbound.message import File, Outgoing, Party

@@ -35,7 +35,8 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.mail.mime import TAG, mime
-from mailroom.domain.outbound.answers import classify_ses, error_of
+from mailroom.domain.outbound.answers import error_of
+from mailroom.domain.outbound.answers.ses import classify_ses
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.operations.fresh import Fresh

@@ -5,7 +5,7 @@
     smtp_words.py     SMTP: rules by words, which come first
     smtp_statuses.py  SMTP: rules by vendors' and registered enhanced status codes
     smtp_phases.py    SMTP: rules by phase and reply code, which come last
-    ses.py sendgrid.py postmark.py http.py    the answers of HTTP APIs
+    http.py       the answers of HTTP APIs by their status; a provider with codes of its own has a file beside it
     errors.py     the one function from an answer to the tree of errors
 
 The first rule that matches decides. docs/delivery.md lists all of them; ADR 35 says why in this order.
@@ -14,9 +14,6 @@ The first rule that matches decides. docs/delivery.md lists all of them; ADR 35 
 from mailroom.domain.outbound.answers.answer import Answer, AnswerClass, Phase, Retry, Suppress
 from mailroom.domain.outbound.answers.errors import error_of
 from mailroom.domain.outbound.answers.http import classify_http
-from mailroom.domain.outbound.answers.postmark import classify_postmark
-from mailroom.domain.outbound.answers.sendgrid import classify_sendgrid
-from mailroom.domain.outbound.answers.ses import classify_ses
 from mailroom.domain.outbound.answers.smtp import classify_smtp
 
 __all__ = [
@@ -26,9 +23,6 @@ __all__ = [
     "Retry",
     "Suppress",
     "classify_http",
-    "classify_postmark",
-    "classify_sendgrid",
-    "classify_ses",
     "classify_smtp",
     "error_of",
 ]

@@ -205,7 +205,7 @@ _LIMITS = (
             r"out of credits",
         ),
         without=(r"(block|black|deny) ?list", r"\bbanned\b"),
-        source="Infomaniak 451 4.3.0 within a 24-hours period; Gmail relay; SES 454; SendGrid 451 credits; DATA: only N messages per day",
+        source="Infomaniak 451 4.3.0 within a 24-hours period; Gmail relay; SES 454; 451 Maximum credits exceeded; DATA: only N messages per day",
     ),
     Rule(
         name="daily_quota_status",

@@ -15,7 +15,7 @@ _MARKED_STATUS = re.compile(r"#\s?([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _LINK = re.compile(r"\b(?:https?://|www\.|mailto:)\S+", re.IGNORECASE)
 _ADDRESS = re.compile(r"\S{1,320}@\S{1,320}")
 # The last label is in one case: `STOREDRV.Submission` and `exceeded.Please` are no host names.
-_HOST = re.compile(r"(?<![\w.-])\[?(?:[\w-]{1,63}\.){1,8}(?:[a-z]{2,24}|[A-Z]{2,24}|\d{1,3})\]?(?![\w-]|\.\w)")
+_HOST = re.compile(r"(?<![\w.-])\[?(?:[\w-]{1,63}\.){1,30}(?:[a-z]{2,24}|[A-Z]{2,24}|\d{1,3})\]?(?![\w-]|\.\w)")
 _WAIT = re.compile(r"(?:again|retry|come back|wait|delayed?|gr[ea]ylisted)\D{0,30}?(\d{1,5}) ?(s\b|sec|min|h\b|hour)")
 _UNITS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
 

@@ -52,7 +52,10 @@ def verify(
         str, typer.Option(help="With --create: the MAIL FROM domain to set, a subdomain such as bounces.acme.test.")
     ] = "",
     provider: Annotated[
-        str, typer.Option(help="ses, smtp, sendgrid or postmark; by default that of the outbound block in Prefect.")
+        str,
+        typer.Option(
+            help="Name of a provider, as in `mailroom providers`; by default that of the outbound block in Prefect."
+        ),
     ] = "",
     no_dns: Annotated[bool, typer.Option("--no-dns", help="Do not ask DNS.")] = False,
     as_json: AsJson = False,

@@ -8,6 +8,7 @@ from typing import Any
 
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.content_rules import address
+from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.ports.dns import Dns, RecordType
 from mailroom.ports.sender_identities import IdentityState, SenderIdentity, with_parents
 
@@ -128,16 +129,14 @@ def of_smtp(domain: str, *, host: str, dkim: tuple[str, str, str] | None) -> Sen
     return _without_identity(domain, "smtp", (record, spf, _dmarc(domain)), advice)
 
 
-_CONSOLES = {
-    "sendgrid": "SendGrid shows the records and their state in its console: Settings > Sender Authentication; Mailroom does not ask its API",
-    "postmark": "Postmark shows the records and their state in its console: Sender Signatures > the domain > DNS Settings; "
-    "Mailroom does not ask its API",
-}
+_CONSOLES = {row.name: row.sender_console for row in REGISTRY if row.sender_console}
 
 
 def of_another(domain: str, provider: str) -> SenderReport:
     """Return the report for a provider that is not asked: where its console shows the records."""
-    advice = _CONSOLES.get(provider, f"the provider `{provider}` needs no records here")
+    advice = f"the provider `{provider}` needs no records here"
+    if place := _CONSOLES.get(provider):
+        advice = f"the console of {provider} shows the records and their state: {place}; Mailroom does not ask its API"
     return _without_identity(domain, provider, (_dmarc(domain),) if provider in _CONSOLES else (), [advice])
 
 

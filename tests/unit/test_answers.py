@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailroom.adapters.providers.postmark import POSTMARK
+from mailroom.adapters.providers.sendgrid import SENDGRID
+from mailroom.adapters.providers.ses import SES
 from mailroom.domain.errors import MailroomError, RecipientRefused, SenderRefused
 from mailroom.domain.outbound.answers import AnswerClass, Phase, Retry, Suppress, classify_smtp, error_of
 from mailroom.domain.outbound.answers.answer import Question, Rule, Verdict
 from mailroom.domain.outbound.answers.http import HTTP
-from mailroom.domain.outbound.answers.postmark import POSTMARK
-from mailroom.domain.outbound.answers.sendgrid import SENDGRID
-from mailroom.domain.outbound.answers.ses import SES
 from mailroom.domain.outbound.answers.smtp import SMTP
 from mailroom.domain.outbound.answers.smtp_words import WORDS
 from mailroom.domain.outbound.answers.texts import asked_wait_s, enhanced_status, plain_words

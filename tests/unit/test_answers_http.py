@@ -3,15 +3,15 @@
 import botocore.session
 import pytest
 
+from mailroom.adapters.providers.postmark import classify_postmark
+from mailroom.adapters.providers.sendgrid import classify_sendgrid
+from mailroom.adapters.providers.ses import classify_ses
 from mailroom.domain.outbound.answers import (
     Answer,
     AnswerClass,
     Suppress,
     classify_http,
 )
-from mailroom.domain.outbound.answers.postmark import classify_postmark
-from mailroom.domain.outbound.answers.sendgrid import classify_sendgrid
-from mailroom.domain.outbound.answers.ses import classify_ses
 
 SENDER = "billing@mail.acme.example"
 K = AnswerClass

@@ -7,6 +7,7 @@ from sqlalchemy.pool import QueuePool
 
 from blocks import MailroomDatabase
 from mailroom import wiring
+from mailroom.adapters.postgres import engines
 from mailroom.settings import Settings
 from mailroom.wiring import Budget, Installation, engine_of
 
@@ -16,7 +17,7 @@ URL = "postgresql://mailroom:secret@127.0.0.1:1/mailroom"
 @pytest.fixture(autouse=True)
 def budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reset the budget after the test."""
-    monkeypatch.setattr(wiring, "_budget", wiring.SERVICE)
+    monkeypatch.setattr(engines, "_budget", wiring.SERVICE)
 
 
 def size(engine: Engine) -> Budget:

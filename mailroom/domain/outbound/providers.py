@@ -21,7 +21,8 @@ class ProviderRow:
     `name` identifies it in receipts, events and settings. `adapter` is its implementation of the port `MailProvider`, `block`
     the class that an operator fills in. `events` is the module that reads its webhooks; with `hook` the module's `Verifier`
     checks calls to /hooks/NAME, by the credentials in MAILROOM_PROVIDER_HOOKS and in `hook_setting`, an older setting for
-    this provider alone. `stand_in` is the double in the sandbox. A host in the EU has no certain region; a host in the US is
+    this provider alone. `stand_in` is the double in the sandbox. `sender_console` is where its console shows the DNS records of a
+    sender domain, for a provider that Mailroom does not ask. A host in the EU has no certain region; a host in the US is
     allowed only if the operator names it.
     """
 
@@ -32,6 +33,7 @@ class ProviderRow:
     hook: bool = False
     hook_setting: str = ""
     stand_in: str = ""
+    sender_console: str = ""
     hosts_in_the_eu: tuple[str, ...] = ()
     hosts_in_the_us: tuple[str, ...] = ()
 
@@ -58,6 +60,7 @@ REGISTRY = (
         hook=True,
         hook_setting="sendgrid_hook_keys",
         stand_in="mailroom.sandbox.stand_ins.sendgrid:SendGridStandIn",
+        sender_console="Settings > Sender Authentication",
         hosts_in_the_eu=("api.eu.sendgrid.com",),
         hosts_in_the_us=("api.sendgrid.com",),
     ),
@@ -69,6 +72,7 @@ REGISTRY = (
         hook=True,
         hook_setting="postmark_hook_users",
         stand_in="mailroom.sandbox.stand_ins.postmark:PostmarkStandIn",
+        sender_console="Sender Signatures > the domain > DNS Settings",
         hosts_in_the_us=("api.postmarkapp.com",),
     ),
     ProviderRow(

@@ -5,7 +5,7 @@
     smtp_words.py     SMTP: rules by words, which come first
     smtp_statuses.py  SMTP: rules by vendors' and registered enhanced status codes
     smtp_phases.py    SMTP: rules by phase and reply code, which come last
-    http.py       the answers of HTTP APIs by their status; a provider with codes of its own has a file beside it
+    http.py       the answers of HTTP APIs by their status; a provider's own codes are in its adapter's file
     errors.py     the one function from an answer to the tree of errors
 
 The first rule that matches decides. docs/delivery.md lists all of them; ADR 35 says why in this order.

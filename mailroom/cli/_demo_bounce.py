@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from mailroom.cli._api_client import ApiClient
 from mailroom.cli._installation import Opened
-from mailroom.domain.errors import MailroomError, PermanentError
+from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError
 from mailroom.domain.outbound.message import Outgoing, Status
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.return_paths import WithReturnPaths
@@ -33,8 +33,11 @@ def send_and_return(opened: Opened, api: ApiClient, door: tuple[str, int]) -> Me
     """Send one message by SMTP, have it returned to the SMTP server `door`, and return it once that is recorded.
 
     Raises:
+        ConfigurationError: the stack was started by an older version.
         PermanentError: it was not sent, or not recorded in time.
     """
+    if not opened.settings.bounce_domain:
+        raise ConfigurationError("the running stack has no bounce domain; run `mailroom down`, then the demo again")
     port = any_free_port()
     with returning_relay(port) as relay, smtp_relay("127.0.0.1", port) as provider:
         for _ in range(_TRIES):

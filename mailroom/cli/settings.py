@@ -45,7 +45,8 @@ CONSEQUENCES = {
     "archive_lock_mode": "`GOVERNANCE`: who has `s3:BypassGovernanceRetention` can delete deposits. `COMPLIANCE` cannot be undone.",
     "archive_retention_days": "Too short: deposits can be deleted early. Too long under `COMPLIANCE`: they are stored and paid "
     "for until then.",
-    "sender": "Empty: a message without `from` is refused with 422. Not accepted by the provider: such messages fail.",
+    "sender": "Empty: a message without `from` is refused with 422. Not verified by the provider: "
+    "such batches are refused with 422 (SES), or wait.",
     "bounce_domain": "Not received here (MX, receipt rule): bounces are lost, and messages stay `dispatched`. Without the relay in its "
     "SPF record: receivers may refuse mail. Over 32 letters: too long for some forwarders.",
     "configuration_set": "Empty: events come only if the SES identity has a default set; else messages stay `dispatched`. "

@@ -50,7 +50,10 @@ class ProviderQuota:
 
 
 class MailProvider(Protocol):
-    """A service that accepts mail for delivery."""
+    """A service that accepts mail for delivery.
+
+    One that can be asked which senders it serves also has an adapter of the port `SenderIdentities`.
+    """
 
     #: The name in receipts, events and settings, such as `ses`; listed in `mailroom.domain.outbound.providers`.
     name: str

@@ -20,7 +20,7 @@ from tests.support.batch_requests import ADMIN, UMBRELLA, batch, message, sent, 
 
 IMG = '"><img src=x onerror=alert(1)>'
 SCRIPT = "<script>alert(1)</script>"
-PATHS = ("/batches", "/suppressions", "/recipients", "/recipients?address=ada@users.test")
+PATHS = ("/batches", "/suppressions", "/senders", "/recipients", "/recipients?address=ada@users.test")
 
 
 @pytest.fixture

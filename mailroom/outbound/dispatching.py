@@ -229,7 +229,7 @@ class Sender:
             hold, self._failed_rounds = wait_after(
                 results, failed_rounds=self._failed_rounds, counts=not tally.hold, jitter=random.uniform(*JITTER)
             )
-            hold = max(hold, pause)
+            hold = pause or hold
             if hold:
                 hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold

@@ -92,6 +92,16 @@ def test_a_quota_of_the_day_waits_by_the_provider_s_own_number(
     assert begin(pauses, error, now=NOW + wait).until == NOW + 2 * wait
 
 
+def test_a_batch_waits_as_long_as_the_provider_s_quota_says(office: Office) -> None:
+    """Ten minutes, not the usual hour."""
+    batch_id = office.batch(3, now=NOW)
+    office.provider.answers.extend([DailyQuota("used up", retry_after_s=600)] * 3)
+
+    assert sent(office, batch_id).resume_at == NOW + timedelta(minutes=10)
+    office.provider.answers.clear()
+    assert sent(office, batch_id, NOW + timedelta(minutes=10)).dispatched == 3
+
+
 def test_of_two_workers_one_probes(pauses: SqlPauses) -> None:
     """Eight at once, ten times: a probe of each would be the refused traffic that the pause is there to avoid."""
     for number in range(10):

@@ -272,7 +272,7 @@ rcpt|450|recipient_temporary|4.4.3 Temporary DNS failure
 rcpt|550|recipient_permanent/s|5.7.1 Blocked by recipient
 after_dot|552|recipient_permanent/s|5.2.2 mailbox full
 after_dot|554|recipient_permanent/h|5.1.1 user unknown
-after_dot|550|daily_quota|Limite quotidienne d'envoi dépassée
+after_dot|550|daily_quota|Quota de 200 messages par jour atteint
 rcpt|550|daily_quota|Tageslimit erreicht
 rcpt|550|throttled|Limit pro Stunde erreicht
 rcpt|550|recipient_permanent/h|Account not found

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 REDRIVE_AFTER = 5
+#: The sender domain of the examples in README, docs and `--help`: they run in the sandbox as they stand.
+_EXAMPLES_DOMAIN = "acme.test"
 #: All types of events of sent mail: what is not published here is never known. API v1 lacks the last two.
 _EVENT_TYPES = (
     "SEND",
@@ -258,8 +260,9 @@ def _receive(aws: _Clients, names: Names, bucket: str, key_arn: str, topic_arn: 
 
 
 def _send(aws: _Clients, names: Names, topic_arn: str) -> None:
-    """Verify our own domain in SES for sending, and publish all events of sent mail to the tracking topic."""
-    aws.ses.verify_domain_identity(Domain=names.domain)
+    """Verify our own domain and that of the examples for sending, and publish all events of sent mail to the tracking topic."""
+    for domain in (names.domain, _EXAMPLES_DOMAIN):
+        aws.ses.verify_domain_identity(Domain=domain)
     with suppress(aws.ses.exceptions.ConfigurationSetAlreadyExistsException):
         aws.ses.create_configuration_set(ConfigurationSet={"Name": names.stem})
     place = {"ConfigurationSetName": names.stem, "EventDestinationName": names.of("tracking")}

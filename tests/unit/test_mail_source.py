@@ -31,13 +31,13 @@ def test_headers_and_body_are_shown_as_they_came() -> None:
 )  # fmt: skip
 def test_bytes_that_deceive_are_visible(data: bytes, text: str) -> None:
     """Removed, as in a subject, they would be missing where a person looks for them."""
-    assert as_text(data, is_cut=False) == text
+    assert as_text(data) == text
 
 
-@given(st.binary(max_size=2_000), st.booleans())
-def test_any_bytes_are_text_without_control_characters(data: bytes, is_cut: bool) -> None:
+@given(st.binary(max_size=2_000))
+def test_any_bytes_are_text_without_control_characters(data: bytes) -> None:
     """Whatever a sender writes; U+FFFD is never made, since it says nothing of the byte."""
-    text = as_text(data, is_cut=is_cut)
+    text = as_text(data)
 
     assert {one for one in text if unicodedata.category(one)[0] == "C"} <= {"\t", "\n"}
     assert text.count("\ufffd") == data.count(b"\xef\xbf\xbd")
@@ -62,6 +62,12 @@ def test_shown_and_left_out_are_the_whole(headers: int, body: int, first: bytes)
 
 
 def test_a_character_at_the_cut_is_left_whole_or_out() -> None:
-    """Half a character would be shown as a damaged byte, which it is not."""
-    assert as_text("\xe9\xe9".encode()[:3], is_cut=True) == "\xe9"
-    assert as_text("\xe9\xe9".encode()[:3], is_cut=False) == "\xe9\\xc3"
+    """Half a character would be shown as a damaged byte, which it is not; the bytes left out are counted."""
+    raw = b"X: y\n\na" + "\xe9".encode() * 200_000
+
+    source = source_of(raw, len(raw))
+
+    assert set(source.body) == {"a", "\xe9"}
+    assert 6 + len(source.body.encode()) + source.body_left_out == len(raw)
+    assert source_of(raw[:-1], len(raw) - 1).body == source.body
+    assert source_of(b"\n\xc3", 2).body == "\\xc3"

@@ -60,24 +60,31 @@ def item_source(services: AppServices, holder: PageHolder, item_id: str) -> Resp
 def source_of(head: bytes, size: int) -> Source:
     """Return the begin of a mail of `size` bytes; `head` is as much of it as may be needed."""
     _, end = read_headers(head, 0, len(head), reading=Reading())
-    shown_headers, shown_body = min(end, MOST_HEADERS), head[end : end + MOST_BODY]
+    headers, body = head[: min(end, MOST_HEADERS)], head[end : end + MOST_BODY]
+    headers = _cut(headers) if len(headers) < end else headers
+    body = _cut(body) if end + len(body) < size else body
     return Source(
-        headers=as_text(head[:shown_headers], is_cut=shown_headers < end),
-        body=as_text(shown_body, is_cut=end + len(shown_body) < size),
+        headers=as_text(headers),
+        body=as_text(body),
         size=size,
-        headers_left_out=end - shown_headers,
-        body_left_out=size - end - len(shown_body),
+        headers_left_out=end - len(headers),
+        body_left_out=size - end - len(body),
     )
 
 
-def as_text(data: bytes, *, is_cut: bool) -> str:
-    """Return the bytes as text of UTF-8: other bytes as `\\xe9`, characters that control or hide by a picture or number.
-
-    `is_cut` drops the begin of a character at the end.
-    """
-    text = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode(data, final=not is_cut)
+def as_text(data: bytes) -> str:
+    """Return the bytes as text: what is no UTF-8 as `\\xe9`, characters that control or hide by a picture or number."""
+    text = data.decode("utf-8", "backslashreplace")
     visible = text.replace("\r\n", "\n").replace("\r", "\n").translate(_PICTURES)
     return "".join(one if _is_visible(one) else f"\\u{{{ord(one):x}}}" for one in visible)
+
+
+def _cut(data: bytes) -> bytes:
+    """Return the bytes without the begin of a character at their end."""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    decoder.decode(data)
+    begun = len(decoder.getstate()[0])
+    return data[: len(data) - begun]
 
 
 def _is_visible(character: str) -> bool:

@@ -109,7 +109,7 @@ class S3Archive:
 
     def read(self, archive_id: str) -> bytes:
         """Return the content, checked against its digest."""
-        return b"".join(self._verified(archive_id))
+        return b"".join(self._verified(archive_id, at_once=True))
 
     def copy(self, archive_id: str, target: IO[bytes]) -> None:
         """Write the content to `target`, checked against its digest."""
@@ -129,8 +129,8 @@ class S3Archive:
             objects.ask_again(denial)
             self._denied.pop(self._bucket, None)
 
-    def _verified(self, archive_id: str) -> Iterator[bytes]:
-        """Yield the content in chunks; raise at the end if it is not what was deposited."""
+    def _verified(self, archive_id: str, *, at_once: bool = False) -> Iterator[bytes]:
+        """Yield the content, in one chunk or in small ones; raise at the end if it is not what was deposited."""
         receipt = self.find(archive_id)
         if receipt is None:
             raise LookupError("no such deposit")
@@ -138,7 +138,7 @@ class S3Archive:
         with translated("s3"):
             try:
                 answer = self._s3.get_object(Bucket=receipt.bucket, Key=receipt.key, VersionId=receipt.version)
-                for chunk in answer["Body"].iter_chunks(_CHUNK):
+                for chunk in answer["Body"].iter_chunks(max(receipt.size, 1) if at_once else _CHUNK):
                     digest.update(chunk)
                     yield chunk
             except ClientError as error:

@@ -13,6 +13,7 @@ from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
@@ -24,6 +25,7 @@ from mailroom.api.v1 import (
     endpoints,
     inbound,
     outbound,
+    raw_mail,
     resends,
     sent_content,
     streams,
@@ -37,6 +39,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.BOTH, operations.liveness),
     (Face.PRIVATE, operations.router),
     (Face.PRIVATE, inbound.router),
+    (Face.PRIVATE, raw_mail.router),
     (Face.PRIVATE, outbound.router),
     (Face.PRIVATE, batch_list.router),
     (Face.PRIVATE, sent_content.router),
@@ -51,6 +54,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PUBLIC, unsubscribe.router),
     (Face.PUBLIC, tracking.router),
     (Face.PRIVATE, pages.router),
+    (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, outbound_pages.router),
     (Face.PRIVATE, sent_mail.router),
     (Face.PRIVATE, resend_pages.router),

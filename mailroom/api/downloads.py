@@ -27,7 +27,7 @@ def download(services: Services, tenant: str | None, item_id: str, number: int, 
         "Cache-Control": "private, no-cache",
         "Content-Disposition": content_disposition(attachment.filename),
     }
-    if _has_it(request, headers["ETag"]):
+    if has_it(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     try:
         content = services.archive.read(attachment.archive_id)
@@ -60,6 +60,12 @@ def safe_filename(filename: str) -> str:
     return _shortened(name) or "attachment"
 
 
+def has_it(request: Request, etag: str) -> bool:
+    """Return whether the client says that it has the content with this ETag."""
+    values = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return etag in values or "*" in values
+
+
 def _shortened(name: str) -> str:
     if len(name.encode()) <= _MAX_NAME:
         return name
@@ -68,8 +74,3 @@ def _shortened(name: str) -> str:
         stem, ending = name, ""
     room = _MAX_NAME - len(dot.encode()) - len(ending.encode())
     return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + (f".{ending}" if ending else "")
-
-
-def _has_it(request: Request, etag: str) -> bool:
-    values = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return etag in values or "*" in values

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import IO, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,16 @@ class Archive(Protocol):
 
     def read(self, archive_id: str) -> bytes:
         """Return the content, verified against its digest.
+
+        Raises:
+            LookupError: no such deposit, or its object is no longer in the store.
+            PermanentError: the stored bytes are not those that were deposited.
+        """
+
+    def copy(self, archive_id: str, target: IO[bytes]) -> None:
+        """Write the content to `target` in chunks: `read` for content that need not be in memory as a whole.
+
+        The digest is known at the end: if this raises, what `target` has is not to be used.
 
         Raises:
             LookupError: no such deposit, or its object is no longer in the store.

@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import IO
 
 from mailroom.domain.errors import PermanentError
 from mailroom.ports.archive import Deposit
@@ -53,6 +54,10 @@ class MemoryArchive:
         if hashlib.sha256(content).hexdigest() != receipt.sha256:
             raise PermanentError("the stored bytes differ from those that were deposited", archive_id=archive_id)
         return content
+
+    def copy(self, archive_id: str, target: IO[bytes]) -> None:
+        """Write the content to `target`, verified against its digest."""
+        target.write(self.read(archive_id))
 
     def _receipt(self, tenant: str, digest: str, size: int, until: datetime) -> Deposit:
         return Deposit(

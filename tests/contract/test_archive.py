@@ -1,6 +1,7 @@
 """The port `Archive`: the in-memory double and S3 with Object Lock store, report and refuse alike."""
 
 import hashlib
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -72,6 +73,24 @@ def test_the_same_bytes_again_give_the_same_receipt(case: Case) -> None:
 
     assert second == first
     assert case.archive.find(first.archive_id) == first
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 18) + 7])
+def test_a_copy_is_what_was_deposited(case: Case, size: int) -> None:
+    """For contents that need not be in memory as a whole: the same bytes as `read`, the same errors."""
+    content = bytes(one % 251 for one in range(size))
+    kept, target = case.archive.deposit("acme", content), io.BytesIO()
+
+    case.archive.copy(kept.archive_id, target)
+
+    assert target.getvalue() == content == case.archive.read(kept.archive_id)
+    case.alter(kept.archive_id, b"other")
+    with pytest.raises(PermanentError):
+        case.archive.copy(kept.archive_id, io.BytesIO())
+    case.lose(kept.archive_id)
+    for archive_id in (kept.archive_id, "acme/nothing"):
+        with pytest.raises(LookupError):
+            case.archive.copy(archive_id, io.BytesIO())
 
 
 def test_the_same_bytes_again_are_locked_for_as_long_as_a_new_deposit(case: Case) -> None:

@@ -11,9 +11,9 @@ deposit: the locked version with these bytes is searched for, and if there is no
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine, and_, case, func, select
@@ -37,6 +37,9 @@ _SHORT_OF, _AT_MOST = 100, timedelta(days=1)
 
 #: The most versions of one key that are read to find the content, newest first.
 _MOST_READ = 20
+
+#: Bytes that are read at once.
+_CHUNK = 1 << 18
 
 #: Tries of a deposit while other writers change the key.
 _TRIES = 4
@@ -106,20 +109,12 @@ class S3Archive:
 
     def read(self, archive_id: str) -> bytes:
         """Return the content, checked against its digest."""
-        receipt = self.find(archive_id)
-        if receipt is None:
-            raise LookupError("no such deposit")
-        with translated("s3"):
-            try:
-                answer = self._s3.get_object(Bucket=receipt.bucket, Key=receipt.key, VersionId=receipt.version)
-                content: bytes = answer["Body"].read()
-            except ClientError as error:
-                if error_code(error) in MISSING | {"NoSuchBucket"}:
-                    raise LookupError("the object of the deposit is missing in the archive's bucket") from None
-                raise
-        if hashlib.sha256(content).hexdigest() != receipt.sha256:
-            raise PermanentError("the stored bytes differ from those that were deposited", archive_id=archive_id)
-        return content
+        return b"".join(self._verified(archive_id, at_once=True))
+
+    def copy(self, archive_id: str, target: IO[bytes]) -> None:
+        """Write the content to `target`, checked against its digest."""
+        for chunk in self._verified(archive_id):
+            target.write(chunk)
 
     def check(self) -> None:
         """Return if the archive works, and a permission that was denied in this process is granted again.
@@ -133,6 +128,25 @@ class S3Archive:
             objects, denial = self._denied[self._bucket]
             objects.ask_again(denial)
             self._denied.pop(self._bucket, None)
+
+    def _verified(self, archive_id: str, *, at_once: bool = False) -> Iterator[bytes]:
+        """Yield the content, in one chunk or in small ones; raise at the end if it is not what was deposited."""
+        receipt = self.find(archive_id)
+        if receipt is None:
+            raise LookupError("no such deposit")
+        digest = hashlib.sha256()
+        with translated("s3"):
+            try:
+                answer = self._s3.get_object(Bucket=receipt.bucket, Key=receipt.key, VersionId=receipt.version)
+                for chunk in answer["Body"].iter_chunks(max(receipt.size, 1) if at_once else _CHUNK):
+                    digest.update(chunk)
+                    yield chunk
+            except ClientError as error:
+                if error_code(error) in MISSING | {"NoSuchBucket"}:
+                    raise LookupError("the object of the deposit is missing in the archive's bucket") from None
+                raise
+        if digest.hexdigest() != receipt.sha256:
+            raise PermanentError("the stored bytes differ from those that were deposited", archive_id=archive_id)
 
     def _keep(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock]:
         """Return a version with these bytes, stored if need be, and its lock, which is as wanted or insignificantly shorter."""

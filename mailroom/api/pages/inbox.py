@@ -8,13 +8,13 @@ from starlette.responses import HTMLResponse, Response
 from mailroom.api.access import tenant_for
 from mailroom.api.auth import PageHolder
 from mailroom.api.downloads import download
+from mailroom.api.originals import is_incomplete, item_of
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtml, data_uri, sanitise_for_frame
 from mailroom.api.services import AppServices, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import REPLAYABLE
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import FiledItem
@@ -67,6 +67,7 @@ def item(services: AppServices, holder: PageHolder, item_id: str) -> Response:
         holder=holder,
         filed=filed,
         framed=framed,
+        incomplete=is_incomplete(filed),
         run_url=run_url(services, holder, filed.run_id),
         history=_history(services, holder, filed.email_id),
     )
@@ -110,14 +111,7 @@ def run_url(services: Services, holder: Holder, run_id: str | None) -> str | Non
 
 
 def _filed(services: Services, holder: Holder, item_id: str) -> FiledItem:
-    filed = services.reader.item(holder.tenant, item_id)
-    if filed is None:
-        raise HTTPException(404, "Item not found.")
-    if filed.withdrawn:
-        known = InboundReason.read(filed.withdrawn)
-        why = f" Why: {known.sentence}." if known else ""
-        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.{why} The archive keeps the e-mail.")
-    return filed
+    return item_of(services, holder.tenant, item_id)
 
 
 def _history(services: Services, holder: Holder, email_id: str) -> list[dict[str, Any]]:

@@ -122,6 +122,8 @@ class ItemResponse(JsonModel):
     scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
     archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")
     attachments: list[AttachmentResponse]
+    raw_url: str = Field(description="The raw e-mail (.eml)")
+    files_url: str | None = Field(description="All files as one zip; null if there are none")
 
 
 class EmailResponse(JsonModel):
@@ -176,6 +178,8 @@ def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
         "html": safe.html if safe else None,
         "archive": _receipt(filed, item.raw_archive_id, internal),
         "attachments": [_attachment(filed, part, internal) for part in item.attachments],
+        "raw_url": f"/v1/items/{filed.id}/raw",
+        "files_url": f"/v1/items/{filed.id}/files.zip" if item.attachments else None,
     }
     return ItemResponse.model_validate(values)
 

@@ -30,7 +30,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.readable import deferred_line
 from mailroom.outbound.batch_json import batch_response
 from mailroom.ports.holds import HeldBatch, HoldReason
-from mailroom.ports.message_reader import BatchLine
+from mailroom.ports.message_reader import BatchFilter, BatchLine
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -45,16 +45,19 @@ Reason = Annotated[HoldReason | None, typer.Option(help="Only batches held for t
 def list_(
     held: Annotated[bool, typer.Option("--held", help="Only held batches, with the reason.")] = False,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Only batches of this stream; not with --held.")] = None,
     most: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=_MOST)] = _LISTED,
     as_json: AsJson = False,
 ) -> None:
     """List batches, newest first; with --held the held ones, in the order in which they are due."""
+    if held and stream is not None:
+        raise ConfigurationError("--held lists the held batches of all streams: leave out --stream")
     opened = Opened()
     if held:
         batches = opened.store.outbox.held(tenant, limit=most)
         lines, values = [_held_line(one) for one in batches], [one.as_json() for one in batches]
     else:
-        page = opened.message_reader.batches(tenant, after=None, limit=most)
+        page = opened.message_reader.batches(tenant, after=None, limit=most, wanted=BatchFilter(stream=stream))
         lines, values = [_line(one) for one in page.lines], [_json(one) for one in page.lines]
     if as_json:
         say(json.dumps(values, indent=1))

@@ -27,8 +27,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.outbound.advice import paused_line
+from mailroom.domain.outbound.resending import RESENDABLE
 from mailroom.domain.readable import deferred_line
-from mailroom.outbound.batch_json import batch_response
+from mailroom.outbound.batch_json import batch_response, pause_response
 from mailroom.ports.holds import HeldBatch, HoldReason
 from mailroom.ports.message_reader import BatchFilter, BatchLine
 
@@ -72,12 +74,14 @@ def list_(
 
 @app.command()
 def show(batch_id: BatchId, as_json: AsJson = False) -> None:
-    """Show one batch: the status of its messages, which are held, and which wait for their recipients' servers."""
+    """Show one batch: the status of its messages, and what it waits for: a decision, its provider, its recipients' servers."""
     line = _found(Opened(), batch_id)
     if as_json:
         say(json.dumps(_json(line), indent=1))
         return
     say(_line(line))
+    if line.paused:
+        say(paused_line(pause_response(line.paused).model_dump()))
     if line.deferred:
         say(f"{deferred_line(line.deferred, line.deferred_until)}; nothing to do, or `mailroom batch cancel {line.id}`")
     if any(line.engagement.values()):
@@ -86,6 +90,9 @@ def show(batch_id: BatchId, as_json: AsJson = False) -> None:
         say(
             f"held: {count:,} messages, {reason.sentence}; `mailroom batch resume {line.id}`, or `... cancel {line.id}`"
         )
+    again = ", ".join(f"{count:,} {status}" for status, count in line.statuses.items() if status in RESENDABLE)
+    if again:
+        say(f"not sent: {again}; `mailroom resend --batch {line.id} --dry-run` shows why, and which can be sent again")
 
 
 @app.command()

@@ -15,7 +15,7 @@ from mailroom.adapters.postgres.outbound.pauses import SqlPauses
 from mailroom.cli.batch import app
 from mailroom.cli.trace import app as trace_app
 from mailroom.domain.delivery.events import Kind
-from mailroom.domain.errors import OutcomeUnknown, RecipientUnavailable, Refused, SenderRefused
+from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, RecipientUnavailable, Refused, SenderRefused
 from mailroom.domain.outbound.message import Lane, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.outbound.dispatching import Sender
@@ -134,3 +134,16 @@ def test_a_batch_with_none_of_it_has_one_line(api: TestClient, seen: Seen) -> No
 
     assert len(shown.splitlines()) == 1
     assert Status.ACCEPTED in shown
+
+
+def test_the_command_lists_batches_of_one_stream(api: TestClient, seen: Seen) -> None:
+    """By the name that the batch shows; held batches are listed apart."""
+    other = submitted(api, batch(message(to="x@users.test"), stream="weekly"))["id"]
+
+    listed = CliRunner().invoke(app, ["list", "--stream", "weekly"]).stdout
+    both = CliRunner().invoke(app, ["list", "--stream", "weekly", "--held"])
+
+    assert [line.split()[0] for line in listed.splitlines()] == [other]
+    assert CliRunner().invoke(app, ["list", "--stream", "transactional"]).stdout.startswith(seen.id)
+    assert CliRunner().invoke(app, ["list", "--stream", "none"]).stdout == "no batches\n"
+    assert isinstance(both.exception, ConfigurationError)

@@ -47,6 +47,7 @@ bench: setup debian ## Measure, in one run, and print the tables: parsers and th
 	@$(BIN)/python -m benchmarks.events
 	@$(BIN)/python -m benchmarks.inbound
 	@$(BIN)/python -m benchmarks.sending
+	@$(BIN)/python -m benchmarks.deferrals
 
 bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tables, pages too
 	@$(BIN)/python -m benchmarks.growth

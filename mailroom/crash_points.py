@@ -53,9 +53,17 @@ SENDING = (
     "commit of remind",
 )
 
-#: Commits that no drill causes: a restore, an operator's command, an unreadable message; and the counter that detects
-#: restores, which advances every few seconds, even in a process that only starts.
-RARE = ("commit of advance", "commit of recognise", "commit of hold", "commit of resume", "commit of withhold")
+#: Commits that no drill causes: a restore, an operator's command, an unreadable message, a provider's refusals; and the
+#: counter that detects restores, which advances every few seconds, even in a process that only starts.
+RARE = (
+    "commit of advance",
+    "commit of recognise",
+    "commit of hold",
+    "commit of resume",
+    "commit of withhold",
+    "commit of pause",
+    "commit of refusals",
+)
 
 #: Names of all crash points of a received mail, such as `after commit of file`, and of those that only a batch has.
 POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "after"))

@@ -6,36 +6,40 @@ from pathlib import Path
 from mailroom.adapters.postgres.operations.dumps import dump, restore
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.testing.counter import MemoryCounter
-from tests.contract.test_processors import NOW, Desk, desk
+from tests.contract.test_processors import NOW, Desk, processing_setup
 
-__all__ = ["desk"]
+__all__ = ["processing_setup"]
 
 
 def test_a_mail_that_comes_back_after_a_restore_is_not_answered_again(
-    desk: Desk, database_url: str, tmp_path: Path
+    processing_setup: Desk, database_url: str, tmp_path: Path
 ) -> None:
     """The answer was sent after the dump; the restored database has neither the e-mail nor its answer."""
-    restores = SqlRestores(desk.engine, MemoryCounter())
+    restores = SqlRestores(processing_setup.engine, MemoryCounter())
     restores.start()
-    waiting = desk.mail("waiting")
+    waiting = processing_setup.mail("waiting")
     dump(database_url, tmp_path / "dump")
-    desk.answer(waiting)
-    desk.answer(desk.mail("forgotten", sender="dora@sender.test"))
-    assert len(desk.answers.sent) == 2
+    processing_setup.answer(waiting)
+    processing_setup.answer(processing_setup.mail("forgotten", sender="dora@sender.test"))
+    assert len(processing_setup.answers.sent) == 2
 
     restore(database_url, tmp_path / "dump")
     assert restores.look() is not None
 
-    assert desk.answer(waiting) == {"not_answered": "restored"}
-    assert desk.answer(desk.mail("forgotten", sender="dora@sender.test")) == {"not_answered": "restored"}
-    assert len(desk.answers.sent) == 2
+    assert processing_setup.answer(waiting) == {"not_answered": "restored"}
+    assert processing_setup.answer(processing_setup.mail("forgotten", sender="dora@sender.test")) == {
+        "not_answered": "restored"
+    }
+    assert len(processing_setup.answers.sent) == 2
     later = datetime.now(UTC) + timedelta(minutes=1)
-    assert "answer_id" in desk.answer(desk.mail("new", sender="eva@sender.test", received_at=later))
+    assert "answer_id" in processing_setup.answer(
+        processing_setup.mail("new", sender="eva@sender.test", received_at=later)
+    )
 
 
-def test_a_mail_that_the_archive_gave_back_is_not_answered_again(desk: Desk) -> None:
+def test_a_mail_that_the_archive_gave_back_is_not_answered_again(processing_setup: Desk) -> None:
     """Also before the restore is recognised."""
-    mail = desk.mail()
-    desk.ledger.recall(mail.email_id, envelope=mail.envelope, received_at=NOW, now=NOW)
+    mail = processing_setup.mail()
+    processing_setup.ledger.recall(mail.email_id, envelope=mail.envelope, received_at=NOW, now=NOW)
 
-    assert desk.answer(mail) == {"not_answered": "restored"}
+    assert processing_setup.answer(mail) == {"not_answered": "restored"}

@@ -166,7 +166,8 @@ def test_a_message_is_shown_by_both_words(api: TestClient, outbound_side: Office
         page = api.get(f"/messages/{message_id}", headers={**ADMIN, "Accept": "text/html"}).text
 
         words = [output[name] for name in ("reason", "reason_code", "why", "what_to_do")]
-        assert words == ["Refused", "refused", reason.sentence, reason.remedy]
+        remedy = reason.remedy.replace("resend ID", f"resend {message_id}")
+        assert words == ["Refused", "refused", reason.sentence, remedy]
         assert activities[-1]["facts"] == {"reason": "Refused", "reason_code": "refused"}
         assert "Why: the provider will never accept this recipient or content. What to do: see the code" in page
         assert "Refused" not in page

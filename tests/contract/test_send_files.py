@@ -109,7 +109,6 @@ def test_several_columns_and_json_name_files(engine: Engine, archive: MemoryArch
         ("/etc/hostname", "outside the folder of the list"),
         ("bills/ada.pdf;bills/nobody.pdf", "no such file"),
         ("x" * 300, "File name too long"),
-        ("a\x00b", "null"),
     ],
 )
 def test_a_file_that_cannot_be_attached_is_named_by_its_row(engine: Engine, cell: str, said: str) -> None:

@@ -93,6 +93,7 @@ def test_a_broken_utf_8_is_not_taken_for_another_encoding(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
+        (b"to,file\nada@users.test,a\x00b\n", "not a text file in UTF-8 or UTF-16"),
         (b"PK\x03\x04\x14\x00", "an Excel workbook, not a CSV file; save it in Excel by"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook"),
         ("to\tname\nada@users.test\tAda".encode("utf-16-le"), "not a text file in UTF-8 or UTF-16"),

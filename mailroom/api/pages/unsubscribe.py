@@ -28,10 +28,18 @@ _MOST_FORM = 1_000
 _CHOICES = frozenset({Scope.STREAM, Scope.NOT_TRANSACTIONAL})
 
 
-async def _chosen(request: Request) -> Scope | None:
-    """Return the scope that a posted form chose; None where it says nothing of it, as a mail program's."""
+async def _chosen(request: Request, services: AppServices, token: str) -> Scope | None:
+    """Return the scope that a posted form chose; None where it says nothing of it, as a mail program's.
+
+    Raises:
+        HTTPException: 404, the token is not ours; nothing of the body is read then.
+    """
+    verified(verify, services, token, longest=_MOST_TOKEN)
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > _MOST_FORM:
+        return None
     body = await request.body()
-    form = parse_qs(body.decode("ascii", "replace")) if 0 < len(body) <= _MOST_FORM else {}
+    form = parse_qs(body.decode("ascii", "replace")) if len(body) <= _MOST_FORM else {}
     return next((scope for scope in _CHOICES if form.get("scope") == [scope]), None)
 
 

@@ -27,10 +27,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.outbound.advice import paused_line
+from mailroom.domain.outbound.resending import RESENDABLE
 from mailroom.domain.readable import deferred_line
-from mailroom.outbound.batch_json import batch_response
+from mailroom.outbound.batch_json import batch_response, pause_response
 from mailroom.ports.holds import HeldBatch, HoldReason
-from mailroom.ports.message_reader import BatchLine
+from mailroom.ports.message_reader import BatchFilter, BatchLine
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -45,16 +47,19 @@ Reason = Annotated[HoldReason | None, typer.Option(help="Only batches held for t
 def list_(
     held: Annotated[bool, typer.Option("--held", help="Only held batches, with the reason.")] = False,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Only batches of this stream; not with --held.")] = None,
     most: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=_MOST)] = _LISTED,
     as_json: AsJson = False,
 ) -> None:
     """List batches, newest first; with --held the held ones, in the order in which they are due."""
+    if held and stream is not None:
+        raise ConfigurationError("--held lists the held batches of all streams: leave out --stream")
     opened = Opened()
     if held:
         batches = opened.store.outbox.held(tenant, limit=most)
         lines, values = [_held_line(one) for one in batches], [one.as_json() for one in batches]
     else:
-        page = opened.message_reader.batches(tenant, after=None, limit=most)
+        page = opened.message_reader.batches(tenant, after=None, limit=most, wanted=BatchFilter(stream=stream))
         lines, values = [_line(one) for one in page.lines], [_json(one) for one in page.lines]
     if as_json:
         say(json.dumps(values, indent=1))
@@ -69,12 +74,14 @@ def list_(
 
 @app.command()
 def show(batch_id: BatchId, as_json: AsJson = False) -> None:
-    """Show one batch: the status of its messages, which are held, and which wait for their recipients' servers."""
+    """Show one batch: the status of its messages, and what it waits for: a decision, its provider, its recipients' servers."""
     line = _found(Opened(), batch_id)
     if as_json:
         say(json.dumps(_json(line), indent=1))
         return
     say(_line(line))
+    if line.paused:
+        say(paused_line(pause_response(line.paused).model_dump()))
     if line.deferred:
         say(f"{deferred_line(line.deferred, line.deferred_until)}; nothing to do, or `mailroom batch cancel {line.id}`")
     if any(line.engagement.values()):
@@ -83,6 +90,9 @@ def show(batch_id: BatchId, as_json: AsJson = False) -> None:
         say(
             f"held: {count:,} messages, {reason.sentence}; `mailroom batch resume {line.id}`, or `... cancel {line.id}`"
         )
+    again = ", ".join(f"{count:,} {status}" for status, count in line.statuses.items() if status in RESENDABLE)
+    if again:
+        say(f"not sent: {again}; `mailroom resend --batch {line.id} --dry-run` shows why, and which can be sent again")
 
 
 @app.command()

@@ -57,6 +57,7 @@ from mailroom.cli._times import at as moment
 from mailroom.cli._times import duration
 from mailroom.cli._trial import OptionalNumber, show_mail, trial_parameters
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
+from mailroom.domain.outbound.advice import paused_line
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
 from mailroom.domain.readable import deferred_line, shown, size, when
 
@@ -256,11 +257,14 @@ def _place(fault: Fault, rows: list[Row]) -> str:
 
 def _followed(api: ApiClient, batch_id: str) -> dict[str, Any]:
     """Return the batch once none of its messages waits; show progress meanwhile."""
-    batch = api.batch(batch_id)
+    batch, noted = api.batch(batch_id), None
     with _bar("sending", batch["messages"]) as (bar, task):
         try:
             while (left := _left(batch)) > 0:
                 bar.update(task, completed=batch["messages"] - left)
+                if (pause := batch.get("paused")) and pause["since"] != noted:
+                    noted = pause["since"]
+                    bar.console.print(paused_line(pause), markup=False, highlight=False, soft_wrap=True)
                 time.sleep(_pause_s(batch))
                 batch = api.batch(batch_id)
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError, MailroomError
 from mailroom.domain.inbound.reasons import InboundReason
+from mailroom.domain.outbound.advice import paused_line
 from mailroom.domain.readable import deferred_line, shown
 from mailroom.outbound.batch_json import ActivityResponse, batch_response, message_response
 from mailroom.outbound.last_run import run_of
@@ -144,6 +145,8 @@ def _show_batch(history: dict[str, Any], api_url: str) -> None:
     say(f"batch     {batch['id']}  {batch['messages']:,} messages of {batch['tenant']}, {batch['lane']}")
     say(f"from      {batch['from']}")
     say("statuses  " + ", ".join(f"{count:,} {status}" for status, count in batch["statuses"].items()))
+    if batch["paused"]:
+        say(f"waiting   {paused_line(batch['paused'])}")
     if batch["deferred"]:
         say(f"waiting   {deferred_line(batch['deferred'], batch['deferred_until'])}")
     for name in ("created_at", "send_at", "expires_at", "cancelled_at", "next_at"):

@@ -22,6 +22,7 @@ from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.preparing import Prepared, prepare
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.request import Letter, Request
+from mailroom.outbound.served_senders import ServedSenders
 from mailroom.outbound.submission import limits_with
 from mailroom.ports.archive import Archive
 from mailroom.ports.dispatch import Claimed
@@ -63,6 +64,7 @@ def filled_mail(
     archive: Archive,
     suppressions: Suppressions,
     senders: Senders,
+    served: ServedSenders | None,
     terms: ProviderTerms | None,
     leave_url: Callable[[str], str] | None,
     with_global: bool,
@@ -73,7 +75,7 @@ def filled_mail(
         Unacceptable: there is no such recipient, or its mail has faults.
     """
     letter = _letter(request, number)
-    prepared = _prepared(replace(request, letters=(letter,)), tenant, now, new_id, attachments, senders, terms)
+    prepared = _prepared(replace(request, letters=(letter,)), tenant, now, new_id, attachments, senders, served, terms)
     [draft], [content] = prepared.drafts, prepared.contents
     # Links that are tracked lead through a message that does not exist.
     batch = replace(prepared.batch, tracking=UNTRACKED)
@@ -82,7 +84,8 @@ def filled_mail(
     if isinstance(mail, PermanentError):
         raise Unacceptable(_INVALID, faults=(Fault(next(iter(letter.recipients)).where, mail.message),))
     raw = mime(mail, message_id=f"{mail.id}@invalid", date=now)
-    stopped = suppressions.among(tenant, [normalise(mail.to.address)], now=now, with_global=with_global)
+    recipient, stream = normalise(mail.to.address), batch.stream_name
+    stopped = suppressions.among(tenant, [recipient], now=now, with_global=with_global, stream=stream)
     return FilledMail(
         number=number,
         recipients=sum(len(letter.recipients) for letter in request.letters),
@@ -107,6 +110,7 @@ def send_test(
     attachments: AttachmentResolver,
     suppressions: Suppressions,
     senders: Senders,
+    served: ServedSenders | None,
     terms: ProviderTerms | None,
 ) -> Accepted:
     """Store a test mail: what the `number`th recipient would get, sent to `to` at once.
@@ -123,8 +127,9 @@ def send_test(
     where: tuple[str | int, ...] = ("query", "test_to")
     letter = replace(letter, recipients=(replace(recipient, to=to, at=where),))
     test = replace(request, letters=(letter,), lane=Lane.TRANSACTIONAL, send_at=None, expires_at=None)
-    prepared = _prepared(test, tenant, now, new_id, attachments, senders, terms)
-    if suppressions.among(tenant, [normalise(content_rules.party(to).address)], now=now):
+    prepared = _prepared(test, tenant, now, new_id, attachments, senders, served, terms)
+    author, stream = normalise(content_rules.party(to).address), prepared.batch.stream_name
+    if suppressions.among(tenant, [author], now=now, stream=stream):
         what = "this address is suppressed: see `mailroom suppressions list`; remove it there, or use another address"
         raise Unacceptable(_INVALID, faults=(Fault(where, what),))
     if outbox.tests_since(tenant, now - PERIOD) >= MOST:
@@ -171,11 +176,19 @@ def _prepared(
     new_id: Callable[[], str],
     attachments: AttachmentResolver,
     senders: Senders,
+    served: ServedSenders | None,
     terms: ProviderTerms | None,
 ) -> Prepared:
     limits = limits_with(terms)
     prepared = prepare(
-        request, tenant=tenant, now=now, new_id=new_id, attachments=attachments, senders=senders, limits=limits
+        request,
+        tenant=tenant,
+        now=now,
+        new_id=new_id,
+        attachments=attachments,
+        senders=senders,
+        served=served,
+        limits=limits,
     )
     if prepared.faults:
         raise Unacceptable(_INVALID, faults=tuple(prepared.faults))

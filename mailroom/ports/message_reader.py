@@ -53,13 +53,14 @@ class BatchLine:
 class MessageFilter:
     """What messages of a list must have. Times are of their submission, `since` included and `until` not.
 
-    `metadata` are words `NAME=VALUE`, of which a message has them all.
+    `metadata` are words `NAME=VALUE`, of which a message has them all; `stream` is its batch's.
     """
 
     reference: str | None = None
     metadata: Sequence[str] = ()
     since: datetime | None = None
     until: datetime | None = None
+    stream: str | None = None
 
 
 ANY_MESSAGE = MessageFilter()
@@ -67,11 +68,12 @@ ANY_MESSAGE = MessageFilter()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFilter:
-    """What batches of a list must have: a message in one of `statuses` (empty: any), a time of submission from `since` on."""
+    """What batches of a list must have: a message in one of `statuses` (empty: any), a time of submission, a stream."""
 
     statuses: Sequence[Status] = ()
     since: datetime | None = None
     until: datetime | None = None
+    stream: str | None = None
 
 
 ANY_BATCH = BatchFilter()

@@ -74,7 +74,8 @@ def test_batches_are_listed_newest_first_and_only_ones_own(api: TestClient, cloc
         {"cursor": "x"},
         {"status": "lost"},
         {"since": "monday"},
-        {"stream": 1},
+        {"stream": "Weekly"},
+        {"streams": "weekly"},
     ):
         assert api.get("/v1/batches", params=wrong).status_code == 422, wrong
 
@@ -119,6 +120,36 @@ def test_messages_are_found_by_reference_metadata_and_time(api: TestClient, cloc
     assert found(metadata="customer=c=1", since=(NOW + HOUR).isoformat()) == ["bob"]
     for nobody in ({"reference": "inv"}, {"reference": "INV-7"}, {"metadata": "invoice=70"}, {"metadata": "7"}):
         assert found(**nobody) == []
+
+
+def test_batches_and_messages_of_a_stream(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
+    """A batch that names none is in the stream that its line shows, also one of an earlier release."""
+    one = message(reference="r1", metadata={"invoice": "1"})
+    weekly = [submitted(api, batch(one, message(to="bob@users.test"), stream="weekly"))["id"] for _ in range(2)]
+    receipt, bulk = submitted(api, batch(one))["id"], submitted(api, batch(lane="bulk"))["id"]
+    submitted(api, batch(one, stream="weekly"), Authorization=UMBRELLA["Authorization"])
+    sent(engine, weekly[0], archive)
+    with engine.begin() as connection:
+        connection.execute(text("update batch set stream = null where id = :id"), {"id": bulk})
+
+    def batches(stream: str, headers: dict[str, str] | None = None, **params: Any) -> list[str]:
+        lines = listed(api, "/v1/batches", headers=headers, limit=1, stream=stream, **params)
+        assert {line["stream"] for line in lines} <= {stream}
+        return [line["id"] for line in lines]
+
+    def messages(stream: str, headers: dict[str, str] | None = None, **params: Any) -> list[str]:
+        return sorted(to(listed(api, "/v1/messages", headers=headers, limit=1, stream=stream, **params)))
+
+    assert sorted(batches("weekly")) == sorted(weekly)
+    assert (batches("transactional"), batches("bulk"), batches("week")) == ([receipt], [bulk], [])
+    assert batches("weekly", status="dispatched") == weekly[:1]
+    assert (len(batches("weekly", ADMIN)), len(batches("weekly", ADMIN, tenant="umbrella"))) == (3, 1)
+    assert (messages("weekly"), messages("bulk")) == (["ada", "ada", "bob", "bob"], ["ada"])
+    assert messages("weekly", status="dispatched", recipient="bob@users.test") == ["bob"]
+    assert messages("weekly", batch=receipt) == []
+    assert messages("transactional", reference="r1") == ["ada"]
+    assert len(messages("weekly", ADMIN, metadata="invoice=1")) == 3
+    assert api.get("/v1/messages", params={"stream": "weekly' or 1=1"}).status_code == 422
 
 
 def test_labels_of_another_tenant_find_nothing(api: TestClient) -> None:

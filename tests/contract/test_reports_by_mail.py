@@ -38,7 +38,14 @@ def test_a_hard_bounce_by_mail_bounces_its_message_and_suppresses_the_address(re
     email = facts.pop("email")
     assert (provider, facts) == (
         "smtp",
-        {"origin": "mail", "report": "delivery", "action": "failed", "status": "5.1.1", "smtp_code": "550"},
+        {
+            "origin": "mail",
+            "report": "delivery",
+            "action": "failed",
+            "status": "5.1.1",
+            "smtp_code": "550",
+            "fault": "recipient",
+        },
     )
     assert (routing.stop, routing.tenants) == (None, ("acme",))
     [line] = returned.rows("select id::text, state, route, tenants, facts from inbound_email")
@@ -102,6 +109,21 @@ def test_an_old_bounce_without_fields_never_suppresses_by_itself(returned: Retur
 
     assert returned.status(message) == ("bounced", "bounced_soft")
     assert returned.suppressed() == []
+
+
+@pytest.mark.parametrize(
+    ("sample", "suppressed"),
+    [(samples.BLOCKED, []), (samples.EXCHANGE_FULL, [("acme", "u0@users.test", "soft_bounces")])],
+)
+def test_soft_bounces_by_mail_count_where_the_address_is_at_fault(
+    returned: Returned, sample: str, suppressed: list[tuple[str, ...]]
+) -> None:
+    """As a provider's do: a block list says nothing of the mailbox, and one that stays full is left alone for a while."""
+    for day in range(5):
+        [(_, path)] = returned.sends(at=NOW + timedelta(days=day))
+        returned.receives(sample, path, after=timedelta(days=day, hours=1))
+
+    assert [tuple(one) for one in returned.suppressed()] == suppressed
 
 
 def test_the_token_says_whose_report_it_is(returned: Returned) -> None:

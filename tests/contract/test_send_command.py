@@ -16,10 +16,12 @@ from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.pauses import SqlPauses
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.cli import _api_client, send
+from mailroom.cli._api_client import ApiClient
 from mailroom.cli._app import app
-from mailroom.domain.errors import ConfigurationError, RecipientUnavailable, Refused
+from mailroom.domain.errors import ConfigurationError, RecipientUnavailable, Refused, SenderRefused
 from mailroom.domain.outbound.message import Limits
 from mailroom.domain.outbound.quotas import Allowance
 from mailroom.ports.dispatch import Outcome
@@ -275,6 +277,32 @@ def test_waiting_ends_without_mails_that_wait_for_their_recipients_servers(engin
         "2 deferred",
         "2 deferred by their recipients' servers, next try 14 Mar 2026, 09:35 UTC",
     ]
+
+
+def test_waiting_says_once_that_the_provider_is_paused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar that stands still for an hour says neither why nor what to do."""
+    asked: list[Any] = []
+    error = SenderRefused("not verified", code="MessageRejected", sender_domain="acme.test")
+
+    def batch(client: ApiClient, batch_id: str) -> Any:
+        asked.append(batch_id)
+        status, reason = ("deferred", "sender_refused") if len(asked) < 4 else ("dispatched", None)
+        with engine.begin() as connection:
+            changed = text("update message set status = :status, reason = :reason")
+            connection.execute(changed, {"status": status, "reason": reason})
+        if len(asked) == 1:
+            SqlPauses(engine).begin(error, identity="ses/1", provider="ses", sender_domain="acme.test", now=NOW)
+        return real(client, batch_id)
+
+    real = ApiClient.batch
+    monkeypatch.setattr(ApiClient, "batch", batch)
+    monkeypatch.setattr(send, "_pause_s", lambda _: 0)
+
+    ended = sending("--wait")
+
+    assert ended.stderr.count("paused until 14 Mar 2026, 09:45 UTC") == 1
+    assert "(`mailroom sender verify acme.test`)" in ended.stderr
+    assert ended.stdout.splitlines()[-1] == "2 dispatched"
 
 
 def test_a_wrong_key_and_an_unreachable_server_are_reported_plainly(

@@ -71,6 +71,23 @@ def test_dry_run_lists_it_among_the_other_faults(api: TestClient) -> None:
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize(
+    "params", [{"test_to": "me@acme.test"}, {"preview": "1"}, {"preview": "1", "test_to": "a@b.test"}]
+)
+def test_test_mails_and_previews_are_refused_like_their_batch(
+    api: TestClient, engine: Engine, account: MemoryIdentities, params: dict[str, str]
+) -> None:
+    """Who tests a letter first learns of it there, and not by a test mail that never arrives."""
+    answer = api.post("/v1/batches", params=params, json=batch())
+    assert answer.status_code == 422
+    assert [(fault["where"], fault["what"]) for fault in answer.json()["errors"]] == [REFUSED]
+    assert kept(engine) == 0
+
+    account.create("acme.test", mail_from="")
+
+    assert api.post("/v1/batches", params=params, json=batch()).status_code in (200, 202)
+
+
 def test_verified_since_is_accepted(api: TestClient, account: MemoryIdentities) -> None:
     """The same batch, as the fault says: verify, then send again."""
     assert refused(api, batch()) == [REFUSED]

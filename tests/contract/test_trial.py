@@ -242,3 +242,17 @@ def test_a_batch_in_many_languages_is_one_batch(api: TestClient) -> None:
         "1.234,50 €",
         "1\u202f234,50 €",
     ]
+
+
+def test_who_left_another_stream_still_gets_a_test_mail(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
+    """An author reads some of the tenant's mail and has left the rest; the preview of a recipient says the same."""
+    for address in ("me@acme.test", "ada@users.test"):
+        api.post("/v1/suppressions", json={"addresses": [address], "stream": "weekly"})
+    weekly, offers = (letter() | {"stream": stream} for stream in ("weekly", "offers"))
+
+    assert [where for where, _ in faults(api, weekly, test_to="me@acme.test")] == ["query.test_to"]
+    made = api.post("/v1/batches", params={"test_to": "me@acme.test"}, json=offers).json()["id"]
+    assert [mail.to.address for mail in sent(engine, made, archive)] == ["me@acme.test"]
+    assert [preview(api, asked)["suppressed"] for asked in (weekly, offers)] == [True, False]

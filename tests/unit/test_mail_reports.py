@@ -113,6 +113,40 @@ def test_an_address_is_dead_only_where_all_that_is_said_agrees(fields: str, kind
     assert found.kind is kind
 
 
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ("Action: failed\nStatus: 5.2.2\n", "recipient"),
+        ("Action: failed\nStatus: 5.3.4\n", "content"),
+        ("Action: failed\nStatus: 5.7.26\n", "account"),
+        ("Action: failed\nStatus: 5.7.1\nDiagnostic-Code: smtp; 554 5.7.1 blocked\n", "policy"),
+        ("Action: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.7.1 rejected\n", "policy"),
+        ("Action: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 blocked for spam\n", "policy"),
+        ("Action: failed\nStatus: 5.6.1\nDiagnostic-Code: smtp; 550 5.1.1 unknown\n", "content"),
+        ("Action: failed\nDiagnostic-Code: smtp; 550 no\n", "recipient"),
+        ("Action: failed\n", "unknown"),
+        ("Action: delayed\nStatus: 4.7.1\n", "policy"),
+        ("Action: delivered\nStatus: 2.0.0\n", None),
+        ("Action: relayed\n", None),
+    ],
+)
+def test_a_report_says_whose_fault_it_is(fields: str, fault: str | None) -> None:
+    """As a provider's event does: a soft bounce of content or policy says nothing of the address, and is not counted."""
+    found = read(samples.report(f"Final-Recipient: rfc822; {samples.TO}\n{fields}"))
+
+    assert found is not None
+    assert found.facts.get("fault") == fault
+
+
+@pytest.mark.parametrize(("said", "fault"), [("550 5.1.1 unknown", "recipient"), ("554 5.7.1 spam", "policy")])
+def test_a_text_says_whose_fault_it_is(said: str, fault: str) -> None:
+    """A text is a soft bounce at most; only its codes and words are read."""
+    found = read(samples.QMAIL.replace("550 5.1.1 unknown", said))
+
+    assert found is not None
+    assert (found.kind, found.facts["fault"]) == (Kind.BOUNCED_SOFT, fault)
+
+
 @pytest.mark.parametrize("fields", ["Action: unheard-of\nStatus: 5.1.1\n", "", "Action:\n"])
 def test_a_report_without_an_action_reports_nothing(fields: str) -> None:
     """RFC 3464 has five actions; what names none of them proves none."""
@@ -146,7 +180,8 @@ def test_a_gateway_may_wrap_and_encode_a_report() -> None:
 
     found = read(f"{outer}--outer\n{inner}\n--outer\nContent-Type: text/plain\n\nScanned.\n--outer--\n")
 
-    assert found == MailReport(Kind.BOUNCED_HARD, {"report": "delivery", "action": "failed", "status": "5.1.1"})
+    facts = {"report": "delivery", "action": "failed", "fault": "recipient", "status": "5.1.1"}
+    assert found == MailReport(Kind.BOUNCED_HARD, facts)
 
 
 def test_a_report_that_a_person_forwards_is_no_report() -> None:
@@ -170,7 +205,8 @@ def test_facts_are_codes() -> None:
     found = read(samples.POSTFIX)
 
     assert found is not None
-    assert found.facts == {"report": "delivery", "action": "failed", "status": "5.1.1", "smtp_code": "550"}
+    codes = {"status": "5.1.1", "smtp_code": "550", "fault": "recipient"}
+    assert found.facts == {"report": "delivery", "action": "failed"} | codes
 
 
 @settings(deadline=None)

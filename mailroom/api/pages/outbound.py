@@ -21,7 +21,7 @@ from mailroom.api.services import AppOutbound, AppServices, OutboundServices, Se
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
 from mailroom.domain.delivery.streams import Scope
-from mailroom.domain.outbound.advice import advice
+from mailroom.domain.outbound.advice import about_pause, advice
 from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
 from mailroom.outbound.sent_content import Unshown
@@ -76,6 +76,7 @@ def batch(
     return render(
         "batch.html",
         batch=line,
+        pause=about_pause(line.paused.reason, line.paused.sender_domain) if line.paused else None,
         broken=sending.breakers.of_batch(batch_id),
         again=resendable_groups(services, holder, sending, line),
         resent=resent,

@@ -22,6 +22,11 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_cla
 Since = Annotated[Time | None, Query(description="Submitted then or later; UTC unless an offset is given")]
 Until = Annotated[Time | None, Query(description="Submitted before then; UTC unless an offset is given")]
 
+OfStream = Annotated[
+    str | None,
+    Query(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Of this stream; `transactional` and `bulk` too"),
+]
+
 
 class BatchesResponse(BaseModel):
     """A page of batches. `done_at` of a list is null: `GET /v1/batches/ID` estimates it."""
@@ -30,7 +35,6 @@ class BatchesResponse(BaseModel):
     next: str | None
 
 
-# A stream's name is one more parameter here and in `BatchFilter`, once batches have one.
 @router.get("/batches")
 def list_batches(
     holder: ApiHolder,
@@ -41,6 +45,7 @@ def list_batches(
     ] = None,
     since: Since = None,
     until: Until = None,
+    stream: OfStream = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -50,6 +55,6 @@ def list_batches(
         tenant_for(holder, tenant),
         after=decode(cursor),
         limit=limit,
-        wanted=BatchFilter(statuses=status or (), since=since, until=until),
+        wanted=BatchFilter(statuses=status or (), since=since, until=until, stream=stream),
     )
     return BatchesResponse(items=[batch_response(line) for line in page.lines], next=encode(page.next))

@@ -17,7 +17,7 @@ from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
 from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.slots import SMALL_BYTES
-from mailroom.api.v1.batch_list import Since, Until
+from mailroom.api.v1.batch_list import OfStream, Since, Until
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.requests import NewTime, body_schema
@@ -259,6 +259,7 @@ def list_messages(
     ] = None,
     since: Since = None,
     until: Until = None,
+    stream: OfStream = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -271,8 +272,7 @@ def list_messages(
         statuses=status or [],
         after=decode(cursor),
         limit=limit,
-        # A stream's name is one more parameter here and in `MessageFilter`, once batches have one.
-        wanted=MessageFilter(reference=reference, metadata=metadata or (), since=since, until=until),
+        wanted=MessageFilter(reference=reference, metadata=metadata or (), since=since, until=until, stream=stream),
     )
     return MessagesResponse(items=[message_response(line) for line in page.lines], next=encode(page.next))
 

@@ -110,6 +110,7 @@ def filled_response(
         archive=services.archive,
         suppressions=sending.suppressions,
         senders=sending.senders,
+        served=sending.served,
         terms=sending.terms.known(now=now),
         leave_url=_leave_url(services),
         with_global=holder.tenant is None,
@@ -146,6 +147,7 @@ def trial_sent(
         attachments=AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads),
         suppressions=sending.suppressions,
         senders=sending.senders,
+        served=sending.served,
         terms=sending.terms.known(now=now),
     )
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from mailroom.domain.delivery.bounce_status import FAULT, BounceFault, BounceMeaning, meaning_of_bounce
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.parsing.model import ParsedEmail, Report
@@ -35,17 +36,12 @@ class MailReport:
 #: message had one recipient, and these are the addresses behind it.
 _MILDEST_FIRST = (Kind.DELIVERED, Kind.OTHER, Kind.DELAYED, Kind.BOUNCED_SOFT, Kind.BOUNCED_HARD)
 _ACTIONS = {"delivered": Kind.DELIVERED, "relayed": Kind.OTHER, "expanded": Kind.OTHER, "delayed": Kind.DELAYED}
+#: The actions that have a fault.
+_UNDELIVERED = frozenset({"failed", "delayed"})
 #: RFC 5965 section 3.1, RFC 6430 and 6591; an unknown type is to be read as `other`.
 _NO_COMPLAINT = frozenset({"not-spam", "auth-failure", "dmarc"})
 _COMPLAINT = frozenset({"abuse", "fraud", "virus", "other"})
 
-#: RFC 3463: the address does not exist, has moved, cannot be one, or takes no mail by its domain's word (RFC 7505).
-_NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
-#: No such address only where the text says that there is no such domain.
-_OF_THE_DOMAIN = frozenset({"5.1.2", "5.4.4"})
-_NO_SUCH_DOMAIN = re.compile(
-    r"nxdomain|no such domain|(?:host|domain)(?: or domain)?(?: name)? not found|does not exist"
-)
 #: Words that say that the address is not what was wrong.
 _OTHER_FAULT = re.compile(
     r"\b(?:spam|blocked|block ?list(?:ed)?|black ?list(?:ed)?|reputation|throttl\w*|rate limit\w*|too (?:many|fast)|policy"
@@ -124,9 +120,7 @@ def _address(value: str) -> str | None:
 def _kind(group: Mapping[str, str]) -> Kind | None:
     """Return the outcome of one recipient; None for fields on the whole, and for an action that there is not."""
     action = _action(group)
-    if action == "failed":
-        return Kind.BOUNCED_HARD if _is_no_such_address(group) else Kind.BOUNCED_SOFT
-    return _ACTIONS.get(action)
+    return _meaning(_statuses(group), _said(group)).kind if action == "failed" else _ACTIONS.get(action)
 
 
 def _action(group: Mapping[str, str]) -> str:
@@ -134,16 +128,24 @@ def _action(group: Mapping[str, str]) -> str:
     return re.split(r"[^a-z]", group.get("action", "").strip().lower(), maxsplit=1)[0]
 
 
-def _is_no_such_address(group: Mapping[str, str]) -> bool:
-    """Return whether all that the report says is that this address takes no mail; `5.0.0` says nothing."""
-    said = _said(group)
-    statuses = [status for status in _statuses(group) if not status.endswith(".0.0")]
-    if not statuses or _OTHER_FAULT.search(said):
-        return False
-    return all(
-        status in _NO_SUCH_ADDRESS or (status in _OF_THE_DOMAIN and _NO_SUCH_DOMAIN.search(said) is not None)
-        for status in statuses
-    )
+def _meaning(statuses: Sequence[str], said: str) -> BounceMeaning:
+    """Return what a failure or a delay means: a hard bounce only where all that is said is that this address takes no mail.
+
+    `5.0.0` says nothing. Where the status, the answer and its words differ, the recipient is not at fault.
+    """
+    statuses = [status for status in statuses if not status.endswith(".0.0")]
+    meanings = [_meaning_of(status, said) for status in statuses or [""]]
+    faults = [one.fault for one in meanings]
+    if _OTHER_FAULT.search(said):
+        faults.append(BounceFault.POLICY)
+    elif statuses and all(one.kind is Kind.BOUNCED_HARD for one in meanings):
+        return meanings[0]
+    fault = next((one for one in faults if one is not BounceFault.RECIPIENT), BounceFault.RECIPIENT)
+    return BounceMeaning(Kind.BOUNCED_SOFT, fault)
+
+
+def _meaning_of(status: str, said: str) -> BounceMeaning:
+    return meaning_of_bounce(status, said, permanent=False, otherwise=BounceFault.UNKNOWN)
 
 
 def _statuses(group: Mapping[str, str]) -> list[str]:
@@ -158,6 +160,8 @@ def _said(group: Mapping[str, str]) -> str:
 
 def _facts(group: Mapping[str, str]) -> dict[str, str]:
     facts = {"action": _action(group)}
+    if facts["action"] in _UNDELIVERED:
+        facts[FAULT] = _meaning(_statuses(group), _said(group)).fault.value
     if statuses := _statuses(group):
         telling = [status for status in statuses if not status.endswith(".0.0")]
         facts["status"] = (telling or statuses)[0]
@@ -167,8 +171,10 @@ def _facts(group: Mapping[str, str]) -> dict[str, str]:
 
 
 def _codes_in(text: str | None) -> dict[str, str]:
-    found = {"status": _STATUS.search((text or "")[:_MOST_TEXT])}
-    return {name: one[1] for name, one in found.items() if one}
+    said = (text or "")[:_MOST_TEXT]
+    found = _STATUS.search(said)
+    codes = {"status": found[1]} if found else {}
+    return codes | {FAULT: _meaning(list(codes.values()), said[:_MOST_VALUE].lower()).fault.value}
 
 
 def _is_automatic(mail: ParsedEmail, headers: Mapping[str, Sequence[str]]) -> bool:

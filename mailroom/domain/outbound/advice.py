@@ -5,9 +5,12 @@ Sentences of reasons have placeholders in their commands: `DOMAIN` is the sender
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mailroom.domain.outbound.reasons import OutboundReason
+from mailroom.domain.readable import shown, when
 
 _COMMAND = re.compile(r"`[^`]*`")
 _NAME = re.compile(r"\b(?:ID|DOMAIN)\b")
@@ -53,3 +56,17 @@ def explain(stored: str | None, *, message_id: str, batch_id: str, sender: str) 
     about = advice(stored, message_id=message_id, batch_id=batch_id, sender=sender)
     values = OutboundReason.explain(stored)
     return values if about is None else values | {"why": about.sentence, "what_to_do": about.remedy}
+
+
+def about_pause(reason: str, sender_domain: str | None) -> Advice | None:
+    """Return why an account, or a sender at it, is paused and what to do; None for a word that is no reason."""
+    return advice(reason, message_id="ID", batch_id="ID", sender=f"@{sender_domain or ''}")
+
+
+def paused_line(pause: Mapping[str, Any]) -> str:
+    """Return why a batch waits for its provider, until when, and what to do; `pause` is that of a batch's JSON."""
+    of = f", for mail of {shown(pause['sender_domain'])}" if pause["sender_domain"] else ""
+    code = f" ({shown(pause['code'])})" if pause["code"] else ""
+    about = about_pause(pause["reason"], pause["sender_domain"]) or Advice(pause["why"], pause["what_to_do"])
+    said = f"paused until {when(pause['until'])}, since {when(pause['since'])}: {pause['provider']}{of}{code}"
+    return f"{said}: {about.sentence}. What to do: {about.remedy}"

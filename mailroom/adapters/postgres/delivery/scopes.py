@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, any_, case, exists, select
+from sqlalchemy.dialects.postgresql import array
 
 from mailroom.adapters.postgres.delivery.models import SuppressionRow
 from mailroom.adapters.postgres.models import TenantRow, table
@@ -23,16 +24,21 @@ from mailroom.domain.outbound.message import Batch
 _suppression, _tenant, _content = table(SuppressionRow).c, table(TenantRow).c, table(ContentRow).c
 
 
-def covers(tenant: str, stream: str) -> ColumnElement[bool]:
-    """Return the condition that a suppression withholds mail of this stream of the tenant."""
-    everything = _suppression.scope == Scope.ALL
+def withholding(tenant: str, stream: str) -> ColumnElement[Any]:
+    """Return the scopes, as they are stored, whose suppressions withhold mail of this stream of the tenant: an array in SQL."""
+    everything = array([Scope.ALL.value])
     if stream == TRANSACTIONAL:
         return everything
     listed = exists(
         select(_tenant.id).where(_tenant.id == tenant, _tenant.unsubscribe["transactional"].has_key(stream))
     )
-    left = _suppression.scope.in_([Scope.NOT_TRANSACTIONAL.value, scope_key(Scope.STREAM, stream)])
-    return or_(everything, and_(left, ~listed))
+    all_scopes = array([Scope.ALL.value, Scope.NOT_TRANSACTIONAL.value, scope_key(Scope.STREAM, stream)])
+    return case((listed, everything), else_=all_scopes)
+
+
+def covers(tenant: str, stream: str) -> ColumnElement[bool]:
+    """Return the condition that a suppression withholds mail of this stream of the tenant."""
+    return _suppression.scope == any_(withholding(tenant, stream))
 
 
 def with_stream(connection: Connection, batch: Batch) -> Batch:

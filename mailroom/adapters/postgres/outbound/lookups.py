@@ -77,6 +77,11 @@ def within(at: ColumnElement[datetime], since: datetime | None, until: datetime 
     return and_(after, true() if until is None else at < until)
 
 
+def in_stream(stream: str | None) -> ColumnElement[bool]:
+    """Return the condition that a batch is in a stream, by the name that lists show; true for None."""
+    return true() if stream is None else func.coalesce(_batch.stream, _batch.lane) == stream
+
+
 def engagement_of(connection: Connection, batch_ids: Sequence[UUID]) -> Mapping[UUID, dict[Kind, int]]:
     """Return, by batch, how many messages were opened, clicked and unsubscribed by; a clicked one was opened too."""
     counts = select(_engagement.batch_id, _engagement.kind, func.count().label("messages"))

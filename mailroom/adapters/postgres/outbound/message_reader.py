@@ -15,6 +15,7 @@ from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.lookups import (
     engagement_of,
     has_label,
+    in_stream,
     labelled,
     labels,
     newest_labels,
@@ -85,7 +86,9 @@ class SqlMessageReader:
         """Return batches, newest first; with statuses, of at most `_MOST_SEARCHED` ones a page."""
         owner = true() if tenant is None else _batch.tenant == tenant
         period = within(_batch.created_at, wanted.since, wanted.until)
-        found = select(_batches).where(owner, period, behind(after, _batch.created_at, _batch.id))
+        found = select(_batches).where(
+            owner, period, in_stream(wanted.stream), behind(after, _batch.created_at, _batch.id)
+        )
         found = found.order_by(_batch.created_at.desc(), _batch.id.desc())
         with stepping_over(self._engine, Loop.LISTS, "batch") as usable, transaction(self._engine) as connection:
             if not wanted.statuses:
@@ -127,6 +130,9 @@ class SqlMessageReader:
         found = _lines().where(owner, behind(after, at, id_), within(at, wanted.since, wanted.until))
         if recipient is not None:
             found = found.where(_message.recipient == recipient)
+        if wanted.stream is not None:
+            whose = true() if tenant is None else _batch.tenant == tenant
+            found = found.where(whose, in_stream(wanted.stream))
         if batch_id is not None:
             found = found.where(_of_batch(batch_id))
         if statuses:
@@ -136,7 +142,7 @@ class SqlMessageReader:
                 first, *others = rarest_first(connection, words, tenant)
                 found = found.join(labels, labels.c.message_id == _message.id).where(labelled(first, tenant))
                 found = found.where(*map(has_label, others))
-                if tenant is None and not others and recipient is batch_id is None and not statuses:
+                if tenant is None and not others and recipient is batch_id is wanted.stream is None and not statuses:
                     period = behind(after, at, id_) & within(at, wanted.since, wanted.until)
                     found = found.where(newest_labels(first, period, limit + 1))
             rows = connection.execute(found.order_by(at.desc(), id_.desc()).limit(limit + 1)).all()

@@ -53,7 +53,10 @@ class BatchRow(SQLModel, table=True):
     """One request to send. It has no status: its messages have."""
 
     __tablename__ = "batch"
-    __table_args__ = (Index("ix_batch_tenant", "tenant", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_batch_tenant", "tenant", "created_at", "id"),
+        Index("ix_batch_stream", "tenant", text("coalesce(stream, lane)"), "created_at", "id"),
+    )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     tenant: str = Field(foreign_key="tenant.id")

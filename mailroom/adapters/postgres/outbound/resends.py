@@ -11,12 +11,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.delivery.scopes import with_stream, withholding
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.operations.restores import SqlRestores, transact
 from mailroom.adapters.postgres.outbound.holds import SqlHolds
 from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
 from mailroom.adapters.postgres.outbound.outcomes import is_held_batch
-from mailroom.adapters.postgres.outbound.rows import member_of, order, owned
+from mailroom.adapters.postgres.outbound.rows import batch_of, member_of, order, owned
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.outbound.resending import RESENDABLE, NotResent, never_resent
@@ -32,6 +33,7 @@ _CHOSEN = """
             when exists (select from suppression where suppression.address = message.recipient
                 and (suppression.tenant = message.tenant
                     or suppression.tenant is null and (:with_global or message.status = 'suppressed'))
+                and suppression.scope = any(cast(:scopes as text[]))
                 and (suppression.expires_at is null or suppression.expires_at > :now)) then 'still_suppressed'
             when message.content = any(cast(:gone as int[])) then 'content_gone'
         end as obstacle
@@ -156,7 +158,11 @@ def _resend(connection: Connection, batch: Any, asked: dict[str, Any], *, dry_ru
     now: datetime = asked["now"]
     due_at = max(batch.send_at or now, now)
     values = {"batch": batch.id, "message": None, "reasons": None, "statuses": sorted(RESENDABLE)} | asked
-    values |= {"obstacle": _obstacle(batch, now), "gone": _gone(connection, batch, values, dry_run=dry_run)}
+    values |= {
+        "obstacle": _obstacle(batch, now),
+        "scopes": _scopes(connection, batch),
+        "gone": _gone(connection, batch, values, dry_run=dry_run),
+    }
     if dry_run:
         del values["by"]
         rows = connection.execute(_JUDGE, values).all()
@@ -169,6 +175,12 @@ def _resend(connection: Connection, batch: Any, asked: dict[str, Any], *, dry_ru
     if resent.messages and not dry_run:
         order(connection, batch.id, due_at)
     return resent
+
+
+def _scopes(connection: Connection, batch: Any) -> list[str]:
+    """Return the scopes of suppressions that withhold this batch's mail now, as when it is sent."""
+    stream = with_stream(connection, batch_of(batch)).stream_name
+    return list(connection.execute(select(withholding(batch.tenant, stream))).scalar_one())
 
 
 def _obstacle(batch: Any, now: datetime) -> NotResent | None:

@@ -19,7 +19,7 @@ _ONLY_RUN = re.compile(rb"[\x00-\x7f]*+([\x80-\xff]{1,3})[\x00-\x7f]*+")
 _LEAD = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{1,2}\Z|[\x80-\xbf]{2,3}\Z")
 #: Punctuation of Windows-1252 after a word: an ellipsis, quotes, dashes, a guillemet.
 _CLOSING = frozenset({b"\x85", b"\x92", b"\x93", b"\x94", b"\x96", b"\x97", b"\xbb", b"\xb4", b"\xa0"})
-_WITHIN_WORDS = "\u2019\xb7\xad\xaa\xba"
+_WITHIN_WORDS = "\u2018\u2019\u2013\u2014\u2026\u2122\xa9\xae\xb0\xb2\xb3\xb4\xb7\xad\xaa\xba"
 _SURE_LETTERS = 3
 _SAMPLE_BYTES = 32_768
 
@@ -103,10 +103,10 @@ def mend_utf8(data: bytes) -> str:
 
 
 def _is_letter(byte: int, before: str, after: str) -> bool:
-    """Whether an invalid byte is a letter of Windows-1252: no lead byte of Latin text that lost the rest of its letter."""
-    if byte >= 0xF5 or byte in (0xC0, 0xC1):
-        return byte != 0xFF
-    return byte >= 0xDF and byte != 0xE2 and before.isalpha() and (not after or after.isascii())
+    """Whether an invalid byte is a letter of Windows-1252: no lead byte of Latin text, C2 to C5 and E2, that lost the rest."""
+    if byte < 0xC0 or byte in (0xC2, 0xC3, 0xC4, 0xC5, 0xD7, 0xE2, 0xF7, 0xFF):
+        return False
+    return (before.isalpha() and before.isascii()) or (after.isalpha() and after.isascii())
 
 
 def _is_valid(data: bytes) -> bool:

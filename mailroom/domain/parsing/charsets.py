@@ -246,8 +246,9 @@ def _in_order(data: bytes, declared: str | None, *, html: bool) -> list[str]:
         names += [declared, *_LARGER.get(declared, ())]
     meta = _META.search(data[:_META_BYTES]) if html else None
     charset = codec(meta[1].decode("ascii", "ignore")) if meta else None
-    if charset and not (charset.startswith(_ONE_BYTE) and is_surely_utf8(data)):
-        names.append(charset)
+    # A page that could be searched for its meta element is not UTF-16 (HTML 13.2.3.2).
+    if charset and not charset.startswith(("utf-16", "utf-32")):
+        names += [] if charset.startswith(_ONE_BYTE) and is_surely_utf8(data) else [charset]
     return [*names, "utf-8"]
 
 

@@ -231,6 +231,8 @@ def test_lost_byte_loses_one_letter(language: str, data: st.DataObject) -> None:
         ("Ж".encode("utf-16-be"), "utf-16", "Ж"),
         ("Ж".encode("utf-16-le"), "utf-16", "Ж"),
         ("你好".encode("utf-16"), "utf-16", "你好"),
+        ("Grüße".encode("utf-16-be")[:-1], "utf-16", "Grüß\ufffd"),
+        ("Договор".encode("utf-16-le") + b"\x00\xd8!\x00", "ucs-2", "Договор\ufffd!"),
         ("Grüße".encode(), "default_charset", "Grüße"),
         ("Grüße".encode("latin-1"), "x-unknown", "Grüße"),
         ("镕基㐀".encode("gb18030"), "gb2312", "镕基㐀"),

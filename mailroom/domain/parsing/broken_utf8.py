@@ -22,6 +22,7 @@ _CLOSING = frozenset({b"\x85", b"\x92", b"\x93", b"\x94", b"\x96", b"\x97", b"\x
 _WITHIN_WORDS = "\u2018\u2019\u2013\u2014\u2026\u2122\xa9\xae\xb0\xb2\xb3\xb4\xb7\xad\xaa\xba"
 _SURE_LETTERS = 3
 _SAMPLE_BYTES = 32_768
+_MOST_MENDED = 10_000
 
 
 def is_surely_utf8(data: bytes) -> bool:
@@ -99,7 +100,8 @@ def mend_utf8(data: bytes) -> str:
             return found.decode("cp1252")
         return found.decode("utf-8", "replace")
 
-    return _INVALID.sub(replacement, text)
+    mended = _INVALID.sub(replacement, text, count=_MOST_MENDED)
+    return mended.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _is_letter(byte: int, before: str, after: str) -> bool:

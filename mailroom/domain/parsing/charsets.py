@@ -297,14 +297,19 @@ def _encodes(text: str, name: str) -> bool:
     return True
 
 
-def _utf16(data: bytes) -> str:
+def _with_marks(data: bytes, name: str) -> str:
+    """Return text with U+FFFD for what is invalid."""
+    return _utf16(data, "replace") if name == "utf-16" else data.decode(name, "replace")
+
+
+def _utf16(data: bytes, errors: str = "strict") -> str:
     """Decode UTF-16; without a byte order mark, the order of bytes gives characters that are more common."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
+        return data.decode("utf-16", errors)
     sample = data[:_SAMPLE_BYTES]
     little = sum(high in _COMMON_ROWS for high in sample[1::2]) - len(set(sample[1::2])) / 1000
     big = sum(high in _COMMON_ROWS for high in sample[::2]) - len(set(sample[::2])) / 1000
-    return data.decode("utf-16-be" if big > little else "utf-16-le")
+    return data.decode("utf-16-be" if big > little else "utf-16-le", errors)
 
 
 def _microsoft_japanese(data: bytes) -> str | None:
@@ -346,15 +351,13 @@ def _repaired(data: bytes, declared: str | None) -> str:
         return mend_utf8(data)
     if declared in _NO_OTHER and is_one_broken_letter(data):
         return data.decode("utf-8", "replace")
-    if declared == "utf-16" and len(data) > 1:
-        return _utf16(data[: len(data) & ~1]) + "\ufffd" if len(data) % 2 else data.decode("utf-16", "replace")
     if declared in _JAPANESE_CODECS and (name := japanese(data)):
         return data.decode(name)
     if declared and declared not in ("ascii", "utf-8"):
         sample = data[:_SAMPLE_BYTES]
-        wrong = sample.decode(declared, "replace").count("\ufffd")
+        wrong = _with_marks(sample, declared).count("\ufffd")
         if wrong * 8 <= max(8, sum(1 for byte in sample if byte > 127)):
-            return data.decode(declared, "replace")
+            return _with_marks(data, declared)
     for name in guesses(data):
         text = _strictly(data, name)
         if text is not None:

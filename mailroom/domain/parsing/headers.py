@@ -15,6 +15,7 @@ from mailroom.domain.parsing.limits import Defect, Reading
 _FIELD = re.compile(rb"[ \t]*+([^\x00-\x20:\x7f]{1,998}+)[ \t]*+:")
 _UNFOLDED = re.compile(rb"[\w*-]{1,40}=[^=\s]")
 _MBOX = re.compile(rb">?From ")
+_BLANKS = b" \t\x00\x0b\x0c\r"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LISTS = frozenset({b"to", b"cc"})
 
@@ -62,17 +63,18 @@ class _Block:
 
     def take(self, line: bytes) -> bool:
         """Add `line` to the fields; False if it is neither a field nor the continuation of one."""
-        folded = line[:1] in (b" ", b"\t")
-        if self.skipping and folded:
+        folded = line[0] in b" \t"
+        collected = self.collected
+        if folded and self.skipping:
             return True
-        if self.collected and (folded or (self.collected[-1][1][-1].endswith(b";") and _UNFOLDED.match(line))):
-            self.collected[-1][1].append(line)
+        if collected and (folded or (collected[-1][1][-1][-1:] == b";" and _UNFOLDED.match(line))):
+            collected[-1][1].append(line)
             return True
-        match = _FIELD.match(line, 3 if line.startswith(_BYTE_ORDER_MARK) else 0)
+        match = _FIELD.match(line, 3 if line[0] == 0xEF and line.startswith(_BYTE_ORDER_MARK) else 0)
         if match is None:
             return False
         self.skipping = False
-        self.collected.append((match[1].lower(), [line[match.end() :]]))
+        collected.append((match[1].lower(), [line[match.end() :]]))
         return True
 
     def may_skip(self, line: bytes, after: int) -> bool:
@@ -100,7 +102,7 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
         if len(block.collected) > reading.limits.headers or not reading.remaining.header_lines.take():
             body = _find_end(raw, max(start, at - 1), end)
             break
-        if is_blank(line):
+        if not line or (line[0] in _BLANKS and is_blank(line)):
             if line and block.goes_on(after):
                 continue
             body = after
@@ -117,12 +119,13 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
 
 
 def _lines(raw: bytes, start: int, end: int) -> Iterator[tuple[int, int, bytes]]:
+    has_nul = raw.find(b"\x00", start, end) >= 0
     while start < end:
         stop = raw.find(b"\n", start, end)
         after = end if stop < 0 else stop + 1
         line = raw[start:after].rstrip(b"\r\n")
         # A NUL inside a name would hide the field; a line of them is left, for it is not empty.
-        yield start, after, line.replace(b"\x00", b"") or line if b"\x00" in line else line
+        yield start, after, line.replace(b"\x00", b"") or line if has_nul else line
         start = after
 
 

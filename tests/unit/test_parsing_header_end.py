@@ -174,6 +174,8 @@ def test_documents_after_a_damaged_mail_header_are_documents(line: bytes) -> Non
         (b"Subject: x\rTo: a@x.test\r\rhi\nthere", "hi\nthere"),
         (b"Subject: x\r\nFrom: a@x.test\r\n-----Original Message-----\r\nFrom: c\r\nTo: e\r\nCc: f\r\nImportance: g\r\n\r\nz",
          "-----Original Message-----\nFrom: c\nTo: e\nCc: f\nImportance: g\n\nz"),
+        (b"From a@x.test Tue Mar  3 10:00:00 2026\r\n\r\nSubject: x\r\nTo: a@x.test\r\n\r\nhi", "hi"),
+        (b"Subject: x\r\nFrom: a\r\n \r\nPlease note:\r\nDate: Monday\r\nTo: all\r\n\r\nz", "Please note:\nDate: Monday\nTo: all\n\nz"),
         (b": x\r\nSubject: x\r\nMessage-ID: <1@x>\r\n\r\nhi", "hi"),
         (b"Subject: x\r\nContent-Type: multipart/mixed; boundary=q\r\n \r\n--q\r\nContent-Type: text/plain\r\n\r\nhi\r\n--q--", "hi"),
         (b"Subject: x\r\nContent-Type: multipart/mixed; boundary=q\r\n--q\r\nContent-Type: text/plain\r\n\r\nhi\r\n--q--", "hi"),

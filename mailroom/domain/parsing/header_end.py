@@ -105,4 +105,4 @@ def _belongs(name: bytes, names: Collection[bytes], tally: _Tally, *, part: bool
     if tally.quotes or (name not in _QUOTABLE and (b"-" not in name or name == b"e-mail" or tally.rubbish)):
         return False
     tally.fresh += 1
-    return tally.fresh >= tally.repeated + tally.rubbish
+    return tally.fresh > tally.repeated + 2 * tally.rubbish

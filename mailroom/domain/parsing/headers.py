@@ -57,6 +57,11 @@ class _Block:
             )  # fmt: skip
         return self._last >= after
 
+    @property
+    def only_mbox(self) -> bool:
+        """Whether there was only an mbox line yet, so that an empty line ends nothing."""
+        return self.skipping and not self.collected
+
     def content_type(self) -> bytes:
         """Return the declared type as read so far."""
         return next((b"".join(lines) for name, lines in self.collected if name == b"content-type"), b"")
@@ -103,7 +108,7 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
             body = _find_end(raw, max(start, at - 1), end)
             break
         if not line or (line[0] in _BLANKS and is_blank(line)):
-            if line and block.goes_on(after):
+            if (line or block.only_mbox) and block.goes_on(after):
                 continue
             body = after
             break

@@ -275,6 +275,7 @@ def test_cut_letter_of_two_bytes_is_one_mark(language: str, charset: str, data: 
         ("; charset=utf-8", "windows-1251", "cp1251", "Договор"),
         ("; charset=us-ascii", "koi8-r", "koi8-r", "Договор"),
         ("; charset=koi8-r", "utf-8", "koi8-r", "Договор"),
+        ("; charset=x-mac-cyrillic", "utf-8", "utf-8", "© 2019"),
         ("", "iso-8859-1", "utf-8", "Договор"),
         ("", "utf-8", "latin-1", "Prüfung"),
         ("", "utf-16", "latin-1", "Prüfung"),

@@ -162,7 +162,7 @@ def decode(data: bytes, charset: str | None, *, reading: Reading, html: bool = F
         declared = None
     if charset and declared is None:
         reading.note(Defect.CHARSET_UNKNOWN)
-    if declared and declared.startswith(_ONE_BYTE) and is_surely_utf8(data):
+    if declared and declared.startswith(_ONE_BYTE) and (is_surely_utf8(data) or (html and _says_utf8(data))):
         declared, charset = None, None
         reading.note(Defect.CHARSET_MISMATCH)
     for name in _in_order(data, declared, html=html):
@@ -244,12 +244,21 @@ def _in_order(data: bytes, declared: str | None, *, html: bool) -> list[str]:
         names.append("iso2022_jp_ext")
     if declared:
         names += [declared, *_LARGER.get(declared, ())]
-    meta = _META.search(data[:_META_BYTES]) if html else None
-    charset = codec(meta[1].decode("ascii", "ignore")) if meta else None
+    charset = _meta_charset(data) if html else None
     # A page that could be searched for its meta element is not UTF-16 (HTML 13.2.3.2).
     if charset and not charset.startswith(("utf-16", "utf-32")):
         names += [] if charset.startswith(_ONE_BYTE) and is_surely_utf8(data) else [charset]
     return [*names, "utf-8"]
+
+
+def _meta_charset(data: bytes) -> str | None:
+    meta = _META.search(data[:_META_BYTES])
+    return codec(meta[1].decode("ascii", "ignore")) if meta else None
+
+
+def _says_utf8(data: bytes) -> bool:
+    """Whether a page says that it is UTF-8, and is: a gateway that declares another charset did not convert it."""
+    return _meta_charset(data) == "utf-8" and _is_utf8(data)
 
 
 def _may_have_mark(data: bytes, mark: str, declared: str | None) -> bool:

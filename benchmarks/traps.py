@@ -85,6 +85,11 @@ TRAPS: dict[str, Callable[[int], bytes]] = {
     "empty parts": _filled(_MIXED, b"--b\n\n"),
     "delimiters that are none": _filled(_MIXED, b"--bb\n"),
     "header fields": _filled(b"", b"X: y\r\n"),
+    "blanks and odd lines among fields": _filled(
+        b"Subject: x\r\nodd\r\n", b"odd: 1\r\n \r\nodd\r\n", b"MIME-Version: 1.0\r\n"
+    ),
+    "parts with blanks in their headers": _filled(_MIXED, b"--b\nX: y\n \nodd\n c\nContent-ID: <1>\n"),
+    "reports with blanks": _filled(b"Content-Type: message/delivery-status\n\n", b"Action: x\n \n"),
     "one header": _filled(b"Subject: ", b"a "),
     "folded lines": _filled(b"Subject: a\n", b" b\n"),
     "lines that are no field": _filled(b"a: b\n", b"junk\na: b\n"),

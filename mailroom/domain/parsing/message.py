@@ -1,5 +1,7 @@
 """The steps of parsing an e-mail from its raw bytes."""
 
+import re
+
 from mailroom.domain.parsing.addresses import names_several, read_addresses
 from mailroom.domain.parsing.attachments import attach
 from mailroom.domain.parsing.contents import identity, read_contents
@@ -10,6 +12,8 @@ from mailroom.domain.parsing.model import ParsedEmail
 from mailroom.domain.parsing.structure import split
 from mailroom.domain.parsing.words import header_text
 
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_CR_FIELD = re.compile(rb"\r[\w-]{1,100}+:")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -47,9 +51,18 @@ def _prepare(raw: bytes, *, reading: Reading) -> bytes:
         raw = raw[: reading.limits.raw_bytes]
     if raw.startswith(_UTF16):
         raw = _from_utf16(raw)
-    if b"\n" not in raw and b"\r" in raw:
-        raw = raw.replace(b"\r", b"\n")
+    if _ends_lines_by_cr(raw):
+        raw = _BARE_CR.sub(b"\n", raw)
     return raw.removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+def _ends_lines_by_cr(raw: bytes) -> bool:
+    """Whether the lines of a mail, or those of its header block alone, end in a bare CR."""
+    first = raw.find(b"\n")
+    if first < 0:
+        return b"\r" in raw
+    block = raw.find(b"\r\r", 0, len(raw[:first].rstrip(b"\r")))
+    return block >= 0 and _CR_FIELD.search(raw, 0, block) is not None
 
 
 def _from_utf16(raw: bytes) -> bytes:

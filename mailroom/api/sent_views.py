@@ -16,6 +16,7 @@ from mailroom.domain.delivery.unsubscribe import unsubscribe_url
 from mailroom.outbound.sent_content import Unshown, Views
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.message_reader import StoredMessage
+from mailroom.settings import Settings
 
 T = TypeVar("T")
 
@@ -52,10 +53,16 @@ def views(services: Services, sending: OutboundServices) -> Views:
     return Views(
         files=sending.message_reader,
         archive=services.archive,
-        leave_url=partial(_leave_url, settings.link_url, key) if settings.link_url else None,
+        leave_url=leave_url(settings),
         tracker=Tracker(base=settings.tracking_url, key=key) if settings.tracking_url else None,
         days=settings.sent_content_days,
     )
+
+
+def leave_url(settings: Settings) -> Callable[[str], str] | None:
+    """Return what makes the link to unsubscribe of a message, or None where this installation makes none."""
+    base, key = settings.link_url, settings.unsubscribe_key
+    return partial(unsubscribe_url, base, key=key.get_secret_value().encode()) if base and key else None
 
 
 def shown(found: T | Unshown) -> T:
@@ -67,7 +74,3 @@ def shown(found: T | Unshown) -> T:
     if isinstance(found, Unshown):
         raise HTTPException(410, found.sentence)
     return found
-
-
-def _leave_url(base: str, key: bytes, message_id: str) -> str:
-    return unsubscribe_url(base, message_id, key=key)

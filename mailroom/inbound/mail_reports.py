@@ -107,6 +107,7 @@ def _event(entry: Entry, attempt: AttemptMade, report: MailReport) -> DeliveryEv
         at=_received_at(entry),
         message_id=attempt.message_id,
         tenant=attempt.tenant,
+        attempt=attempt.attempt,
         facts={"origin": "mail", **report.facts, "email": entry.id},
     )
 

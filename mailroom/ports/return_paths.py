@@ -10,7 +10,7 @@ from typing import Protocol
 class AttemptMade:
     """The attempt at a message that a token was made for. `recipient` is the message's, normalised.
 
-    `provider` is the one that the message was last sent by.
+    `provider` is the attempt's; where that is not known, the one that the message was last sent by.
     """
 
     message_id: str

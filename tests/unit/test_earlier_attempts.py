@@ -18,6 +18,7 @@ IDS = st.none() | st.sampled_from(["a", "b", "c"])
 TIMES = st.integers(-100_000, 100_000).map(lambda seconds: NOW + timedelta(seconds=seconds))
 EARLIER = st.builds(
     EarlierAttempt,
+    attempt=st.integers(1, 4),
     provider=PROVIDERS,
     provider_message_id=IDS,
     status=st.sampled_from(sorted(RESENDABLE)),
@@ -76,13 +77,29 @@ def test_the_newest_attempts_own_events_count(event: DeliveryEvent, earlier: lis
 
 def test_an_id_that_no_earlier_attempt_has_is_the_newest_ones_even_at_another_provider() -> None:
     """Of two providers the second took it, and its event came before its answer was settled."""
-    first = EarlierAttempt(provider="sendgrid", provider_message_id="a", status="rejected", resent_at=NOW)
+    first = EarlierAttempt(attempt=1, provider="sendgrid", provider_message_id="a", status="rejected", resent_at=NOW)
     newest = NewestAttempt(begun=True, provider="ses", provider_message_id=None)
     event = DeliveryEvent(provider="sendgrid", event_id="e", kind=Kind.BOUNCED_HARD, at=NOW, provider_message_id="b")
 
     assert counts(event, newest, [first])
     assert not counts(replace(event, provider_message_id="a"), newest, [first])
     assert not counts(replace(event, provider_message_id=None), newest, [first])
+
+
+@given(EVENTS, NEWEST, st.lists(EARLIER, max_size=3), st.integers(1, 5))
+def test_an_attempt_that_an_event_names_decides_and_neither_time_nor_ids_do(
+    event: DeliveryEvent, newest: NewestAttempt, earlier: list[EarlierAttempt], attempt: int
+) -> None:
+    """A relay reports for days: its report of the first attempt may come long after the second has begun."""
+    named = replace(event, attempt=attempt)
+    of_it = [one for one in earlier if one.attempt == attempt]
+
+    assert is_earlier(named, newest, earlier) == bool(of_it)
+    if counts_as(event) in REACHED or not of_it:
+        assert counts(named, newest, earlier)
+    else:
+        was_unknown = any(one.status == Status.UNKNOWN for one in of_it)
+        assert counts(named, newest, earlier) == (not newest.begun and was_unknown)
 
 
 @pytest.mark.parametrize("kind", Kind)

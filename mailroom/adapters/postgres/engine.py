@@ -29,6 +29,9 @@ _UNFIT = frozenset({"42P01", "42703", "3F000"})
 #: A transaction here takes milliseconds; one that is idle for this long belongs to a frozen process.
 _LONGEST_PAUSE_MS = 15_000
 
+#: How long a migration waits for a table that running processes use: behind it all others that need the table wait.
+LONGEST_WAIT_MS = 5_000
+
 #: A connection that was used within this time is not checked: no server restarts faster, and checks would be a quarter of
 #: all round trips.
 _LIVES_FOR_S = 0.5

@@ -112,9 +112,8 @@ def fault(schema: Schema, code: Code) -> UnfitSchema | None:
     return None
 
 
-@cache
-def _wanted_columns() -> dict[str, Any]:
-    """Return every column of this code's tables, and Alembic's column of the revision."""
+def metadata() -> MetaData:
+    """Return all tables of this code, whatever else the process imports."""
     from mailroom.adapters.postgres import models, skipped_rows  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import earlier_attempts  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
@@ -125,6 +124,12 @@ def _wanted_columns() -> dict[str, Any]:
     from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata
 
     tables: MetaData = SQLModel.metadata
-    names = [(table.name, column.name) for table in tables.tables.values() for column in table.columns]
+    return tables
+
+
+@cache
+def _wanted_columns() -> dict[str, Any]:
+    """Return every column of this code's tables, and Alembic's column of the revision."""
+    names = [(table.name, column.name) for table in metadata().tables.values() for column in table.columns]
     names.append(("alembic_version", "version_num"))
     return {"tables": [table for table, _ in names], "columns": [column for _, column in names]}

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from dataclasses import dataclass
 
 from alembic import command
@@ -12,6 +13,16 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from mailroom.adapters.postgres.engine import make_engine, migrate, refuse_unfit, transaction
 from mailroom.adapters.postgres.schema import MIGRATIONS, Schema, fault, look, migrations, this_code
 from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError, TransientError, UnfitSchema
+
+#: SQLSTATEs of a deadlock, and of a table that running processes would not leave in time.
+_IN_USE = frozenset({"40P01", "55P03"})
+#: How often migrations are tried while tables are in use, and the seconds in between, in which the others go on.
+_TRIES, _PAUSE_S = 5, 2.0
+
+_STILL_IN_USE = (
+    "running processes use the tables that a migration needs; nothing was changed; "
+    "run `mailroom migrate` again, or stop the workers and the HTTP service first"
+)
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +80,8 @@ def schema_status(url: str) -> SchemaStatus:
 def upgrade(url: str) -> UpgradeResult:
     """Migrate the schema to the newest revision in one transaction; of two concurrent calls one waits for the other.
 
+    Running workers and services hold locks in an order of their own: where the migrations meet one, they are tried again.
+
     Raises:
         PermanentError: the schema is newer than this code knows, or a migration failed; nothing is changed.
         UnfitSchema: it is at the newest revision and lacks columns of it, which no migration restores.
@@ -78,12 +91,13 @@ def upgrade(url: str) -> UpgradeResult:
     refuse_newer(before)
     applied: list[str] = []
     try:
-        migrate(url, applied)
+        _migrate(url, applied)
     except DBAPIError as error:
         failed = next((one.revision for one in before.pending if one.revision not in applied), None)
-        facts = {"migration": failed, "sqlstate": getattr(error.orig, "sqlstate", None)}
+        facts = {"migration": failed, "sqlstate": _sqlstate(error)}
         kind = TransientError if isinstance(error, OperationalError) else PermanentError
-        raise kind("a migration failed; nothing was changed", **facts) from error
+        what = _STILL_IN_USE if _sqlstate(error) in _IN_USE else "a migration failed; nothing was changed"
+        raise kind(what, **facts) from error
     except CommandError:
         # Another version migrated further between the check and the lock.
         refuse_newer(schema_status(url))
@@ -92,6 +106,24 @@ def upgrade(url: str) -> UpgradeResult:
     if after.fault is not None:
         raise after.fault
     return UpgradeResult(before.revision, this_code().newest, tuple(applied))
+
+
+def _migrate(url: str, applied: list[str]) -> None:
+    """Migrate; a try that ends by a lock of others has changed nothing, and is repeated."""
+    for left in reversed(range(_TRIES)):
+        applied.clear()
+        try:
+            return migrate(url, applied)
+        except DBAPIError as error:
+            if not left or _sqlstate(error) not in _IN_USE:
+                raise
+            log.warning("running processes use the tables; nothing was changed, tries left: %d", left)
+        time.sleep(_PAUSE_S)
+    return None
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
 
 
 def refuse_newer(schema: SchemaStatus) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from mailroom.api.auth import PageHolder
@@ -31,6 +31,7 @@ _TOO_LARGE = SafeHtml(
     "<p>This HTML is too large or too tangled to be made safe here. The .eml file has the original.</p>"
 )
 _NO_HTML = SafeHtml("<p>This mail has no HTML.</p>")
+_BUSY = Unshown("The content cannot be shown at this moment: too many are being shown. Reload in a minute.")
 _HIDDEN = "hidden-on-pages"
 
 
@@ -63,12 +64,17 @@ async def sent_part(
     """Return the mail that the page of a message shows, or why it shows none.
 
     Raises:
-        HTTPException: 404, there is no such message; 429 or 503, too many views at once.
+        HTTPException: 404, there is no such message.
     """
     try:
         return await look(services, sending, holder, message_id, partial(_part, services))
     except PermanentError as error:
         return Unshown(f"The content cannot be shown: {error.message}.")
+    except HTTPException as error:
+        # The status and the history are shown all the same.
+        if error.status_code not in (429, 503):
+            raise
+        return _BUSY
 
 
 def _part(services: Services, views: Views, stored: StoredMessage, now: datetime) -> SentPart | Unshown:

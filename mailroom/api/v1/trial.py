@@ -1,8 +1,6 @@
 """`POST /v1/batches?preview=N` and `?test_to=ADDRESS`: one mail of a batch, shown or sent to its author."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 from uuid import uuid4
 
@@ -10,8 +8,8 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from mailroom.api.sent_views import leave_url
 from mailroom.api.services import OutboundServices, Services
-from mailroom.domain.delivery.unsubscribe import unsubscribe_url
 from mailroom.domain.outbound.message import LIMITS, Party
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.batch_json import TrackingResponse
@@ -112,7 +110,7 @@ def filled_response(
         senders=sending.senders,
         served=sending.served,
         terms=sending.terms.known(now=now),
-        leave_url=_leave_url(services),
+        leave_url=leave_url(services.settings),
         with_global=holder.tenant is None,
     )
     answer = _response(found)
@@ -150,18 +148,6 @@ def trial_sent(
         served=sending.served,
         terms=sending.terms.known(now=now),
     )
-
-
-def _leave_url(services: Services) -> Callable[[str], str] | None:
-    """Return what makes the link to unsubscribe of a message, or None where this installation makes none."""
-    base, key = services.settings.link_url, services.settings.unsubscribe_key
-    if not base or key is None:
-        return None
-    return partial(_unsubscribe_url, base, key.get_secret_value().encode())
-
-
-def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
-    return unsubscribe_url(base, message_id, key=key)
 
 
 def _response(found: FilledMail) -> FilledMailResponse:

@@ -114,3 +114,8 @@ def reader_of(kind: Kind, user_agent: object, *, after: timedelta | None = None)
 def first(values: Iterable[Any]) -> Any:
     """Return the first of `values`, or None."""
     return next(iter(values), None)
+
+
+def plain(word: object) -> str:
+    """Return a word without its capitals and outer blanks, or "": a provider's APIs differ in them."""
+    return word.strip().lower() if isinstance(word, str) else ""

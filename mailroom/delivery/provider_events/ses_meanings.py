@@ -9,8 +9,8 @@ Source: SES developer guide, "Contents of event data that Amazon SES publishes t
 from collections.abc import Mapping
 from typing import Any
 
-from mailroom.delivery.provider_events.fields import listed, table
-from mailroom.delivery.provider_events.ses_topics import left_facts
+from mailroom.delivery.provider_events.fields import plain
+from mailroom.delivery.provider_events.ses_topics import left_facts, left_now, statuses
 from mailroom.domain.delivery.bounce_status import FAULT, BounceFault, meaning_of_bounce
 from mailroom.domain.delivery.events import Kind
 
@@ -61,7 +61,7 @@ def meaning_of(word: str, part: Mapping[str, Any], about: Mapping[str, Any]) -> 
     if word == "Bounce":
         return _bounce(part, about)
     if word == "DeliveryDelay":
-        fault = _DELAYS.get(_plain(part.get("delayType")), BounceFault.UNKNOWN)
+        fault = _DELAYS.get(plain(part.get("delayType")), BounceFault.UNKNOWN)
         return Kind.DELAYED, {FAULT: fault}
     if word in _REFUSALS:
         return Kind.REJECTED, {FAULT: BounceFault.CONTENT}
@@ -74,12 +74,13 @@ def meaning_of(word: str, part: Mapping[str, Any], about: Mapping[str, Any]) -> 
 
 def topics_of(part: Mapping[str, Any]) -> str | None:
     """Return the topics that a Subscription event changes, with blanks between; None where it names none."""
-    changed = sorted(name for name, status in _topics(part, "new").items() if _topics(part, "old").get(name) != status)
+    now, before = statuses(part, "new"), statuses(part, "old")
+    changed = sorted(name for name, status in now.items() if before.get(name) != status)
     return " ".join(changed) or None
 
 
 def _bounce(part: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
-    kind, subkind = _plain(part.get("bounceType")), _plain(part.get("bounceSubType")) or _GENERAL
+    kind, subkind = plain(part.get("bounceType")), plain(part.get("bounceSubType")) or _GENERAL
     # SES reports a bounce for an address on its own or the account's list, though nothing was sent.
     if "suppress" in subkind:
         return Kind.SUPPRESSED, {}
@@ -88,9 +89,9 @@ def _bounce(part: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Kind, di
     if kind == "transient":
         if subkind == _GENERAL and not any(about.get(name) for name in _OF_A_NOTIFICATION):
             return Kind.AUTORESPONDED, {}
-        action = _plain(about.get("action"))
+        action = plain(about.get("action"))
         # Another server's notice that it still tries; SES itself stops trying after some hours and says `expired`.
-        if action in _NO_FAILURE and "expired" not in _plain(about.get("diagnosticCode")):
+        if action in _NO_FAILURE and "expired" not in plain(about.get("diagnosticCode")):
             return _NO_FAILURE[action], {}
     meaning = meaning_of_bounce(
         about.get("status"),
@@ -103,9 +104,9 @@ def _bounce(part: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Kind, di
 
 
 def _complaint(part: Mapping[str, Any]) -> Kind:
-    if "suppress" in _plain(part.get("complaintSubType")):
+    if "suppress" in plain(part.get("complaintSubType")):
         return Kind.SUPPRESSED
-    return Kind.OTHER if _plain(part.get("complaintFeedbackType")) == "not-spam" else Kind.COMPLAINED
+    return Kind.OTHER if plain(part.get("complaintFeedbackType")) == "not-spam" else Kind.COMPLAINED
 
 
 def _subscription(part: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
@@ -115,19 +116,4 @@ def _subscription(part: Mapping[str, Any]) -> tuple[Kind, dict[str, str]]:
     """
     if facts := left_facts(part):
         return Kind.UNSUBSCRIBED, facts
-    before = _topics(part, "old")
-    left = [name for name, status in _topics(part, "new").items() if status == "optout" and before.get(name) != status]
-    return (Kind.UNSUBSCRIBED if left else Kind.OTHER), {}
-
-
-def _topics(part: Mapping[str, Any], which: str) -> dict[str, str]:
-    preferences = table(part.get(f"{which}TopicPreferences"))
-    rows = [table(row) for row in listed(preferences.get("topicSubscriptionStatus"))]
-    return {
-        name: _plain(row.get("subscriptionStatus")) for row in rows if isinstance(name := row.get("topicName"), str)
-    }
-
-
-def _plain(word: object) -> str:
-    """Return a word of SES's without its capitals: its APIs differ in them."""
-    return word.strip().lower() if isinstance(word, str) else ""
+    return (Kind.UNSUBSCRIBED if left_now(part) else Kind.OTHER), {}

@@ -20,8 +20,9 @@ _CLOCKS = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierAttempt:
-    """An attempt before the newest: whose it was, the provider's id, and the status in which it was given up."""
+    """An attempt before the newest: its number, its provider and the id there, and the status in which it was given up."""
 
+    attempt: int
     provider: str | None
     provider_message_id: str | None
     status: str
@@ -39,6 +40,8 @@ class NewestAttempt:
 
 def is_earlier(event: DeliveryEvent, newest: NewestAttempt, earlier: Sequence[EarlierAttempt]) -> bool:
     """Return whether an event is about one of the `earlier` attempts and not about the newest."""
+    if event.attempt is not None:
+        return any(_is_of(event, one) for one in earlier)
     if not earlier or event.provider == OURS:
         return False
     known = event.provider_message_id
@@ -69,5 +72,7 @@ def counts(event: DeliveryEvent, newest: NewestAttempt, earlier: Sequence[Earlie
 
 
 def _is_of(event: DeliveryEvent, attempt: EarlierAttempt) -> bool:
+    if event.attempt is not None:
+        return event.attempt == attempt.attempt
     known = event.provider, event.provider_message_id
     return bool(known[1]) and known == (attempt.provider, attempt.provider_message_id)

@@ -62,7 +62,8 @@ class DeliveryEvent:
     `event_id` is unique for the provider and the same in each repetition of the event. `message_id` is ours, returned in a
     tag or header; `provider_message_id` is the provider's. `facts` are codes, words of the provider and times: no address,
     no IP, no user agent. `recipient` and `tenant` are compared with the message's and not stored; `tenant` is the owner of
-    the account at the provider, None for an account of all tenants.
+    the account at the provider, None for an account of all tenants. `attempt` is the number of the attempt that it is about,
+    where its origin says so.
     """
 
     provider: str
@@ -74,6 +75,7 @@ class DeliveryEvent:
     recipient: str | None = None
     tenant: str | None = None
     actor: Actor = Actor.UNKNOWN
+    attempt: int | None = None
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -65,6 +65,7 @@ def earlier_attempts(connection: Connection, messages: Iterable[Row[Any]]) -> Ea
         if row.attempt < message.attempts or message.handed_at is None:
             found[row.message_id].append(
                 EarlierAttempt(
+                    attempt=row.attempt,
                     provider=row.provider,
                     provider_message_id=row.provider_message_id,
                     status=row.status,

@@ -13,7 +13,7 @@ _ENGAGEMENT = frozenset({Kind.OPENED, Kind.CLICKED})
 
 def event_values(event: DeliveryEvent) -> dict[str, Any]:
     """Return an event as it is stored, for JSON; `actor` only for opens and clicks, which machines cause too."""
-    return {
+    values = {
         "provider": event.provider,
         "event_id": event.event_id,
         "kind": event.kind,
@@ -25,6 +25,8 @@ def event_values(event: DeliveryEvent) -> dict[str, Any]:
         "actor": event.actor if event.kind in _ENGAGEMENT else None,
         "facts": dict(event.facts),
     }
+    # An earlier release reads parked events too, and knows no attempt.
+    return values if event.attempt is None else {**values, "attempt": event.attempt}
 
 
 def event_of(stored: Mapping[str, Any], *, received_at: datetime) -> DeliveryEvent:

@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Engine, delete, select, text
+from sqlalchemy import Engine, delete, func, select, text
 
+from mailroom.adapters.postgres.delivery.earlier_attempts import EarlierAttemptRow
 from mailroom.adapters.postgres.delivery.models import ReturnPathRow
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
@@ -19,7 +20,10 @@ from mailroom.domain.delivery.return_paths import TOKEN_BYTES, VALID_FOR, digest
 from mailroom.ports.return_paths import AttemptMade
 
 _paths, _messages = table(ReturnPathRow), table(MessageRow)
-_path, _message = _paths.c, _messages.c
+_attempts = table(EarlierAttemptRow)
+_path, _message, _attempt = _paths.c, _messages.c, _attempts.c
+#: Of a message that was sent again, the row has the newest attempt's provider or none.
+_provider = func.coalesce(_attempt.provider, _message.provider).label("provider")
 
 _ISSUE = text("""
     insert into return_path (digest, message_id, attempt, made_at)
@@ -51,8 +55,9 @@ class SqlReturnPaths:
     def find(self, token: str, *, received_at: datetime) -> AttemptMade | None:
         """Return the attempt of a valid token, or None."""
         wanted = (
-            select(_message.id, _path.attempt, _message.tenant, _message.recipient, _message.provider)
+            select(_message.id, _path.attempt, _message.tenant, _message.recipient, _provider)
             .join_from(_paths, _messages, _message.id == _path.message_id)
+            .outerjoin(_attempts, (_attempt.message_id == _path.message_id) & (_attempt.attempt == _path.attempt))
             .where(_path.digest == digest_of(token), _path.made_at >= received_at - VALID_FOR)
         )
         with transaction(self._engine) as connection:

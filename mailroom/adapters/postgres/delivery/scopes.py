@@ -5,23 +5,31 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, any_, case, exists, select
+from sqlalchemy import ColumnElement, Connection, any_, case, exists, func, select
 from sqlalchemy.dialects.postgresql import array
 
 from mailroom.adapters.postgres.delivery.models import SuppressionRow
 from mailroom.adapters.postgres.models import TenantRow, table
-from mailroom.adapters.postgres.outbound.models import ContentRow
+from mailroom.adapters.postgres.outbound.models import BatchRow, ContentRow
 from mailroom.domain.delivery.streams import (
+    BULK,
     TRANSACTIONAL,
     Scope,
     UnsubscribePolicy,
-    default_stream,
     is_stream,
     scope_key,
 )
 from mailroom.domain.outbound.message import Batch
 
 _suppression, _tenant, _content = table(SuppressionRow).c, table(TenantRow).c, table(ContentRow).c
+_batches = table(BatchRow)
+_batch = _batches.c
+
+_OFFERS = select(_content.number).where(_content.batch_id == _batch.id, _content.unsubscribe.is_not(None))
+#: The stream of a batch. One of an earlier release names none, and has that of `default_stream`: its lane's, unless it can be left.
+STREAM: ColumnElement[str] = func.coalesce(
+    _batch.stream, case((exists(_OFFERS.correlate(_batches)), BULK), else_=_batch.lane)
+)
 
 
 def withholding(tenant: str, stream: str) -> ColumnElement[Any]:
@@ -42,12 +50,11 @@ def covers(tenant: str, stream: str) -> ColumnElement[bool]:
 
 
 def with_stream(connection: Connection, batch: Batch) -> Batch:
-    """Return a batch with its stream; one of an earlier release names none, and is of its lane's unless it can be left."""
+    """Return a stored batch with its stream (`STREAM`)."""
     if batch.stream is not None:
         return batch
-    offers = _content.batch_id == UUID(batch.id), _content.unsubscribe.is_not(None)
-    leavable = bool(connection.execute(select(exists(select(_content.number).where(*offers)))).scalar())
-    return replace(batch, stream=default_stream(batch.lane, leavable=leavable))
+    stream = connection.execute(select(STREAM).where(_batch.id == UUID(batch.id))).scalar_one_or_none()
+    return replace(batch, stream=stream)
 
 
 def stored_policy(connection: Connection, tenant: str) -> UnsubscribePolicy:

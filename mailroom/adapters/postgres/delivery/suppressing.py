@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.engine import Row
 
-from mailroom.adapters.postgres.delivery.scopes import policy_of
+from mailroom.adapters.postgres.delivery.scopes import STREAM, policy_of
+from mailroom.adapters.postgres.models import TenantRow, table
+from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.delivery.streams import left_streams
 from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_WITHIN, Cause, cause_of, end_of, is_counted
@@ -25,12 +27,13 @@ _SUPPRESS = text("""
     where suppression.expires_at < coalesce(excluded.expires_at, 'infinity')
     returning message_id, reason
 """)
-#: The stream of messages, and their tenants' unsubscribe policies. A batch of an earlier release is of its lane's stream.
-_LEFT = text("""
-    select message.id, coalesce(batch.stream, batch.lane) as stream, tenant.unsubscribe
-    from message join batch on batch.id = message.batch_id left join tenant on tenant.id = message.tenant
-    where message.id = any(:ids)
-""")
+_batches, _messages, _tenants = table(BatchRow), table(MessageRow), table(TenantRow)
+#: The stream of messages, and their tenants' unsubscribe policies.
+_LEFT = (
+    select(_messages.c.id, STREAM.label("stream"), _tenants.c.unsubscribe)
+    .join_from(_messages, _batches, _batches.c.id == _messages.c.batch_id)
+    .outerjoin(_tenants, _tenants.c.id == _messages.c.tenant)
+)
 #: How many messages to an address bounced softly within `within` before the newest soft bounce, by the events' own times.
 #: A bounce by another's fault (`BounceFault`: content, policy, account) says nothing of the address, and is not counted.
 #: A message that was given up here counts as one: through another provider it would have bounced.
@@ -101,7 +104,7 @@ def _left(
     if not unsubscribes:
         return
     ids = [message.id for _, message in unsubscribes]
-    known = {row.id: row for row in connection.execute(_LEFT, {"ids": ids})}
+    known = {row.id: row for row in connection.execute(_LEFT.where(_messages.c.id.in_(ids)))}
     for event, message in unsubscribes:
         row = known[message.id]
         for stream in left_streams(event.facts, row.stream, policy_of(row.unsubscribe)):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from mailroom.adapters.postgres.delivery.scopes import policy_of, policy_values, stored_policy
+from mailroom.adapters.postgres.delivery.scopes import STREAM, policy_of, policy_values, stored_policy
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import TenantRow, table
 from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
@@ -25,7 +25,7 @@ class SqlUnsubscribing:
     def offer(self, message_id: str) -> UnsubscribeOffer | None:
         """Return what the link of a message offers."""
         wanted = (
-            select(_batches, _tenants.c.unsubscribe)
+            select(_batches, STREAM.label("stream_name"), _tenants.c.unsubscribe)
             .join_from(_messages, _batches, _batches.c.id == _messages.c.batch_id)
             .join(_tenants, _tenants.c.id == _batches.c.tenant)
             .where(owned(_messages, None, message_id))
@@ -37,7 +37,7 @@ class SqlUnsubscribing:
         return UnsubscribeOffer(
             tenant=row.tenant,
             from_=party_of(row._mapping["from"]),
-            stream=row.stream or row.lane,
+            stream=row.stream_name,
             policy=policy_of(row.unsubscribe),
         )
 

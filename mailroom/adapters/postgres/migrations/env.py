@@ -6,13 +6,9 @@ from typing import Any
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import text
-from sqlmodel import SQLModel
 
-from mailroom.adapters.postgres import models, schema, skipped_rows  # noqa: F401 - they fill the metadata that autogenerate compares with
-from mailroom.adapters.postgres.delivery import earlier_attempts  # noqa: F401 - they fill the metadata that autogenerate compares with
-from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata that autogenerate compares with
-from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata that autogenerate compares with
-from mailroom.adapters.postgres.outbound import pause_rows  # noqa: F401 - they fill the metadata that autogenerate compares with
+from mailroom.adapters.postgres.engine import LONGEST_WAIT_MS
+from mailroom.adapters.postgres.schema import metadata
 
 #: The advisory lock that keeps two processes from migrating at the same time.
 _LOCK = 5_318_008
@@ -42,7 +38,11 @@ if context.is_offline_mode():
         context.run_migrations()
 else:
     with _attributes["engine"].connect() as connection:
-        context.configure(connection=connection, target_metadata=SQLModel.metadata, on_version_apply=_note)
+        context.configure(connection=connection, target_metadata=metadata(), on_version_apply=_note)
         with context.begin_transaction():
             connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            # After that lock, for which one waits as long as the other migrates.
+            connection.execute(
+                text("select set_config('lock_timeout', :longest, true)"), {"longest": str(LONGEST_WAIT_MS)}
+            )
             context.run_migrations()

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, false, func, s
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.delivery.earlier_attempts import known_as
+from mailroom.adapters.postgres.delivery.scopes import STREAM
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.lookups import (
@@ -242,6 +243,8 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
             held[count.batch_id][HoldReason(count.reason)] = count.messages
     engagement = engagement_of(connection, [row.id for row in rows])
     paused = waiting_pauses(connection, rows)
+    streams = select(_batch.id, STREAM.label("stream")).where(_batch.id.in_([row.id for row in rows]))
+    named = {row.id: row.stream for row in connection.execute(streams)}
     return lambda row: _batch_line(
         row,
         statuses[row.id],
@@ -249,6 +252,7 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
         *waits.get(row.id, (None, 0, None)),
         engagement=engagement[row.id],
         paused=paused.get(row.id),
+        stream=named[row.id],
     )
 
 
@@ -262,6 +266,7 @@ def _batch_line(
     *,
     engagement: dict[Kind, int],
     paused: Pause | None,
+    stream: str,
 ) -> BatchLine:
     batch = batch_of(row)
     return BatchLine(
@@ -269,7 +274,7 @@ def _batch_line(
         tenant=batch.tenant,
         from_=batch.from_,
         lane=batch.lane,
-        stream=batch.stream_name,
+        stream=stream,
         policy=batch.policy,
         metadata=batch.metadata,
         messages=row.messages,

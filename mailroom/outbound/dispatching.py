@@ -161,6 +161,9 @@ class Sender:
                 self._take(permits, tally, probing=True)
         finally:
             self._give_back(permits)
+        if not permits or tally.over:
+            # Nothing was sent: another batch may probe at once.
+            self._open_gate().give_up_probe(now=self._clock())
         return not self._is_over(tally)
 
     def _is_paused(self, tally: DispatchResult, found: Admission | None = None) -> bool:
@@ -217,7 +220,12 @@ class Sender:
     def _take(self, permits: Sequence[Permit], tally: DispatchResult, *, probing: bool = False) -> None:
         dispatch, provider = self._outbound.dispatch, self._outbound.provider
         claims = dispatch.claim(
-            self.batch_id, most=len(permits), provider=provider.name, now=self._clock(), run_id=self._run_id
+            self.batch_id,
+            most=len(permits),
+            provider=provider.name,
+            now=self._clock(),
+            run_id=self._run_id,
+            probing=probing,
         )
         if not claims:
             tally.over = True

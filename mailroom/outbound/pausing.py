@@ -51,6 +51,15 @@ class ProviderGate:
             log.warning("the pause of %s cannot be stored: %s", self._provider.name, error)
             return timedelta()
 
+    def give_up_probe(self, *, now: datetime) -> None:
+        """Give a probe back by which nothing was sent; the next caller probes. Nothing is raised."""
+        if self._pauses is None:
+            return
+        try:
+            self._pauses.postpone(self._provider.identity, self._domain, until=now, now=now)
+        except MailroomError as error:
+            log.warning("the probe of %s cannot be given back: %s", self._provider.name, error)
+
     def _hold(self, results: Sequence[Result], now: datetime) -> timedelta:
         faults = {type(one): one for one in results if isinstance(one, Paused | DailyQuota)}
         begun = [self._begin(error, now) for error in faults.values()]

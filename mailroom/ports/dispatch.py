@@ -90,12 +90,20 @@ class Dispatch(Protocol):
         """Record that a run works on the batch, even while the rate limit leaves it nothing to send."""
 
     def claim(
-        self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
+        self,
+        batch_id: str,
+        *,
+        most: int,
+        provider: str,
+        now: datetime,
+        run_id: str | None = None,
+        probing: bool = False,
     ) -> list[Claimed]:
         """Lease due messages: they are `sending`, committed, and counted in the quota. An empty list: none is due.
 
         Messages that were suppressed or have expired since the plan are withheld. Those over the quota are deferred until
-        it has room, with an order for that time. The activity of each names the run.
+        it has room, with an order for that time. The activity of each names the run. For a probe the least tried messages
+        come first: a message that is refused each time must not be the only one that is ever tried.
         """
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Pauses of a provider's account and of senders at it: what stops, who probes, how they end; on PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.pauses import SqlPauses
 from mailroom.domain.errors import (
@@ -24,12 +25,13 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound.message import Lane, Party, Status
+from mailroom.domain.outbound.message import Lane, Outgoing, Party, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.outbound.dispatch_result import DispatchResult
 from mailroom.outbound.dispatching import Sender
 from mailroom.ports.pauses import Admission
-from mailroom.ports.provider import ProviderQuota
+from mailroom.ports.provider import ProviderQuota, ProviderReceipt
+from mailroom.ports.suppressions import Suppression
 from tests.support.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -81,7 +83,9 @@ def test_a_pause_is_probed_after_15_minutes_and_then_each_hour(pauses: SqlPauses
     assert (again.since, again.until, again.probes) == (NOW, NOW + QUARTER + HOUR, 1)
 
 
-@pytest.mark.parametrize(("asked", "wait"), [(None, HOUR), (600, timedelta(minutes=10)), (10**7, timedelta(days=1))])
+@pytest.mark.parametrize(
+    ("asked", "wait"), [(None, HOUR), (3, 5 * MINUTE), (600, timedelta(minutes=10)), (10**7, timedelta(days=1))]
+)
 def test_a_quota_of_the_day_waits_by_the_provider_s_own_number(
     pauses: SqlPauses, asked: int | None, wait: timedelta
 ) -> None:
@@ -228,6 +232,71 @@ def test_a_probe_that_meets_the_sender_s_fault_ends_the_account_s_pause(office: 
     sent(office, batch_id, NOW + QUARTER)
 
     assert office.values("select sender_domain from provider_pause") == ["acme.test"]
+
+
+@pytest.mark.parametrize("error", [ACCOUNT, SENDER])
+def test_a_message_that_is_refused_each_time_does_not_keep_the_pause(
+    office: Office, pauses: SqlPauses, error: MailroomError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gmail refuses its one recipient as unauthenticated, each hour; the second probe takes another message."""
+    batch_id = office.batch(5, now=NOW)
+    begin(pauses, error)
+    send = office.provider.send
+
+    def refuses_one(mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
+        return [error if mail.to.address == "u0@users.test" else send([mail])[0] for mail in mails]
+
+    monkeypatch.setattr(office.provider, "send", refuses_one)
+
+    first = sent(office, batch_id, NOW + QUARTER)
+    second = sent(office, batch_id, NOW + QUARTER + HOUR)
+
+    assert (first.dispatched, first.resume_at) == (0, NOW + QUARTER + HOUR)
+    assert second.dispatched == 4
+    assert office.statuses()[1:] == [Status.DISPATCHED] * 4
+    # The one left began a pause of its own.
+    assert office.values("select since from provider_pause") == [NOW + QUARTER + HOUR]
+
+
+def test_a_probe_is_given_back_where_nothing_was_sent(office: Office, pauses: SqlPauses) -> None:
+    """No permit in time: another batch probes at once, not after five minutes."""
+    batch_id = office.batch(3, now=NOW)
+    begin(pauses)
+    office.rate.none = 1
+
+    without = sent(office, batch_id, NOW + QUARTER)
+
+    assert (without.dispatched, without.resume_at) == (0, NOW + QUARTER + MINUTE)
+    assert admit(pauses, now=NOW + QUARTER).probe
+
+
+def test_a_batch_whose_messages_are_all_suppressed_gives_the_probe_back(office: Office, pauses: SqlPauses) -> None:
+    """It has nothing to send, so it decides nothing."""
+    batch_id = office.batch(1, now=NOW)
+    SqlSuppressions(office.engine).add([Suppression(address="u0@users.test", reason="bounced", since=NOW)])
+    begin(pauses)
+
+    tally = sent(office, batch_id, NOW + QUARTER)
+
+    assert (tally.over, office.statuses()) == (True, [Status.SUPPRESSED])
+    assert admit(pauses, now=NOW + QUARTER).probe
+
+
+def test_a_probe_that_cannot_be_given_back_costs_nothing(
+    office: Office, pauses: SqlPauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away for a moment: the mark ends by itself."""
+    batch_id = office.batch(1, now=NOW)
+    begin(pauses)
+    office.rate.none = 1
+
+    def away(*_: object, **__: object) -> None:
+        raise TransientError("no database")
+
+    monkeypatch.setattr(SqlPauses, "postpone", away)
+
+    assert sent(office, batch_id, NOW + QUARTER).dispatched == 0
+    assert admit(pauses, now=NOW + QUARTER + 6 * MINUTE).probe
 
 
 def test_a_quota_that_is_known_before_sending_is_a_pause_too(office: Office) -> None:

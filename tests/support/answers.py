@@ -293,6 +293,43 @@ after_dot|450|recipient_temporary|4.2.1 The user limit of mails is reached
 after_dot|554|content_refused|5.6.0 maximum header size exceeded
 rcpt|550|recipient_permanent/s|#5.1.0 Address rejected.
 rcpt|550|recipient_permanent/s|5.7.1 Command rejected
+# of one mail or one recipient: none of them may stop all tenants
+after_dot|550|content_refused|5.5.2 line too long
+after_dot|500|content_refused|5.5.2 Line too long
+after_dot|500|content_refused|5.5.1 Line too long
+after_dot|500|content_refused|Line too long
+after_dot|554|content_refused|5.5.0 message malformed
+after_dot|501|content_refused|5.5.4 Error: header malformed
+after_dot|554|content_refused|5.5.2 bare LF in message
+rcpt|501|recipient_permanent|5.5.2 Syntax error in parameters
+rcpt|501|recipient_permanent|5.5.4 Invalid arguments
+rcpt|553|recipient_permanent|5.5.4 Invalid domain name
+rcpt|550|recipient_permanent|5.5.4 <bob@example.com>: syntax of address
+rcpt|504|recipient_permanent|5.5.2 <bob@host>: Recipient address rejected: need fully-qualified address
+rcpt|504|recipient_permanent|Recipient address rejected: need fully-qualified address
+rcpt|550|recipient_permanent/s|5.7.1 Recipient account is suspended
+rcpt|550|recipient_permanent/s|Account suspended
+rcpt|550|recipient_permanent/s|5.7.1 <bob@example.com>: account has been suspended
+rcpt|550|recipient_permanent/s|Your message cannot be delivered: the user account is locked
+rcpt|450|recipient_temporary|4.2.1 mailbox account temporarily blocked
+after_dot|550|recipient_permanent/s|5.7.1 The recipient's account is blocked
+rcpt|550|recipient_temporary|5.4.5 recipient daily message limit exceeded
+rcpt|550|recipient_temporary|5.4.5 Daily message limit for this recipient exceeded
+rcpt|550|recipient_temporary|Your message cannot be delivered: the recipient has exceeded a limit of 500 messages per day
+rcpt|452|recipient_temporary|4.2.2 recipient's daily limit reached
+after_dot|554|recipient_temporary|5.2.0 daily limit of recipient exceeded
+# and what reads like them but is ours
+rcpt|504|sender|5.5.2 <a@host>: Sender address rejected: need fully-qualified address
+rcpt|501|account|5.5.4 Helo command rejected: Invalid name
+rcpt|555|account|5.5.4 RCPT TO parameters not recognized
+rcpt|503|account|5.5.1 Error: need MAIL command
+mail|550|account|Account suspended
+rcpt|550|account|The account of the sender is suspended
+rcpt|550|account|Outgoing mail from your user account has been suspended
+rcpt|550|daily_quota|daily limit for user a@acme.example exceeded
+rcpt|550|daily_quota|You have exceeded the daily recipient limit
+rcpt|550|daily_quota|You have reached your recipient daily limit
+rcpt|450|daily_quota|4.7.1 Daily limit for recipients exceeded
 """
 
 

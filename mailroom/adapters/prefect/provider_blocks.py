@@ -36,8 +36,19 @@ class ProviderBlocks:
         Raises:
             TransientError, PermanentError: Prefect does not answer, or refuses.
         """
+        return self._block("provider", with_secrets=with_secrets)
+
+    def second(self) -> ProviderBlock | None:
+        """Return the block of the second provider, without secrets; None if there is none.
+
+        Raises:
+            TransientError, PermanentError: Prefect does not answer, or refuses.
+        """
+        return self._block("second")
+
+    def _block(self, field_name: str, *, with_secrets: bool = False) -> ProviderBlock | None:
         outbound = self._fields(_OUTBOUND, _NAME)
-        slug, _, name = str((outbound or {}).get("provider", "")).partition("/")
+        slug, _, name = str((outbound or {}).get(field_name, "")).partition("/")
         if not slug.startswith(_PREFIX) or not name:
             return None
         fields = self._fields(slug, name, with_secrets=with_secrets)

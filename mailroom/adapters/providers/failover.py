@@ -17,8 +17,9 @@ class FailOver:
 
     Only mails that were not sent: never after `OutcomeUnknown`, because the first may have the mail, nor after `Throttled`,
     because a second provider must not be used to evade a limit, nor after a temporary answer for one recipient: the
-    receiver would greylist another client's address from the start. It has the capabilities of both. A receipt, and the fact
-    `provider` of an error, name the one that was used. `rate` is the second's limit; the caller waits for the first's.
+    receiver would greylist another client's address from the start. Where the second has a fault of its own, the first's
+    result stands. It has the capabilities of both. A receipt, and the fact `provider` of an error, name the one that was used.
+    `rate` is the second's limit; the caller waits for the first's.
     """
 
     def __init__(self, first: MailProvider, second: MailProvider, *, rate: Rate | None = None) -> None:
@@ -43,8 +44,10 @@ class FailOver:
                     break
                 going, left = left[: len(permits)], left[len(permits) :]
                 answers = _send_with_permits(self._second, [mails[number] for number in going], permits, self._rate)
-            for number, result in zip(going, answers, strict=True):
-                results[number] = result
+            for number, answer in zip(going, answers, strict=True):
+                # A fault of the second provider must not pause the first's account.
+                if isinstance(answer, RecipientUnavailable) or not isinstance(answer, TransientError):
+                    results[number] = answer
         return results
 
     def quota(self) -> ProviderQuota:

@@ -1,6 +1,7 @@
 """The provider that sends here, and its identities where it has a list of them: SES alone."""
 
 import logging
+from dataclasses import replace
 
 from mailroom.adapters.prefect.provider_blocks import ProviderBlock, ProviderBlocks
 from mailroom.adapters.providers.ses_identities import SesIdentities, ses_identities
@@ -41,10 +42,24 @@ class SenderLookup:
         return ses_identities(str(fields.get("account_id") or self._account_id), str(region or self._region))
 
     def served(self) -> ServedIdentities | None:
-        """Return the verified identities; None where the provider has no list, or it cannot be read now."""
+        """Return the verified identities of the first provider and of the second, if there is one.
+
+        None where one of them has no list, or it cannot be read now: it may send for any sender.
+        """
         try:
-            identities = self.identities()
+            first, second = self.block(), self._blocks.second()
         except MailroomError as error:
             log.warning("it is not known which provider sends, so no sender is checked: %s", error)
             return None
-        return identities.served() if identities is not None else None
+        found = [self._served_by(block) for block in ([first, second] if second is not None else [first])]
+        known = [one for one in found if one is not None]
+        if len(known) < len(found):
+            return None
+        return replace(
+            known[0],
+            addresses=frozenset().union(*(one.addresses for one in known)),
+            domains=frozenset().union(*(one.domains for one in known)),
+        )
+
+    def _served_by(self, block: ProviderBlock | None) -> ServedIdentities | None:
+        return self.of_ses(block).served() if block is not None and block.provider == "ses" else None

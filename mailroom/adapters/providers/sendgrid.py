@@ -150,8 +150,8 @@ SENDGRID = (
         name="sendgrid_sender",
         five=SENDER,
         codes="400 403",
-        names="from from.* reply_to reply_to.* reply_to_list*",
-        source="v3 errors: from, reply_to",
+        names="from from.*",
+        source="v3 errors: from",
     ),
     Rule(
         name="sendgrid_identity",
@@ -184,7 +184,7 @@ SENDGRID = (
         name="sendgrid_content",
         five=CONTENT,
         codes="400 413",
-        source="v3 errors: subject, content, attachments, headers",
+        source="v3 errors: subject, content, attachments, headers, reply_to (each mail's own)",
     ),
     Rule(
         name="sendgrid_account",

@@ -1,7 +1,7 @@
 """When a paused provider account, or a sender's domain at it, is tried again by one message.
 
     the account or the domain is refused     after 15 minutes, then each hour
-    the day's quota is used up               after the provider's own time, else each hour
+    the day's quota is used up               after the provider's own time, 5 minutes at least, else each hour
     a probe without an answer                after 5 minutes
 
 A probe that the provider answers for its mail, one way or the other, ends the pause.
@@ -56,7 +56,7 @@ def waits(error: MailroomError) -> tuple[timedelta, timedelta]:
     if not isinstance(error, DailyQuota):
         return FIRST_PROBE, NEXT_PROBE
     asked = timedelta(seconds=float(error.facts.get("retry_after_s") or 0))
-    wait = min(asked, LONGEST_PAUSE) or NEXT_PROBE
+    wait = max(min(asked, LONGEST_PAUSE), AFTER_NO_ANSWER) if asked else NEXT_PROBE
     return wait, wait
 
 

@@ -92,13 +92,20 @@ class SqlDispatch:
             connection.execute(update(_batches).where(owned(_batches, None, batch_id)).values(worked_at=now))
 
     def claim(
-        self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
+        self,
+        batch_id: str,
+        *,
+        most: int,
+        provider: str,
+        now: datetime,
+        run_id: str | None = None,
+        probing: bool = False,
     ) -> list[Claimed]:
         """Claim due messages for one attempt, committed before this returns; see the port."""
         facts = {"by": provider} | ({"run_id": run_id} if run_id else {})
 
         def take(connection: Connection) -> list[Claimed]:
-            return _claim(connection, batch_id, most, provider, now, facts)
+            return _claim(connection, batch_id, most, provider, now, facts, probing)
 
         while True:
             try:
@@ -107,10 +114,10 @@ class SqlDispatch:
                 raise
             except Exception:
                 # Nothing was written. One message that cannot be read must not stop its whole batch.
-                if not self._withhold_unreadable(batch_id, most=most, now=now):
+                if not self._withhold_unreadable(batch_id, most=most, now=now, probing=probing):
                     raise
 
-    def _withhold_unreadable(self, batch_id: str, *, most: int, now: datetime) -> int:
+    def _withhold_unreadable(self, batch_id: str, *, most: int, now: datetime, probing: bool) -> int:
         """Fail the messages that a claim would take and that cannot be read, and return how many there were."""
         with (
             stepping_over(self._engine, Loop.DISPATCH, "message", name=_row_name) as usable,
@@ -118,7 +125,7 @@ class SqlDispatch:
         ):
             batch = _batch(connection, batch_id)
             # More than the claim: a claim goes on past suppressed messages.
-            chosen = _choose(connection, batch, max(most, _MOST_SEARCHED), now)
+            chosen = _choose(connection, batch, max(most, _MOST_SEARCHED), now, least_tried=probing)
             contents = contents_of(connection, batch, chosen, usable)
 
             def readable(row: Row[Any]) -> UUID:
@@ -275,14 +282,14 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
 
 
 def _claim(
-    connection: Connection, batch_id: str, most: int, provider: str, now: datetime, facts: dict[str, str]
+    connection: Connection, batch_id: str, most: int, provider: str, now: datetime, facts: dict[str, str], probing: bool
 ) -> list[Claimed]:
     batch = _batch(connection, batch_id)
     _expire(connection, batch, now)
     # Before any message is locked: deferring waits for messages, and the transaction that has them may wait for the quota.
     counted = not is_test(batch.metadata)
     room, opens_at = room_for(connection, batch.tenant, now) if counted else (None, now)
-    while chosen := _choose(connection, batch, most, now):
+    while chosen := _choose(connection, batch, most, now, least_tried=probing):
         sendable = _without_suppressed(connection, batch, chosen, now)
         if not sendable:
             continue
@@ -325,8 +332,11 @@ def _listed_by(batch: Batch, now: datetime) -> dict[str, ColumnElement[Any]]:
     return {"list": case((mine.correlate(_messages).exists(), "tenant"), else_="global")}
 
 
-def _choose(connection: Connection, batch: Batch, most: int, now: datetime) -> list[Row[Any]]:
-    due = select(_messages).where(waiting(UUID(batch.id)), _message.due_at <= now).order_by(_message.number)
+def _choose(
+    connection: Connection, batch: Batch, most: int, now: datetime, *, least_tried: bool = False
+) -> list[Row[Any]]:
+    order_of = (_message.attempts, _message.number) if least_tried else (_message.number,)
+    due = select(_messages).where(waiting(UUID(batch.id)), _message.due_at <= now).order_by(*order_of)
     return list(connection.execute(due.limit(most).with_for_update(skip_locked=True)))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, text, true, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
@@ -14,6 +14,7 @@ from mailroom.adapters.postgres.outbound.models import IS_WAITING, BatchRow, Mes
 from mailroom.adapters.postgres.outbound.pause_rows import ProviderPauseRow
 from mailroom.adapters.postgres.outbound.rows import order
 from mailroom.domain.errors import MailroomError
+from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.pauses import AFTER_PROBE, PAUSING, PROBE_LASTS, paused_sender, pausing, waits
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.ports.pauses import Admission, Pause
@@ -81,14 +82,22 @@ class SqlPauses:
 
     def probe_now(self, identity: str, sender_domain: str | None, *, now: datetime) -> int | None:
         """Make the next probe due, and the batches that wait for it."""
-        due = update(_pauses).where(_one(identity, sender_domain or _ACCOUNT))
+        domain = _ACCOUNT if sender_domain is None else _domain_of(f"x@{sender_domain}")
+        if domain is None:
+            return None
+        due = update(_pauses).where(_one(identity, domain)).values(until=func.least(_pause.until, now))
         with transaction(self._engine, "commit of pause") as connection:
-            if connection.execute(due.values(until=func.least(_pause.until, now), probing_until=None)).rowcount == 0:
+            provider = connection.execute(
+                due.values(probing_until=None).returning(_pause.provider)
+            ).scalar_one_or_none()
+            if provider is None:
                 return None
-            mine = true() if sender_domain is None else _batches.c["from"]["address"].astext.ilike(f"%@{sender_domain}")
-            waiting = text(IS_WAITING), _message.reason.in_(PAUSING), _message.due_at > now
-            of_these = select(_message.batch_id).join(_batches, _batches.c.id == _message.batch_id)
-            ids = connection.execute(of_these.where(*waiting, mine).distinct()).scalars().all()
+            # A message that was put off before its first attempt has no provider yet.
+            its = or_(_message.provider == provider, _message.provider.is_(None))
+            waiting = text(IS_WAITING), _message.reason.in_(PAUSING), _message.due_at > now, its
+            of_these = select(_message.batch_id, _batches.c["from"]).join(_batches, _batches.c.id == _message.batch_id)
+            found = connection.execute(of_these.where(*waiting).distinct()).all()
+            ids = [row.batch_id for row in found if domain in (_ACCOUNT, _sender_domain(row._mapping["from"]))]
             moved = update(_messages).where(_message.batch_id.in_(ids), *waiting)
             connection.execute(moved.values(due_at=now, changed_at=now))
             for batch_id in ids:
@@ -104,19 +113,33 @@ class SqlPauses:
 def waiting_pauses(connection: Connection, batches: Sequence[Row[Any]]) -> dict[Any, Pause]:
     """Return the pause that holds messages of these batches back, by batch id: the longest, of the account or of its sender."""
     ours = _message.batch_id.in_([row.id for row in batches])
-    waits_for_it = select(_message.batch_id).where(ours, text(IS_WAITING), _message.reason.in_(PAUSING))
-    paused = set(connection.execute(waits_for_it.distinct()).scalars())
-    if not paused:
+    waits_for_it = select(_message.batch_id, _message.provider).where(ours, text(IS_WAITING))
+    waits = connection.execute(waits_for_it.where(_message.reason.in_(PAUSING)).distinct()).all()
+    if not waits:
         return {}
-    pauses = all_pauses(connection)
-    found: dict[Any, Pause] = {}
+    providers: dict[Any, set[str | None]] = {row.id: set() for row in batches}
+    for one in waits:
+        providers[one.batch_id].add(one.provider)
+    pauses, found = all_pauses(connection), dict[Any, Pause]()
     for row in batches:
-        sender = row._mapping["from"]
-        domain = str(sender.get("address", "")).rpartition("@")[2].lower() if isinstance(sender, dict) else ""
-        mine = [one for one in pauses if one.sender_domain in (None, domain)]
-        if row.id in paused and mine:
+        domain, tried = _sender_domain(row._mapping["from"]), providers[row.id]
+        # A message that was put off before its first attempt has no provider yet.
+        mine = [one for one in pauses if one.sender_domain in (None, domain) and tried & {one.provider, None}]
+        if mine:
             found[row.id] = max(mine, key=lambda one: one.until)
     return found
+
+
+def _sender_domain(sender: Any) -> str | None:
+    """Return the domain of a stored From as the gate stores it; None for one that cannot be read."""
+    return _domain_of(str(sender.get("address", ""))) if isinstance(sender, dict) else None
+
+
+def _domain_of(address: str) -> str | None:
+    try:
+        return on_the_wire(address).rpartition("@")[2].lower()
+    except MailroomError:
+        return None
 
 
 def all_pauses(connection: Connection) -> list[Pause]:

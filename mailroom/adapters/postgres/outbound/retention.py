@@ -1,4 +1,4 @@
-"""Deletion of old outbound rows, in SQL: idempotency keys, files of finished batches, return paths."""
+"""Deletion of old outbound rows, in SQL: idempotency keys, files of finished batches, return paths, pauses, rows of refusals."""
 
 from datetime import datetime, timedelta
 
@@ -16,6 +16,8 @@ KEYS_KEPT = timedelta(days=15)
 FILES_KEPT = timedelta(days=1)
 #: Skipped rows are kept long enough to be read after a long week-end.
 SKIPPED_KEPT = timedelta(days=7)
+#: A pause that nobody probed for so long: nothing was sent through its account or for its sender since.
+PAUSES_KEPT = timedelta(days=1)
 #: Rows in one statement; the next sweep deletes the rest.
 _MOST = 5_000
 
@@ -49,6 +51,18 @@ _FORGET_FILES = text(f"""
         limit :most)
 """)  # noqa: S608 - constants
 
+_FORGET_PAUSES = text("""
+    delete from provider_pause where until < :before and (probing_until is null or probing_until < :now)
+""")
+_FORGET_REFUSALS = text(f"""
+    delete from same_refusal where batch_id in (
+        select batch_id from same_refusal
+        where not exists (
+            select from message where message.batch_id = same_refusal.batch_id
+                and ({IS_WAITING} or {IS_UNANSWERED} or status = 'held'))
+        limit :most)
+""")  # noqa: S608 - constants
+
 
 def forget_outbound(engine: Engine, now: datetime) -> tuple[int, int]:
     """Delete old idempotency keys and files that no open message needs, and return how many of each."""
@@ -56,6 +70,9 @@ def forget_outbound(engine: Engine, now: datetime) -> tuple[int, int]:
         keys = connection.execute(_FORGET_KEYS, {"before": now - KEYS_KEPT, "most": _MOST}).rowcount
     with transaction(engine) as connection:
         files = connection.execute(_FORGET_FILES, {"before": now - FILES_KEPT, "most": _MOST}).rowcount
+    with transaction(engine) as connection:
+        connection.execute(_FORGET_PAUSES, {"before": now - PAUSES_KEPT, "now": now})
+        connection.execute(_FORGET_REFUSALS, {"most": _MOST})
     forget_skipped(engine, before=now - SKIPPED_KEPT)
     SqlReturnPaths(engine).forget(before=now - KEPT_FOR)
     return keys, files

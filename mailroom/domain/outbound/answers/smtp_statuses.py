@@ -206,6 +206,21 @@ _REGISTERED = (
         source="RFC 3463: its disk is full",
     ),
     Rule(
+        name="syntax_of_the_mail",
+        five=CONTENT,
+        phases=(Phase.AFTER_DOT,),
+        statuses="5.0 5.2 5.4 5.6",
+        source="RFC 3463: 554 5.5.0 message malformed, 550 5.5.2 line too long: of this mail",
+    ),
+    Rule(
+        name="syntax_of_the_recipient",
+        five=NOT_BY_THIS_PROVIDER,
+        phases=(Phase.RCPT,),
+        codes="501 550 553",
+        statuses="5.2 5.4",
+        source="RFC 3463: 501 5.5.2 syntax error in parameters, 553 5.5.4 invalid domain name: of this address",
+    ),
+    Rule(
         name="protocol_status",
         five=ACCOUNT,
         four=AWAY,

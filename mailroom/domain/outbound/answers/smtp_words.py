@@ -19,6 +19,7 @@ from mailroom.domain.outbound.answers.answer import (
     Phase,
     Rule,
 )
+from mailroom.domain.outbound.answers.smtp_mail_words import MAIL_WORDS
 
 #: A mail is named by then; before, a reply is about us.
 OF_A_RECIPIENT = (Phase.RCPT, Phase.DATA, Phase.AFTER_DOT)
@@ -363,6 +364,7 @@ _OURS = (
         without=(
             r"\b(url|uri|link|attachment|body|content|virus|malware)s?\b",
             r"account has been disabled",
+            r"\b(recipient|mail ?box)('s)? account",
             r"blocked by (the |this )?(recipient|user)",
         ),
         source="Postfix; Exchange S3150; Gmail PTR; Yahoo TSS09; lists of senders",
@@ -375,4 +377,11 @@ _OURS = (
     ),
 )
 
-WORDS = (*_ONLY_LOOK_LIKE_OURS, *_RECIPIENT_FOR_CERTAIN, *_LIMITS, *_OF_THE_RECIPIENT_ONLY, *_OURS)
+WORDS = (
+    *_ONLY_LOOK_LIKE_OURS,
+    *_RECIPIENT_FOR_CERTAIN,
+    *MAIL_WORDS,
+    *_LIMITS,
+    *_OF_THE_RECIPIENT_ONLY,
+    *_OURS,
+)

@@ -3,6 +3,7 @@
     answer.py     the words: class, retry, suppression; a rule and how it is matched
     texts.py      what is read of a reply's text: all lines, without addresses and host names
     smtp_words.py     SMTP: rules by words, which come first
+    smtp_mail_words.py  SMTP: rules by words about one mail or recipient, a part of them
     smtp_statuses.py  SMTP: rules by vendors' and registered enhanced status codes
     smtp_phases.py    SMTP: rules by phase and reply code, which come last
     http.py       the answers of HTTP APIs by their status; a provider's own codes are in its adapter's file

@@ -283,25 +283,35 @@ def test_a_running_run_that_is_deleted_sends_no_more_and_holds_the_rest(
     assert statuses.count("dispatched") == len(mailbox_setup.office.provider.accepted) < 500
 
 
-def test_stopping_while_held_releases_the_order(mailbox_setup: OperatedDesk) -> None:
+def test_stopping_while_held_releases_the_order(mailbox_setup: OperatedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is restarted while an operator holds sending: what it had received goes to another at once."""
-    change_deployment(concurrency_limit=1)
-    batches = [mailbox_setup.office.batch(1, now=now()) for _ in range(2)]
-    for batch_id in batches:
-        mailbox_setup.order(batch_id, now())
-    paused: list[bool] = []
+    rate, paused = mailbox_setup.office.rate.wait, threading.Event()
+    began: list[bool] = []
+
+    def once_paused(mails: int, **lane: Any) -> list[Permit]:
+        began.append(True)
+        paused.wait(60)
+        return rate(mails, **lane)
+
+    monkeypatch.setattr(mailbox_setup.office.rate, "wait", once_paused)
+    for _ in range(2):
+        mailbox_setup.order(mailbox_setup.office.batch(1, now=now()), now())
 
     def received() -> bool:
-        if not paused and mailbox_setup.queue.most_receives:
+        # The first run is at work, and the other order waits for the deployment's only place: then sending is paused.
+        if began and not paused.is_set():
             change_deployment(paused=True)
-            paused.append(True)
+            paused.set()
         return len(mailbox_setup.queue) == 1
 
-    mailbox_setup.listen(received)
-    left = len(mailbox_setup.queue.receive(most=10, wait_s=0))
-    change_deployment(paused=False, concurrency_limit=None)
+    change_deployment(concurrency_limit=1)
+    try:
+        mailbox_setup.listen(received)
+    finally:
+        paused.set()
+        change_deployment(paused=False, concurrency_limit=None)
 
-    assert left == 1
+    assert len(mailbox_setup.queue.receive(most=10, wait_s=0)) == 1
 
 
 def test_a_run_that_no_worker_has_any_more_is_cancelled_by_its_order(mailbox_setup: OperatedDesk) -> None:

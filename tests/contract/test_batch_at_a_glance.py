@@ -61,7 +61,9 @@ def seen(api: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch, datab
         events = [an_event(Kind.CLICKED, f"e{one}", provider="memory", message_id=one) for one in (first, second)]
         SqlEvents(engine).record(events, now=NOW)
         with engine.begin() as connection:
-            not_yet = "update message set status = 'accepted', handed_at = null, provider = 'ses' where id::text = any(:ids)"
+            not_yet = (
+                "update message set status = 'accepted', handed_at = null, provider = 'ses' where id::text = any(:ids)"
+            )
             connection.execute(text(not_yet), {"ids": waiting})
         error = SenderRefused("not verified", code="MessageRejected", sender_domain="acme.test")
         SqlPauses(engine).begin(error, identity=IDENTITY, provider="ses", sender_domain="acme.test", now=NOW)

@@ -43,7 +43,7 @@ from mailroom.testing.provider import MemoryProvider, a_mail
 from tests.support.loopback_ports import free_port
 
 #: How long a provider waits for a response that never comes, in seconds.
-PATIENCE_S = 0.4
+PATIENCE_S = 1.0
 #: Providers over HTTP, from the registry: each has a stand-in, and a new provider is included by its row.
 VENDORS = {row.name: row for row in REGISTRY if row.stand_in}
 TALKING = ["memory", "smtp", "smtp-pipelining", *VENDORS]

@@ -26,10 +26,10 @@ demo: setup ## Mail a document to an inbox, send a batch, and show the outcomes;
 	@$(BIN)/mailroom demo
 
 # These measure or wait for processes; beside another test they would wait for a processor.
-ALONE := tests/faults tests/e2e tests/contract/test_api_crowded.py
+ALONE := tests/flows tests/faults tests/e2e tests/contract/test_api_crowded.py
 
 test: setup debian ## Run every test, on real parts
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract tests/flows $(addprefix --ignore=,$(ALONE))
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract $(addprefix --ignore=,$(ALONE))
 	@$(BIN)/python -m pytest $(ALONE)
 
 check: setup ## Format, lint, types, architecture, spelling, words, sizes

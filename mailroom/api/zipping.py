@@ -30,7 +30,7 @@ class _Pipe(io.RawIOBase):
         return len(self._written) - before
 
     def take(self, least: int = 1) -> Iterator[bytes]:
-        """Yield what was written, if it is at least so many bytes."""
+        """Yield what was written, once it has the given number of bytes."""
         if len(self._written) >= least:
             taken = bytes(self._written)
             self._written.clear()

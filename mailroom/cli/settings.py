@@ -53,8 +53,8 @@ CONSEQUENCES = {
     "Unknown to SES: it refuses each mail.",
     "per_second": "Too high: the provider throttles and batches are deferred. Too low: batches take longer.",
     "sent_content_days": "Too short: support cannot see what a recipient got. Too long: everybody with the tenant's key can.",
-    "recipient_retry_hours": "Too short: mail to a server that is down for a day fails. Too long: nobody learns for days that it "
-    "did not arrive.",
+    "recipient_retry_hours": "Too short: mail to a server that is down for a day fails. Too long: senders learn only after days "
+    "that it did not arrive.",
     "files_bucket": "An attachment by `s3` is refused with 422 `s3 object not found`.",
     "mailbox_queue_url": "Batches are accepted and wait in the outbox; `mailroom_outbox_oldest_seconds` grows.",
     "mailbox_tenant": "Another tenant's name: that tenant sees these messages, and its quota counts them.",

@@ -11,7 +11,7 @@ from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import LIMITS, Batch, Draft, Limits
 from mailroom.domain.outbound.quotas import Allowance, Period, ProviderRate, earliest_end, start_of
 from mailroom.outbound.attachments import AttachmentResolver
-from mailroom.outbound.preparing import prepare
+from mailroom.outbound.preparing import Prepared, prepare
 from mailroom.outbound.request import Request
 from mailroom.outbound.served_senders import ServedSenders
 from mailroom.ports.outbox import Accepted, Outbox, SubmissionKey
@@ -20,6 +20,7 @@ from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import ProviderTerms
 
+INVALID = "the batch is invalid"
 #: Recipients per query of the suppression list.
 _LOOKED_UP = 5_000
 
@@ -46,7 +47,7 @@ def submit(
     # Before validation: a request that was valid at first may be too late when it is repeated.
     if key is not None and (first := outbox.answered(tenant, key)) is not None:
         return first
-    prepared = prepare(
+    prepared = valid_batch(
         request,
         tenant=tenant,
         now=now,
@@ -54,10 +55,8 @@ def submit(
         attachments=attachments,
         senders=senders,
         served=served,
-        limits=limits_with(terms),
+        terms=terms,
     )
-    if prepared.faults:
-        raise Unacceptable("the batch is invalid", faults=tuple(prepared.faults))
     return outbox.accept(
         prepared.batch,
         prepared.contents,
@@ -178,6 +177,37 @@ def refuse_unlinked(request: Request, *, unsubscribe: bool, tracked: bool) -> No
         faults.append(Fault(("tracking",), what))
     if faults:
         raise Unacceptable("the batch is invalid", faults=tuple(faults))
+
+
+def valid_batch(
+    request: Request,
+    *,
+    tenant: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    attachments: AttachmentResolver,
+    senders: Senders,
+    served: ServedSenders | None,
+    terms: ProviderTerms | None,
+) -> Prepared:
+    """Return the prepared batch of a request; nothing is stored.
+
+    Raises:
+        Unacceptable: with every fault.
+    """
+    prepared = prepare(
+        request,
+        tenant=tenant,
+        now=now,
+        new_id=new_id,
+        attachments=attachments,
+        senders=senders,
+        served=served,
+        limits=limits_with(terms),
+    )
+    if prepared.faults:
+        raise Unacceptable(INVALID, faults=tuple(prepared.faults))
+    return prepared
 
 
 def limits_with(terms: ProviderTerms | None) -> Limits:

@@ -270,7 +270,7 @@ def _known_zone(written: str) -> ZoneInfo:
 
 @lru_cache(maxsize=1_024)
 def _pattern(locale: Locale, places: int | None) -> NumberPattern:
-    """Return the locale's pattern of numbers with exactly so many places, or for None with those that a number has."""
+    """Return the locale's pattern of numbers with this number of decimal places; for None, with the number's own."""
     whole = locale.decimal_formats[None].pattern.split(".")[0]
     fraction = "#" * MOST_PLACES if places is None else "0" * places
     return parse_pattern(f"{whole}.{fraction}" if fraction else whole)

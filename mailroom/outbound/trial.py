@@ -19,11 +19,10 @@ from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import UNTRACKED, Lane, Outgoing, Tracked
 from mailroom.domain.outbound.trials import MARK, MOST, PERIOD
 from mailroom.outbound.attachments import AttachmentResolver
-from mailroom.outbound.preparing import Prepared, prepare
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.request import Letter, Request
 from mailroom.outbound.served_senders import ServedSenders
-from mailroom.outbound.submission import limits_with
+from mailroom.outbound.submission import INVALID, valid_batch
 from mailroom.ports.archive import Archive
 from mailroom.ports.dispatch import Claimed
 from mailroom.ports.outbox import Accepted, Outbox, SubmissionKey
@@ -31,7 +30,6 @@ from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import ProviderTerms
 
-_INVALID = "the batch is invalid"
 #: Headers that are not known before the mail is sent.
 _LATER = ("date", "message-id")
 
@@ -75,14 +73,23 @@ def filled_mail(
         Unacceptable: there is no such recipient, or its mail has faults.
     """
     letter = _letter(request, number)
-    prepared = _prepared(replace(request, letters=(letter,)), tenant, now, new_id, attachments, senders, served, terms)
+    prepared = valid_batch(
+        replace(request, letters=(letter,)),
+        tenant=tenant,
+        now=now,
+        new_id=new_id,
+        attachments=attachments,
+        senders=senders,
+        served=served,
+        terms=terms,
+    )
     [draft], [content] = prepared.drafts, prepared.contents
     # Links that are tracked lead through a message that does not exist.
     batch = replace(prepared.batch, tracking=UNTRACKED)
     claim = Claimed(batch=batch, draft=draft, content=content, attempt=0, handed_at=now)
     [mail] = outgoing([claim], dispatch=_RequestFiles(prepared.files), archive=archive, leave_url=leave_url)
     if isinstance(mail, PermanentError):
-        raise Unacceptable(_INVALID, faults=(Fault(next(iter(letter.recipients)).where, mail.message),))
+        raise Unacceptable(INVALID, faults=(Fault(next(iter(letter.recipients)).where, mail.message),))
     raw = mime(mail, message_id=f"{mail.id}@invalid", date=now)
     recipient, stream = normalise(mail.to.address), batch.stream_name
     stopped = suppressions.among(tenant, [recipient], now=now, with_global=with_global, stream=stream)
@@ -127,14 +134,23 @@ def send_test(
     where: tuple[str | int, ...] = ("query", "test_to")
     letter = replace(letter, recipients=(replace(recipient, to=to, at=where),))
     test = replace(request, letters=(letter,), lane=Lane.TRANSACTIONAL, send_at=None, expires_at=None)
-    prepared = _prepared(test, tenant, now, new_id, attachments, senders, served, terms)
+    prepared = valid_batch(
+        test,
+        tenant=tenant,
+        now=now,
+        new_id=new_id,
+        attachments=attachments,
+        senders=senders,
+        served=served,
+        terms=terms,
+    )
     author, stream = normalise(content_rules.party(to).address), prepared.batch.stream_name
     if suppressions.among(tenant, [author], now=now, stream=stream):
         what = "this address is suppressed: see `mailroom suppressions list`; remove it there, or use another address"
-        raise Unacceptable(_INVALID, faults=(Fault(where, what),))
+        raise Unacceptable(INVALID, faults=(Fault(where, what),))
     if outbox.tests_since(tenant, now - PERIOD) >= MOST:
         what = f"{MOST} test mails were sent within a day, and the quota counts none: try again later"
-        raise Unacceptable(_INVALID, faults=(Fault(where, what),))
+        raise Unacceptable(INVALID, faults=(Fault(where, what),))
     mark = {MARK: "true"}
     return outbox.accept(
         replace(prepared.batch, metadata={**prepared.batch.metadata, **mark}),
@@ -166,33 +182,7 @@ def _letter(request: Request, number: int) -> Letter:
             return replace(letter, recipients=(recipient,))
         left -= len(letter.recipients)
     what = f"there is no recipient {number}: the batch has {number - left}"
-    raise Unacceptable(_INVALID, faults=(Fault(("query", "preview"), what),))
-
-
-def _prepared(
-    request: Request,
-    tenant: str,
-    now: datetime,
-    new_id: Callable[[], str],
-    attachments: AttachmentResolver,
-    senders: Senders,
-    served: ServedSenders | None,
-    terms: ProviderTerms | None,
-) -> Prepared:
-    limits = limits_with(terms)
-    prepared = prepare(
-        request,
-        tenant=tenant,
-        now=now,
-        new_id=new_id,
-        attachments=attachments,
-        senders=senders,
-        served=served,
-        limits=limits,
-    )
-    if prepared.faults:
-        raise Unacceptable(_INVALID, faults=tuple(prepared.faults))
-    return prepared
+    raise Unacceptable(INVALID, faults=(Fault(("query", "preview"), what),))
 
 
 def _key(key: SubmissionKey, number: int, to: str) -> SubmissionKey:

@@ -211,7 +211,7 @@ def _attachment(file: File) -> dict[str, str]:
     return described if file.content_id is None else described | {"ContentID": f"cid:{file.content_id}"}
 
 
-# What its answers mean. Answers of Postmark, by the `ErrorCode` in the body; in a batch each mail has its own under HTTP 200.
+# What its answers mean: by the `ErrorCode` in the body; in a batch each mail has its own under HTTP 200.
 
 POSTMARK = (
     Rule(name="postmark_token", five=ACCOUNT, names="10", source="Postmark: bad or missing API token"),

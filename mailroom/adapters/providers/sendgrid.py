@@ -128,7 +128,7 @@ def _attachment(file: File) -> dict[str, str]:
     return described | {"disposition": "inline", "content_id": file.content_id}
 
 
-# What its answers mean. Answers of SendGrid's v3 Mail Send, by HTTP status, the field that an error names, and its words.
+# What its answers mean: by HTTP status, the field that an error names, and its words.
 
 _TO = "to to.* personalizations personalizations.*to* personalizations.*cc* personalizations.*bcc*"
 

@@ -165,7 +165,7 @@ def _error(error: ClientError | BotoCoreError, sender: str) -> MailroomError:
     return OutcomeUnknown("the provider's response was lost", **facts)
 
 
-# What its answers mean. Answers of Amazon SES v2 `SendEmail`: its exceptions in botocore's model, and the errors common to all of AWS.
+# What its answers mean: the exceptions of `SendEmail` in botocore's model, and the errors common to all of AWS.
 
 _SLOW_CODES = "TooManyRequests Throttling Throttled RequestThrottled SlowDown RequestLimitExceeded"
 

@@ -171,7 +171,7 @@ def _of(identity: str, sender_domain: str) -> ColumnElement[bool]:
 
 
 def _probes(connection: Connection, wanted: Any, now: datetime) -> bool:
-    """Return whether this caller probes: all its pauses are past their time, and nobody else probes one of them."""
+    """Return whether this caller probes: all its pauses have ended, and no other caller probes one of them."""
     rows = connection.execute(wanted.with_for_update()).all()
     if any(row.until > now or (row.probing_until is not None and row.probing_until > now) for row in rows):
         return False

@@ -16,7 +16,7 @@ KEYS_KEPT = timedelta(days=15)
 FILES_KEPT = timedelta(days=1)
 #: Skipped rows are kept long enough to be read after a long week-end.
 SKIPPED_KEPT = timedelta(days=7)
-#: A pause that nobody probed for so long: nothing was sent through its account or for its sender since.
+#: A pause that was not probed for this long is deleted: nothing was sent through its account or for its sender since.
 PAUSES_KEPT = timedelta(days=1)
 #: Rows in one statement; the next sweep deletes the rest.
 _MOST = 5_000

@@ -1,4 +1,4 @@
-"""Answers of HTTP APIs by their status alone, for a provider without codes of its own and for codes that nobody knows."""
+"""Answers of HTTP APIs by their status alone, for providers without their own codes and for unknown codes."""
 
 from mailroom.domain.outbound.answers.answer import (
     ACCOUNT,

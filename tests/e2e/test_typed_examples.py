@@ -109,6 +109,8 @@ def test_an_example_does_what_its_page_says(shell: Shell, command: str) -> None:
     assert ended.returncode == 0 or (command.startswith(MAY_FIND) and ended.returncode == 1), shown
     assert RUN[command] in shown
     if batch_id := _sent(command, ended.stdout):
+        # Deliveries are reported while the command ends.
+        assert "--wait" not in command or shell.statuses(batch_id).keys() <= {"dispatched", "delivered"}
         people = 1 if "--test-to" in command else 2
         expected = {"delivered": EXAMPLES[command].given.count('"to"') or people}
         wait_until(lambda: shell.statuses(batch_id) == expected, "the example's batch is delivered")

@@ -287,6 +287,7 @@ def test_stopping_while_held_releases_the_order(mailbox_setup: OperatedDesk, mon
     """A worker is restarted while an operator holds sending: what it had received goes to another at once."""
     rate, paused = mailbox_setup.office.rate.wait, threading.Event()
     began: list[bool] = []
+    asked: list[bool] = []
 
     def once_paused(mails: int, **lane: Any) -> list[Permit]:
         began.append(True)
@@ -298,9 +299,12 @@ def test_stopping_while_held_releases_the_order(mailbox_setup: OperatedDesk, mon
         mailbox_setup.order(mailbox_setup.office.batch(1, now=now()), now())
 
     def received() -> bool:
-        # The first run is at work, and the other order waits for the deployment's only place: then sending is paused.
-        if began and not paused.is_set():
+        # The first run is at work, and the other order waits for the deployment's only place: then sending is paused. The
+        # first run ends only once this worker has read that; before, the other one would begin.
+        if began and not asked:
             change_deployment(paused=True)
+            asked.append(True)
+        if asked and mailbox_setup.gates.held():
             paused.set()
         return len(mailbox_setup.queue) == 1
 

@@ -94,7 +94,7 @@ RUN = {
     "mailroom replay --processor webhook --since 2d": "",
     "mailroom replay ID": "",
     "mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run": "mails        2",
-    "mailroom send people.csv --template letter.txt --from desk@acme.test --wait": "2 dispatched",
+    "mailroom send people.csv --template letter.txt --from desk@acme.test --wait": "2 messages submitted",
     "mailroom send people.csv --template letter.txt --from desk@acme.test --preview": "Subject",
     "mailroom send people.csv --template letter.txt --from desk@acme.test --preview 2": "Bob",
     "mailroom send people.csv --template letter.txt --from desk@acme.test --test-to you@acme.test": "",

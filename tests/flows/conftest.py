@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
+
+from tests.support.prefect_server import prefect_server
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
     """A Prefect server of this module's own."""
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_server():
         yield

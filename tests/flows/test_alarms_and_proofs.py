@@ -23,7 +23,6 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Running
-from prefect.testing.utilities import prefect_test_harness
 from prefect.variables import Variable
 from sqlalchemy import Engine
 
@@ -51,13 +50,14 @@ from mailroom.ports.monitoring import Loop
 from mailroom.testing.queue import MemoryQueue
 from tests.support.filed_mail import inbound_on
 from tests.support.inbound_listener import holds_on_server
+from tests.support.prefect_server import prefect_server
 from tests.support.sending import Office, office_on
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
     """A Prefect server of this module's own, with our pool and the deployments that alarms are about."""
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_server():
         asyncio.run(_deploy())
         yield
 

@@ -8,13 +8,13 @@ from uuid import uuid4
 import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from mailroom.adapters.prefect.http import http_client
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.domain.errors import TransientError
 from mailroom.domain.outbound.rate_slots import RateSlots
 from mailroom.ports.provider import ProviderQuota
+from tests.support.prefect_server import prefect_server
 
 
 class Patient(httpx.HTTPTransport):
@@ -33,7 +33,7 @@ class Patient(httpx.HTTPTransport):
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx.Client]:
     """A Prefect server of this module's own."""
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_server():
         ours = http_client(str(PREFECT_API_URL.value()))
         with httpx.Client(base_url=ours.base_url, headers=ours.headers, timeout=60, transport=Patient()) as http:
             yield http

@@ -25,12 +25,12 @@ $(INSTALLED): requirements.lock requirements-dev.lock pyproject.toml
 demo: setup ## Mail a document to an inbox, send a batch, and show the outcomes; leaves the stack up
 	@$(BIN)/mailroom demo
 
-# These measure or wait for processes; beside another test they would wait for a processor.
-ALONE := tests/flows tests/faults tests/e2e tests/contract/test_api_crowded.py
+# These start processes: those with a whole stack share it in one process, flows run beside it with servers of their own.
+STACKS := tests/e2e tests/faults tests/contract/test_api_crowded.py tests/flows
 
 test: setup debian ## Run every test, on real parts
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract $(addprefix --ignore=,$(ALONE))
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract $(addprefix --ignore=,$(STACKS))
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(STACKS)
 
 check: setup ## Format, lint, types, architecture, spelling, words, sizes
 	@$(BIN)/ruff format --check .

@@ -18,6 +18,18 @@ from tests.support.loopback_ports import free_port  # noqa: E402
 
 _numbers = count()
 
+#: Tests that use a whole stack, of which one process of a parallel run starts one; folders and files below tests/.
+_OF_A_STACK = ("e2e", "faults", "contract/test_api_crowded.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for `--dist loadgroup`: those of a stack together, the others by file."""
+    here = Path(__file__).parent
+    for item in items:
+        file = item.path.relative_to(here)
+        of_a_stack = any(file.is_relative_to(place) for place in _OF_A_STACK)
+        item.add_marker(pytest.mark.xdist_group("stack" if of_a_stack else str(file)))
+
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:

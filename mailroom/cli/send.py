@@ -211,7 +211,7 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
             "size": size(seen["size"]),
             "quota": f"{seen['quota_cost']:,} of " + (", ".join(left) or "no limit"),
             "starts": when(seen["starts_at"]),
-            "done": f"{done}, {_pace(seen['provider'])}",
+            "done": f"{done}, {_pace(seen['provider'], has_quota=bool(left))}",
         }
         for name, value in lines.items():
             say(f"{name:<12} {value}")
@@ -220,15 +220,16 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
         raise typer.Exit(1)
 
 
-def _pace(provider: dict[str, Any] | None) -> str:
+def _pace(provider: dict[str, Any] | None, *, has_quota: bool) -> str:
     """Return what limits the sending rate, for the preview's last line."""
     if provider is None:
-        return "limited by the quota; the provider's rate is unknown today"
+        return f"{'limited by the quota; ' if has_quota else ''}the provider's rate is unknown today"
     if provider["paused"]:
         return f"{provider['name']} is paused"
     values = [f"{provider['per_second']:g} a second" if provider["per_second"] is not None else ""]
     values += [f"{provider['per_day']:,} a day" if provider["per_day"] is not None else ""]
-    return f"limited by the quota and {provider['name']}: {', '.join(filter(None, values)) or 'no known limit'}"
+    known = ", ".join(filter(None, values)) or "no known limit"
+    return f"limited by {'the quota and ' if has_quota else ''}{provider['name']}: {known}"
 
 
 def _places(numbers: list[int], rows: list[Row]) -> str:

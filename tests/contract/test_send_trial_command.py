@@ -1,4 +1,4 @@
-"""`mailroom send --preview` and `--test-to`, and files from spreadsheets, against the API behind a real server."""
+"""`mailroom send --preview`, `--dry-run` and `--test-to`, and files from spreadsheets, against the API behind a real server."""
 
 import json
 from pathlib import Path
@@ -64,6 +64,14 @@ def test_a_test_mail_is_one_mail_to_its_author(engine: Engine, archive: MemoryAr
     )
     assert "this address is suppressed" in ended.stderr
     assert isinstance(ended.exception, ConfigurationError)
+
+
+def test_a_dry_run_names_no_quota_where_there_is_none() -> None:
+    """People would look for a limit that nobody set."""
+    shown = dict(line.split(None, 1) for line in sending("--dry-run").stdout.splitlines())
+
+    assert shown["quota"].endswith("no limit")
+    assert shown["done"].endswith(" at the earliest, the provider's rate is unknown today")
 
 
 def test_a_file_of_a_german_spreadsheet_is_read_and_the_encoding_said(engine: Engine) -> None:

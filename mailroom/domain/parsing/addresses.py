@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.words import header_text
+from mailroom.domain.parsing.words import decode_words, header_text
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|<[^<>]*>|=\?[^?\s]{1,80}\?[bBqQ]\?[^?\s]*\?=|[^"<>(),:;=]+|.', re.S)
 _PLAIN_TOKEN = re.compile(rb"<[^<>]*>|[^<>,;]+|.", re.S)
@@ -23,6 +23,8 @@ _ADDRESS = re.compile(r"(?:\"[^\"]{1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
 _AT_DOMAIN = re.compile(r"\s{0,2}@\s{0,2}(?:[\w-]{1,63}\.){1,8}[\w-]{1,63}")
 _LOCAL_PART = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}\Z")
 _QUOTED = re.compile(r'"[^"]*"')
+_QUOTED_BYTES = re.compile(rb'("(?:[^"\\]|\\.)*+")', re.S)
+_GAPS = re.compile(r'("(?:[^"\\]|\\.)*+")|\s+', re.S)
 
 
 @dataclass(slots=True)
@@ -121,13 +123,15 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     words = b"".join(mailbox.words).strip()
     name = header_text(words, hint=hint, reading=reading) or ""
     if mailbox.route is not None:
-        address = header_text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading) or ""
-        before, _, address = address.replace(" ", "").rpartition(":") if "@" in address else ("", "", address)
+        before, address = _without_route(_bracketed(mailbox.route, hint=hint, reading=reading))
         # A source route is not an address; other text with an at sign before a colon is.
         if "@" in before and not before.startswith("@"):
             name = f"{name} <{before}>".strip()
         return _named(name or _comments(mailbox, hint=hint, reading=reading), address)
     if "@" in name:
+        # Blanks inside a quoted local part are part of it.
+        if '"' in name:
+            name = _unfolded(decode_words(words, hint=hint, reading=reading).strip())
         name = _without_gaps(name)
         inner = _ADDRESS.search(name)
         if inner and inner[0] != name:
@@ -135,6 +139,27 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
             return _named(rest.strip(' "'), inner[0])
         return _named(_comments(mailbox, hint=hint, reading=reading), name)
     return name
+
+
+def _bracketed(route: bytes, *, hint: str | None, reading: Reading) -> str:
+    """Return what is written between angle brackets without comments and blanks, those inside quotes apart."""
+    if b'"' not in route:
+        return (header_text(_INNER_COMMENT.sub(b"", route), hint=hint, reading=reading) or "").replace(" ", "")
+    pieces = _QUOTED_BYTES.split(route)
+    pieces[::2] = [_INNER_COMMENT.sub(b"", piece).translate(None, b" \t\r\n") for piece in pieces[::2]]
+    return decode_words(b"".join(pieces), hint=hint, reading=reading)
+
+
+def _without_route(written: str) -> tuple[str, str]:
+    """Return what is before the last colon outside quotes, a source route as a rule, and the address after it."""
+    shown = _QUOTED.sub(lambda match: "x" * len(match[0]), written)
+    colon = shown.rfind(":") if "@" in shown else -1
+    return ("", written) if colon < 0 else (written[:colon], written[colon + 1 :])
+
+
+def _unfolded(text: str) -> str:
+    """Return text with one blank for each gap outside quotes."""
+    return _GAPS.sub(lambda match: match[1] or " ", text)
 
 
 def _without_gaps(written: str) -> str:

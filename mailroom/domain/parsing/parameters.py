@@ -18,6 +18,7 @@ _AFTER_QUOTED = re.compile(rb"\s*(?:;|$|\(|,?\s*[\w*-]+\s*=)")
 _BARE = re.compile(rb"[^;]*")
 _GLUED = re.compile(rb"\s[\w-]+(?:\*\d*\*?)?=(?![?=])")
 _CHARSET = re.compile(rb"([^']{0,60})'[^']{0,60}'|\s*((?i:utf-8|iso-8859-\d{1,2}|windows-\d{4}))'")
+_COMMENTS_BEFORE = re.compile(rb"\s*+(?:\((?:[^()\\]|\\.)*+\)\s*+)++", re.S)
 _PIECE = re.compile(rb"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 
 
@@ -46,6 +47,12 @@ class Parameters:
         return words[0].decode("ascii", "ignore").lower() if words else None
 
 
+def without_comments_before(value: bytes) -> bytes:
+    """Return a field's value without the comments before its first word (RFC 5322 section 3.2.2)."""
+    match = _COMMENTS_BEFORE.match(value) if b"(" in value[:20] else None
+    return value[match.end() :] if match else value
+
+
 def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
     """Return the parameters in `text`, which begins after the type or the disposition."""
     if b"=" not in text:
@@ -61,7 +68,9 @@ def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
             plain.setdefault(name, Value(value))
         else:
             pieces.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, match[3] is not None))
-    return Parameters(plain | {name: _join(parts) for name, parts in pieces.items()})
+    # Pieces without their first one are read only where there is nothing else.
+    joined = {name: _join(parts) for name, parts in pieces.items() if 0 in parts or name not in plain}
+    return Parameters(plain | joined)
 
 
 def _pairs(text: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -11,6 +11,8 @@ _NOT_BASE64 = bytes(
 )
 _BASE64 = bytes(byte for byte in range(256) if byte not in _NOT_BASE64)
 _BLANKS = b" \t\r\n"
+#: Letters of a word of base64 that was cut by blanks, on average; words of languages are shorter.
+_LONG_WORD = 9
 _LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _ENCODING = re.compile(rb"base64|quoted-?printable|x-uu\w*|uu-?encode\w*|7-?bit|8-?bit|binary")
 _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
@@ -38,9 +40,12 @@ def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) ->
 
 
 def _is_prose(data: bytes) -> bool:
-    """Whether a part is plain words despite its declaration: base64 has no blanks within its lines."""
+    """Whether a part is plain words despite its declaration: base64 has no blanks within its lines, or few."""
     lines = data[:2_000].strip().splitlines()[:5]
-    return sum(1 for line in lines if b" " in line.strip()) * 2 > len(lines)
+    if sum(1 for line in lines if b" " in line.strip()) * 2 <= len(lines):
+        return False
+    words = b" ".join(lines).split()
+    return any(one.translate(None, _BASE64) for one in words) or sum(map(len, words)) < _LONG_WORD * len(words)
 
 
 def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:

@@ -18,11 +18,14 @@ _COMMENT = re.compile(rb"\\.|[()]|[^()\\]+|\\", re.S)
 _INNER_COMMENT = re.compile(rb"\([^()]*\)")
 _GAP = re.compile(r" \. ?")
 _SPECIAL = re.compile(r'[()<>\[\]:;@\\,"]')
-_ADDRESS = re.compile(r"(?:\"[^\"]{1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
+_ADDRESS = re.compile(r"(?:\"(?:[^\"\\]|\\.){1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
 #: Text in a name that a person would read as an address, with a dot in its domain.
 _AT_DOMAIN = re.compile(r"\s{0,2}@\s{0,2}(?:[\w-]{1,63}\.){1,8}[\w-]{1,63}")
+_BLANKS = b" \t\r\n"
 _LOCAL_PART = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}\Z")
 _QUOTED = re.compile(r'"[^"]*"')
+#: Where a colon, or a blank, is part of an address: a quoted local part, an address literal.
+_CLOSED = re.compile(r'"(?:[^"\\]|\\.)*+"|\[[^\]]*\]')
 _QUOTED_BYTES = re.compile(rb'("(?:[^"\\]|\\.)*+")', re.S)
 _GAPS = re.compile(r'("(?:[^"\\]|\\.)*+")|\s+', re.S)
 
@@ -92,6 +95,8 @@ def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
         elif token in (b",", b";"):
             yield current
             current = _Mailbox()
+        elif token == b":" and current.route is None and any(b"@" in word for word in current.words):
+            current.words.append(token)  # in an address literal (`[IPv6:::1]`), or between two addresses
         elif token == b":":
             current = _group(current)
         elif token[:1] == b"<" and len(token) > 1 and current.route is None:
@@ -120,7 +125,7 @@ def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
 
 def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     """Return a mailbox for display, its name quoted if it could be misread."""
-    words = b"".join(mailbox.words).strip()
+    words = b"".join(mailbox.words).strip(_BLANKS if mailbox.route is None else _BLANKS + b"<>")
     name = header_text(words, hint=hint, reading=reading) or ""
     if mailbox.route is not None:
         before, address = _without_route(_bracketed(mailbox.route, hint=hint, reading=reading))
@@ -151,8 +156,8 @@ def _bracketed(route: bytes, *, hint: str | None, reading: Reading) -> str:
 
 
 def _without_route(written: str) -> tuple[str, str]:
-    """Return what is before the last colon outside quotes, a source route as a rule, and the address after it."""
-    shown = _QUOTED.sub(lambda match: "x" * len(match[0]), written)
+    """Return what is before the last colon outside quotes and literals, a source route as a rule, and the address after it."""
+    shown = _CLOSED.sub(lambda match: "x" * len(match[0]), written)
     colon = shown.rfind(":") if "@" in shown else -1
     return ("", written) if colon < 0 else (written[:colon], written[colon + 1 :])
 

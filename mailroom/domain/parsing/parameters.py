@@ -58,7 +58,9 @@ def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
     if b"=" not in text:
         return Parameters()
     plain: dict[bytes, Value] = {}
+    whole: dict[bytes, Value] = {}
     pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    padded: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
     for count, (name, value) in enumerate(_pairs(text)):
         if count >= reading.limits.parameters:
             reading.note(Defect.TOO_MANY_PARAMETERS)
@@ -66,11 +68,21 @@ def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
         match = _PIECE.fullmatch(name)
         if match is None or (match[2] is None and match[3] is None):
             plain.setdefault(name, Value(value))
+        elif match[2] is None:
+            whole.setdefault(match[1], _join({0: (value, True)}))
         else:
-            pieces.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, match[3] is not None))
-    # Pieces without their first one are read only where there is nothing else.
+            # Leading zeros are no numbers of pieces (RFC 2231 section 7); such pieces are read where there is nothing else.
+            kept = padded if match[2][:1] == b"0" and len(match[2]) > 1 else pieces
+            kept.setdefault(match[1], {}).setdefault(int(match[2]), (value, match[3] is not None))
+    return Parameters(_preferred(plain, padded | pieces, whole))
+
+
+def _preferred(
+    plain: dict[bytes, Value], pieces: dict[bytes, dict[int, tuple[bytes, bool]]], whole: dict[bytes, Value]
+) -> dict[bytes, Value]:
+    """Return each parameter in its best form: `name*`, else its pieces from the first on, else `name`; blank ones are none."""
     joined = {name: _join(parts) for name, parts in pieces.items() if 0 in parts or name not in plain}
-    return Parameters(plain | joined)
+    return plain | {name: value for form in (joined, whole) for name, value in form.items() if value.data.strip()}
 
 
 def _pairs(text: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -92,6 +104,10 @@ def _value(text: bytes, at: int) -> tuple[bytes, int]:
     quoted = _QUOTED.match(text, at)
     if quoted and _AFTER_QUOTED.match(text, quoted.end()):
         return _unescape(quoted[1]), quoted.end()
+    stop = text.find(b";", quoted.end()) if quoted else -1
+    if quoted and b'"' not in text[quoted.end() : stop if stop >= 0 else len(text)]:
+        # Words behind a quoted value; with another quote, quotes inside it were not escaped.
+        return _unescape(quoted[1]), stop if stop >= 0 else len(text)
     bare = _BARE.match(text, at)
     value = bare[0] if bare else b""
     glued = _GLUED.search(value)

@@ -49,7 +49,7 @@ def name_in_continuations(s: Style) -> Made:
         ("filename*0*=iso-8859-1''Pr%FC; filename*1*=fung.pdf", "Prüfung.pdf"), ("filename*=utf-8'de'Pr%C3%BCfung.pdf", "Prüfung.pdf"),
         ("filename*=UTF-8''Pr%c3%bcfung.pdf", "Prüfung.pdf"), ("filename*=\"utf-8''Pr%C3%BCfung.pdf\"", "Prüfung.pdf"), ("filename*=''plain.pdf", "plain.pdf"),
         ("filename*=Pr%C3%BCfung.pdf", "Prüfung.pdf"), ("filename*0=foo; filename*2=.exe", "foo"), ("filename*0=a; filename*1=b; filename*3=.pdf", "ab"),
-        ("filename*0*=utf-8''Pr%C3%BCf; filename*2*=.exe", "Prüf"), ("filename*0=a.; filename*00=b; filename*01=pdf", "a.pdf"),
+        ("filename*0*=utf-8''Pr%C3%BCf; filename*2*=.exe", "Prüf"), ("filename*0=a.; filename*00=b; filename*01=pdf", "a."),
         ("filename=fallback.pdf; filename*=utf-8''Pr%C3%BCfung.pdf", "Prüfung.pdf"), ("filename*=utf-8''Pr%C3%BCfung.pdf; filename=fallback.pdf", "Prüfung.pdf"),
         ("filename*0=50%25.pdf", "50%25.pdf"), ("filename*0*=utf-8''50%25; filename*1=%25.pdf", "50%%25.pdf"), ("FILENAME*0*=utf-8''Pr%C3%BC;\r\n Filename*1*=fung.pdf", "Prüfung.pdf"),
         ("filename*1=foo; filename*2=.pdf; filename=whole.pdf", "whole.pdf"), ("filename*=koi8-r''%D3%DE%C5%D4.pdf", "счет.pdf"),

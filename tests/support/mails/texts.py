@@ -178,7 +178,7 @@ def encoding_field_damage(s: Style) -> Made:
         ("quoted/printable", quopri.encodestring(PDF)), ("b", base64.b64encode(PDF)),
     )[s.n]  # fmt: skip
     fields = ["Content-Type: application/pdf; name=a.pdf", f"Content-Transfer-Encoding: {written}"]
-    wanted = {"filename": "a.pdf"} if s.n > 4 else expect("a.pdf", PDF)
+    wanted = {"filename": "a.pdf"} if s.n > 5 else expect("a.pdf", PDF)
     return whole(s, "mixed", text_part(s), part(fields, data)), right(s, attachments=[wanted])
 
 

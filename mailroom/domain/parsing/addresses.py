@@ -15,19 +15,18 @@ from mailroom.domain.parsing.words import decode_words, header_text
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|<[^<>]*>|=\?[^?\s]{1,80}\?[bBqQ]\?[^?\s]*\?=|[^"<>(),:;=]+|.', re.S)
 _PLAIN_TOKEN = re.compile(rb"<[^<>]*>|[^<>,;]+|.", re.S)
 _COMMENT = re.compile(rb"\\.|[()]|[^()\\]+|\\", re.S)
+_SOURCE_ROUTE = re.compile(rb"\A\s*@[^:\"\[<>]*:")
 _INNER_COMMENT = re.compile(rb"\([^()]*\)")
 _GAP = re.compile(r" \. ?")
 _SPECIAL = re.compile(r'[()<>\[\]:;@\\,"]')
 _ADDRESS = re.compile(r"(?:\"(?:[^\"\\]|\\.){1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
 #: Text in a name that a person would read as an address, with a dot in its domain.
 _AT_DOMAIN = re.compile(r"\s{0,2}@\s{0,2}(?:[\w-]{1,63}\.){1,8}[\w-]{1,63}")
-_BLANKS = b" \t\r\n"
 _LOCAL_PART = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}\Z")
 _QUOTED = re.compile(r'"[^"]*"')
-#: Where a colon, or a blank, is part of an address: a quoted local part, an address literal.
-_CLOSED = re.compile(r'"(?:[^"\\]|\\.)*+"|\[[^\]]*\]')
-_QUOTED_BYTES = re.compile(rb'("(?:[^"\\]|\\.)*+")', re.S)
-_GAPS = re.compile(r'("(?:[^"\\]|\\.)*+")|\s+', re.S)
+_QUOTED_LOCAL_PART = re.compile(rb'"[ \t]{0,5}@')
+#: A quoted local part, whose blanks belong to the address; or other blanks.
+_QUOTED_OR_BLANKS = re.compile(r'("(?:[^"\\]|\\.){0,100}+")(?=\s{0,5}@)|\s+', re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -35,6 +34,8 @@ class _Mailbox:
     words: list[bytes] = field(default_factory=list)
     comments: list[bytes] = field(default_factory=list)
     route: bytes | None = None
+    has_address: bool = False
+    """Whether one of its words has an at sign; asked for each colon of a long header."""
 
 
 def read_addresses(values: list[bytes], *, hint: str | None, reading: Reading) -> tuple[str, ...]:
@@ -95,21 +96,30 @@ def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
         elif token in (b",", b";"):
             yield current
             current = _Mailbox()
-        elif token == b":" and current.route is None and any(b"@" in word for word in current.words):
+        elif token == b":" and current.route is None and current.has_address:
             current.words.append(token)  # in an address literal (`[IPv6:::1]`), or between two addresses
         elif token == b":":
             current = _group(current)
-        elif token[:1] == b"<" and len(token) > 1 and current.route is None:
-            current.route = token[1:-1]
+        elif token[:1] == b"<" and len(token) > 1 and _is_route(token, current.route):
+            current.words += [b" ", current.route] if current.route else []
+            current.route = _SOURCE_ROUTE.sub(b"", token[1:-1])
+        elif value[at - 1 : at + 1] == b"<<" or value[at - 2 : at] == b">>":
+            continue  # brackets in brackets
         else:
             # Quotes around a local part belong to the address; around a name they are only punctuation.
             current.words.append(token if value[at : at + 1] == b"@" else _unquote(token))
+            current.has_address |= b"@" in token
     yield current
+
+
+def _is_route(token: bytes, found: bytes | None) -> bool:
+    """Whether brackets contain the mailbox's address: the first ones, or the first with an at sign (`Ann <IT> <a@x.test>`)."""
+    return found is None or (b"@" not in found and b"@" in token)
 
 
 def _group(current: _Mailbox) -> _Mailbox:
     # The text before a colon names a group, unless it already contains an address: then the colon is a typing error.
-    return current if current.route or any(b"@" in word for word in current.words) else _Mailbox()
+    return current if current.route or current.has_address else _Mailbox()
 
 
 def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
@@ -125,18 +135,18 @@ def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
 
 def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     """Return a mailbox for display, its name quoted if it could be misread."""
-    words = b"".join(mailbox.words).strip(_BLANKS if mailbox.route is None else _BLANKS + b"<>")
-    name = header_text(words, hint=hint, reading=reading) or ""
+    words = b"".join(mailbox.words).strip()
+    name = _text(words, hint=hint, reading=reading)
     if mailbox.route is not None:
-        before, address = _without_route(_bracketed(mailbox.route, hint=hint, reading=reading))
+        address = _text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading)
+        address = _joined(address, "") if "@" in address else address
+        # A colon within quotes, or of an IPv6 address, is no route's.
+        before, _, address = ("", "", address) if address[:1] == '"' or "@[" in address else _cut_route(address)
         # A source route is not an address; other text with an at sign before a colon is.
         if "@" in before and not before.startswith("@"):
             name = f"{name} <{before}>".strip()
         return _named(name or _comments(mailbox, hint=hint, reading=reading), address)
     if "@" in name:
-        # Blanks inside a quoted local part are part of it.
-        if '"' in name:
-            name = _unfolded(decode_words(words, hint=hint, reading=reading).strip())
         name = _without_gaps(name)
         inner = _ADDRESS.search(name)
         if inner and inner[0] != name:
@@ -146,25 +156,20 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     return name
 
 
-def _bracketed(route: bytes, *, hint: str | None, reading: Reading) -> str:
-    """Return what is written between angle brackets without comments and blanks, those inside quotes apart."""
-    if b'"' not in route:
-        return (header_text(_INNER_COMMENT.sub(b"", route), hint=hint, reading=reading) or "").replace(" ", "")
-    pieces = _QUOTED_BYTES.split(route)
-    pieces[::2] = [_INNER_COMMENT.sub(b"", piece).translate(None, b" \t\r\n") for piece in pieces[::2]]
-    return decode_words(b"".join(pieces), hint=hint, reading=reading)
+def _cut_route(address: str) -> tuple[str, str, str]:
+    return address.rpartition(":") if "@" in address else ("", "", address)
 
 
-def _without_route(written: str) -> tuple[str, str]:
-    """Return what is before the last colon outside quotes and literals, a source route as a rule, and the address after it."""
-    shown = _CLOSED.sub(lambda match: "x" * len(match[0]), written)
-    colon = shown.rfind(":") if "@" in shown else -1
-    return ("", written) if colon < 0 else (written[:colon], written[colon + 1 :])
+def _text(value: bytes, *, hint: str | None, reading: Reading) -> str:
+    """Return decoded text on one line; each blank of a quoted local part is kept."""
+    if not _QUOTED_LOCAL_PART.search(value):
+        return header_text(value, hint=hint, reading=reading) or ""
+    return _joined(decode_words(value, hint=hint, reading=reading), " ").strip()
 
 
-def _unfolded(text: str) -> str:
-    """Return text with one blank for each gap outside quotes."""
-    return _GAPS.sub(lambda match: match[1] or " ", text)
+def _joined(text: str, blank: str) -> str:
+    """Return `text` with each run of blanks as `blank`; those of a quoted local part are kept."""
+    return _QUOTED_OR_BLANKS.sub(lambda found: re.sub(r"\s", " ", found[1]) if found[1] else blank, text)
 
 
 def _without_gaps(written: str) -> str:

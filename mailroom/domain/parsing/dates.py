@@ -5,42 +5,64 @@ import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 
 from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.words import decode_words
 
 _LONGEST = 200
 #: A date outside these years is wrong.
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
-#: Months by their first letters without accents, in the languages of Western Europe; `jui` alone could be two.
+#: By the first four letters of a name without marks, else by three: juin and juillet begin alike.
 _MONTHS = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
     "fev": 2, "mrz": 3, "abr": 4, "avr": 4, "mai": 5, "mag": 5, "giu": 6, "lug": 7, "ago": 8, "set": 9, "okt": 10, "ott": 10, "dez": 12, "dic": 12, "ene": 1, "gen": 1,
-    "juin": 6, "juil": 7, "aou": 8, "mae": 3, "maa": 3, "mrt": 3, "mei": 5, "maj": 5, "out": 10, "des": 12,
+    "juin": 6, "juil": 7, "aou": 8, "mae": 3, "maa": 3, "mrt": 3, "mei": 5, "maj": 5, "out": 10,
 }  # fmt: skip
 _COMMENT = re.compile(r"\([^()]*\)")
 _CLOCK = (
-    r"(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d{1,9})?)?\s{0,5}(?P<half>[ap]m\b)?"
+    r"(?P<hour>\d{1,2})\s?[:.h]\s?(?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d{1,9})?)?\s{0,5}(?P<half>[ap]m\b)?"
+    r"(?:\s{0,5}(?:uhr|h)\b)?"
 )
-_ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-]\d{1,2}:?\d{2}|[a-z]{1,5}(?![a-z]))?"
+_ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-](?:\d{1,2}:?\d{2}|\d{1,2})|[a-z]{1,5}(?![a-z]))?"
+#: A word before the time, as in "um 10:00", "à 10:00", "kl. 10.00".
+_AT = r"(?:(?:a|a las|alle|at|kl|om|um)\b\.?\s{1,5})?"
 _FORMS = (
     re.compile(
-        r"(?P<day>\d{1,2})[\s.-]{1,5}(?:de\s)?(?P<month>[a-z]{3,12})\.?(?:\sde)?[\s,.-]{1,5}(?P<year>\d{2,4})[\s,T]{1,5}"
+        r"(?P<day>\d{1,2})(?:er)?[\s.-]{1,5}(?:de\s{1,5})?(?P<month>[a-z]{3,4})[a-z]{0,6}\.?[\s,.-]{1,5}(?:de\s{1,5})?(?P<year>\d{2,4})[\s,T-]{1,5}"
+        + _AT
         + _CLOCK
         + _ZONE
     ),
     re.compile(
-        r"(?P<month>[a-z]{3,12})\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}"
+        r"(?P<month>[a-z]{3,4})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}"
         + _CLOCK
         + r"\s{0,5}(?P<zone>[a-z]{3,5}\s|[+-]\d{4}\s)?\s{0,5}(?P<year>\d{4})(?P<zone_after>\s[+-]\d{4})?"
     ),
-    re.compile(r"(?P<month>[a-z]{3,12})\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}" + _CLOCK + _ZONE),
+    re.compile(
+        r"(?P<month>[a-z]{3,4})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}"
+        + _AT
+        + _CLOCK
+        + _ZONE
+    ),
     re.compile(
         # With a.m. or p.m. after the time, the month comes first: only American dates have both.
         r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})[\s,]{1,5}(?=[\d:. ]{1,12}[ap]m\b)" + _CLOCK + _ZONE
     ),
-    re.compile(r"(?<!\d)(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>\d{4})[\s,]{1,5}" + _CLOCK + _ZONE),
-    # Between slashes and hyphens the order is known only if one of the two is no month.
-    re.compile(r"(?<!\d)(?P<day>1[3-9]|2\d|3[01])[/-](?P<month>\d{1,2})[/-](?P<year>\d{4})[\s,]{1,5}" + _CLOCK + _ZONE),
-    re.compile(r"(?<!\d)(?P<month>\d{1,2})[/-](?P<day>1[3-9]|2\d|3[01])[/-](?P<year>\d{4})[\s,]{1,5}" + _CLOCK + _ZONE),
     re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})[t\s]{1,5}" + _CLOCK + _ZONE),
+    # With full stops the day comes first everywhere. With slashes or hyphens only what cannot be a month says which is the day.
+    re.compile(
+        r"(?<!\d)(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>\d{4}|\d{2})[\s,-]{1,5}" + _AT + _CLOCK + _ZONE
+    ),
+    re.compile(
+        r"(?<!\d)(?P<day>1[3-9]|2\d|3[01])(?P<by>[/-])(?P<month>\d{1,2})(?P=by)(?P<year>\d{4})[\s,-]{1,5}"
+        + _AT
+        + _CLOCK
+        + _ZONE
+    ),
+    re.compile(
+        r"(?<!\d)(?P<month>\d{1,2})(?P<by>[/-])(?P<day>1[3-9]|2\d|3[01])(?P=by)(?P<year>\d{4})[\s,-]{1,5}"
+        + _AT
+        + _CLOCK
+        + _ZONE
+    ),
 )
 #: Hours east of Greenwich. The first rows are RFC 5322's; the others are seen in mail and mostly mean one zone.
 _ZONES = {
@@ -54,7 +76,7 @@ def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
     """Return the aware time of a Date header; UTC if it names no zone, or an unknown one."""
     if value is None:
         return None
-    text = _plain_letters(value[:_LONGEST])
+    text = _folded(value[:_LONGEST])
     for written in (text, _COMMENT.sub(" ", text)):
         for form in _FORMS:
             match = form.search(written)
@@ -65,46 +87,33 @@ def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
     return None
 
 
-def _plain_letters(value: bytes) -> str:
-    """Return a date in lower case without accents, which months have in French and German."""
-    if value.isascii():
+def _folded(value: bytes) -> str:
+    """Return the text in lower case and without marks: `Déc.` and `März` are `dec.` and `marz`."""
+    if value.isascii() and b"=?" not in value:
         return value.decode("ascii").lower()
-    try:
-        text = value.decode("utf-8")
-    except UnicodeError:
-        text = value.decode("latin-1")
-    return "".join(char for char in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(char))
+    text = decode_words(value, hint=None, reading=Reading()).lower()
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def _moment(match: re.Match[str]) -> datetime | None:
     parts = match.groupdict()
-    hour, minute, second = int(parts["hour"]), int(parts["minute"]), int(parts["second"] or 0)
-    # ISO 8601's end of a day.
-    ends_day = (hour, minute, second) == (24, 0, 0)
+    name = parts["month"]
+    month = _MONTHS.get(name) or _MONTHS.get(name[:3]) or (int(name) if name.isdigit() else 0)
+    hour = int(parts["hour"])
     if parts["half"]:
         hour = hour % 12 + (12 if parts["half"] == "pm" else 0)
+    minute, second = int(parts["minute"]), min(int(parts["second"] or 0), 59)
+    # ISO 8601: 24:00:00 is the end of a day.
+    midnight = (hour, minute, second) == (24, 0, 0)
+    day = _year(parts["year"]), month, int(parts["day"])
     try:
         moment = datetime(
-            _year(parts["year"]),
-            _month(parts["month"]),
-            int(parts["day"]),
-            0 if ends_day else hour,
-            minute,
-            min(second, 59),
-            tzinfo=_zone(parts["zone"] or parts.get("zone_after")),
+            *day, 0 if midnight else hour, minute, second, tzinfo=_zone(parts["zone"] or parts.get("zone_after"))
         )
-    except ValueError:
+        moment += timedelta(days=midnight)
+    except (ValueError, OverflowError):
         return None
-    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        return None
-    return moment + timedelta(days=1) if ends_day else moment
-
-
-def _month(written: str) -> int:
-    """Return the number of a month, or 0 if it is none."""
-    if written.isdigit():
-        return int(written)
-    return _MONTHS.get(written[:4]) or _MONTHS.get(written[:3], 0)
+    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def _year(digits: str) -> int:
@@ -119,6 +128,7 @@ def _zone(name: str | None) -> timezone:
     text = re.sub(r"gmt|utc?|\s", "", name or "") if name and re.search(r"\d", name) else (name or "").strip()
     if text[:1] not in ("+", "-"):
         return timezone(timedelta(hours=_ZONES.get(text, 0)))
-    digits = text[1:].replace(":", "").zfill(4)
+    digits = text[1:].replace(":", "")
+    digits = f"{digits}00".zfill(4) if len(digits) < 3 else digits.zfill(4)
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if text[0] == "-" else offset) if offset < timedelta(hours=24) else UTC

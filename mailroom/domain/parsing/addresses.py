@@ -10,19 +10,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.words import header_text
+from mailroom.domain.parsing.words import decode_words, header_text
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|<[^<>]*>|=\?[^?\s]{1,80}\?[bBqQ]\?[^?\s]*\?=|[^"<>(),:;=]+|.', re.S)
 _PLAIN_TOKEN = re.compile(rb"<[^<>]*>|[^<>,;]+|.", re.S)
 _COMMENT = re.compile(rb"\\.|[()]|[^()\\]+|\\", re.S)
+_SOURCE_ROUTE = re.compile(rb"\A\s*@[^:\"\[<>]*:")
 _INNER_COMMENT = re.compile(rb"\([^()]*\)")
 _GAP = re.compile(r" \. ?")
 _SPECIAL = re.compile(r'[()<>\[\]:;@\\,"]')
-_ADDRESS = re.compile(r"(?:\"[^\"]{1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
+_ADDRESS = re.compile(r"(?:\"(?:[^\"\\]|\\.){1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
 #: Text in a name that a person would read as an address, with a dot in its domain.
 _AT_DOMAIN = re.compile(r"\s{0,2}@\s{0,2}(?:[\w-]{1,63}\.){1,8}[\w-]{1,63}")
 _LOCAL_PART = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}\Z")
 _QUOTED = re.compile(r'"[^"]*"')
+_QUOTED_LOCAL_PART = re.compile(rb'"[ \t]{0,5}@')
+#: A quoted local part, whose blanks belong to the address; or other blanks.
+_QUOTED_OR_BLANKS = re.compile(r'("(?:[^"\\]|\\.){0,100}+")(?=\s{0,5}@)|\s+', re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -30,6 +34,8 @@ class _Mailbox:
     words: list[bytes] = field(default_factory=list)
     comments: list[bytes] = field(default_factory=list)
     route: bytes | None = None
+    has_address: bool = False
+    """Whether one of its words has an at sign; asked for each colon of a long header."""
 
 
 def read_addresses(values: list[bytes], *, hint: str | None, reading: Reading) -> tuple[str, ...]:
@@ -90,19 +96,30 @@ def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
         elif token in (b",", b";"):
             yield current
             current = _Mailbox()
+        elif token == b":" and current.route is None and current.has_address:
+            current.words.append(token)  # in an address literal (`[IPv6:::1]`), or between two addresses
         elif token == b":":
             current = _group(current)
-        elif token[:1] == b"<" and len(token) > 1 and current.route is None:
-            current.route = token[1:-1]
+        elif token[:1] == b"<" and len(token) > 1 and _is_route(token, current.route):
+            current.words += [b" ", current.route] if current.route else []
+            current.route = _SOURCE_ROUTE.sub(b"", token[1:-1])
+        elif value[at - 1 : at + 1] == b"<<" or value[at - 2 : at] == b">>":
+            continue  # brackets in brackets
         else:
             # Quotes around a local part belong to the address; around a name they are only punctuation.
             current.words.append(token if value[at : at + 1] == b"@" else _unquote(token))
+            current.has_address |= b"@" in token
     yield current
+
+
+def _is_route(token: bytes, found: bytes | None) -> bool:
+    """Whether brackets contain the mailbox's address: the first ones, or the first with an at sign (`Ann <IT> <a@x.test>`)."""
+    return found is None or (b"@" not in found and b"@" in token)
 
 
 def _group(current: _Mailbox) -> _Mailbox:
     # The text before a colon names a group, unless it already contains an address: then the colon is a typing error.
-    return current if current.route or any(b"@" in word for word in current.words) else _Mailbox()
+    return current if current.route or current.has_address else _Mailbox()
 
 
 def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
@@ -119,10 +136,12 @@ def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
 def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     """Return a mailbox for display, its name quoted if it could be misread."""
     words = b"".join(mailbox.words).strip()
-    name = header_text(words, hint=hint, reading=reading) or ""
+    name = _text(words, hint=hint, reading=reading)
     if mailbox.route is not None:
-        address = header_text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading) or ""
-        before, _, address = address.replace(" ", "").rpartition(":") if "@" in address else ("", "", address)
+        address = _text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading)
+        address = _joined(address, "") if "@" in address else address
+        # A colon within quotes, or of an IPv6 address, is no route's.
+        before, _, address = ("", "", address) if address[:1] == '"' or "@[" in address else _cut_route(address)
         # A source route is not an address; other text with an at sign before a colon is.
         if "@" in before and not before.startswith("@"):
             name = f"{name} <{before}>".strip()
@@ -135,6 +154,22 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
             return _named(rest.strip(' "'), inner[0])
         return _named(_comments(mailbox, hint=hint, reading=reading), name)
     return name
+
+
+def _cut_route(address: str) -> tuple[str, str, str]:
+    return address.rpartition(":") if "@" in address else ("", "", address)
+
+
+def _text(value: bytes, *, hint: str | None, reading: Reading) -> str:
+    """Return decoded text on one line; each blank of a quoted local part is kept."""
+    if not _QUOTED_LOCAL_PART.search(value):
+        return header_text(value, hint=hint, reading=reading) or ""
+    return _joined(decode_words(value, hint=hint, reading=reading), " ").strip()
+
+
+def _joined(text: str, blank: str) -> str:
+    """Return `text` with each run of blanks as `blank`; those of a quoted local part are kept."""
+    return _QUOTED_OR_BLANKS.sub(lambda found: re.sub(r"\s", " ", found[1]) if found[1] else blank, text)
 
 
 def _without_gaps(written: str) -> str:

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from mailroom.domain.parsing.charsets import decode, decode_word, storable
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.parameters import Value, read_parameters
+from mailroom.domain.parsing.parameters import Value, read_parameters, without_comments_before
 from mailroom.domain.parsing.structure import Leaf
 from mailroom.domain.parsing.words import decode_words
 
@@ -35,7 +35,7 @@ class Description:
 
 def describe(leaf: Leaf, *, reading: Reading) -> Description:
     """Return the description of `leaf`. A text with a name, or with the disposition attachment, is a file."""
-    value = leaf.headers.first(b"content-disposition") or b""
+    value = without_comments_before(leaf.headers.first(b"content-disposition") or b"")
     match = _WORD.match(value)
     disposition = match[1].decode("ascii", "ignore").lower() if match else ""
     name = _name(leaf, value[match.end() :] if match else value, reading=reading)

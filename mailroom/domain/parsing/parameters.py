@@ -18,6 +18,7 @@ _AFTER_QUOTED = re.compile(rb"\s*(?:;|$|\(|,?\s*[\w*-]+\s*=)")
 _BARE = re.compile(rb"[^;]*")
 _GLUED = re.compile(rb"\s[\w-]+(?:\*\d*\*?)?=(?![?=])")
 _CHARSET = re.compile(rb"([^']{0,60})'[^']{0,60}'|\s*((?i:utf-8|iso-8859-\d{1,2}|windows-\d{4}))'")
+_COMMENTS_BEFORE = re.compile(rb"\s*+(?:\((?:[^()\\]|\\.)*+\)\s*+)++", re.S)
 _PIECE = re.compile(rb"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 
 
@@ -46,12 +47,20 @@ class Parameters:
         return words[0].decode("ascii", "ignore").lower() if words else None
 
 
+def without_comments_before(value: bytes) -> bytes:
+    """Return a field's value without the comments before its first word (RFC 5322 section 3.2.2)."""
+    match = _COMMENTS_BEFORE.match(value) if b"(" in value[:20] else None
+    return value[match.end() :] if match else value
+
+
 def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
     """Return the parameters in `text`, which begins after the type or the disposition."""
     if b"=" not in text:
         return Parameters()
     plain: dict[bytes, Value] = {}
+    whole: dict[bytes, Value] = {}
     pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    padded: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
     for count, (name, value) in enumerate(_pairs(text)):
         if count >= reading.limits.parameters:
             reading.note(Defect.TOO_MANY_PARAMETERS)
@@ -59,9 +68,21 @@ def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
         match = _PIECE.fullmatch(name)
         if match is None or (match[2] is None and match[3] is None):
             plain.setdefault(name, Value(value))
+        elif match[2] is None:
+            whole.setdefault(match[1], _join({0: (value, True)}))
         else:
-            pieces.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, match[3] is not None))
-    return Parameters(plain | {name: _join(parts) for name, parts in pieces.items()})
+            # Leading zeros are no numbers of pieces (RFC 2231 section 7); such pieces are read where there is nothing else.
+            kept = padded if match[2][:1] == b"0" and len(match[2]) > 1 else pieces
+            kept.setdefault(match[1], {}).setdefault(int(match[2]), (value, match[3] is not None))
+    return Parameters(_preferred(plain, padded | pieces, whole))
+
+
+def _preferred(
+    plain: dict[bytes, Value], pieces: dict[bytes, dict[int, tuple[bytes, bool]]], whole: dict[bytes, Value]
+) -> dict[bytes, Value]:
+    """Return each parameter in its best form: `name*`, else its pieces from the first on, else `name`; blank ones are none."""
+    joined = {name: _join(parts) for name, parts in pieces.items() if 0 in parts or name not in plain}
+    return plain | {name: value for form in (joined, whole) for name, value in form.items() if value.data.strip()}
 
 
 def _pairs(text: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -83,6 +104,10 @@ def _value(text: bytes, at: int) -> tuple[bytes, int]:
     quoted = _QUOTED.match(text, at)
     if quoted and _AFTER_QUOTED.match(text, quoted.end()):
         return _unescape(quoted[1]), quoted.end()
+    stop = text.find(b";", quoted.end()) if quoted else -1
+    if quoted and b'"' not in text[quoted.end() : stop if stop >= 0 else len(text)]:
+        # Words behind a quoted value; with another quote, quotes inside it were not escaped.
+        return _unescape(quoted[1]), stop if stop >= 0 else len(text)
     bare = _BARE.match(text, at)
     value = bare[0] if bare else b""
     glued = _GLUED.search(value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mailroom.domain.parsing.headers import Headers, read_headers
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.parameters import Parameters, read_parameters
+from mailroom.domain.parsing.parameters import Parameters, read_parameters, without_comments_before
 
 _GUESS = re.compile(rb"(?im)^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:content-|mime-version:)")
 _GUESS_BYTES = 64 * 1024
@@ -75,7 +75,7 @@ def split(raw: bytes, *, reading: Reading) -> tuple[Headers, list[Leaf]]:
 
 def content_type(headers: Headers, default: str, *, reading: Reading) -> ContentType:
     """Return the type that `headers` declare, or `default` if they declare no readable one."""
-    for value in headers.all(b"content-type"):
+    for value in map(without_comments_before, headers.all(b"content-type")):
         match = _TYPE.match(value)
         if match:
             name = f"{match[1].decode('ascii', 'ignore')}/{match[2].decode('ascii', 'ignore')}".lower()

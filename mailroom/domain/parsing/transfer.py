@@ -11,6 +11,10 @@ _NOT_BASE64 = bytes(
 )
 _BASE64 = bytes(byte for byte in range(256) if byte not in _NOT_BASE64)
 _BLANKS = b" \t\r\n"
+#: Letters of a word of base64 that was cut by blanks, on average; words of languages are shorter.
+_LONG_WORD = 9
+_UNDERSCORE = bytes.maketrans(b"_", b"-")
+_SOFT_BREAK = re.compile(rb"=\r++\n?")
 _LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _ENCODING = re.compile(rb"base64|quoted-?printable|x-uu\w*|uu-?encode\w*|7-?bit|8-?bit|binary")
 _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
@@ -18,7 +22,7 @@ _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 
 def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) -> bytes:
     """Return `data` decoded; comments and rubbish around the name of the encoding are ignored."""
-    match = _ENCODING.search((encoding or b"7bit").lower())
+    match = _ENCODING.search(_spelled(encoding or b"7bit"))
     if match is None:
         reading.note(Defect.ENCODING_UNKNOWN)
         return data
@@ -37,10 +41,20 @@ def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) ->
     return data
 
 
+def _spelled(encoding: bytes) -> bytes:
+    """Return the name of an encoding as the RFC spells it: some programs write `Base 64` or `quoted_printable`."""
+    return encoding.lower().translate(_UNDERSCORE, b" \t\r\n").replace(b"base-64", b"base64")
+
+
 def _is_prose(data: bytes) -> bool:
-    """Whether a part is plain words despite its declaration: base64 has no blanks within its lines."""
+    """Whether a part is plain words despite its declaration: base64 has no blanks within its lines, or few."""
     lines = data[:2_000].strip().splitlines()[:5]
-    return sum(1 for line in lines if b" " in line.strip()) * 2 > len(lines)
+    if sum(1 for line in lines if b" " in line.strip()) * 2 <= len(lines):
+        return False
+    words = b" ".join(lines).split()
+    if words[-1].endswith(b"=") and sum(map(len, words)) % 4 == 0:
+        return False
+    return any(one.translate(None, _BASE64) for one in words) or sum(map(len, words)) < _LONG_WORD * len(words)
 
 
 def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:
@@ -48,6 +62,9 @@ def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:
 
     Blanks after a soft line break, which some servers add, are removed as long as there are `lines` left.
     """
+    # The decoder drops everything from a soft break by CR alone to the next LF.
+    if data.count(b"=\r") != data.count(b"=\r\n"):
+        data = _SOFT_BREAK.sub(b"=\n", data)
     if lines.left and (b"= " in data or b"=\t" in data):
         data, mended = _BLANK_SOFT_BREAK.subn(b"=", data, count=lines.left)
         lines.take(mended)

@@ -93,6 +93,9 @@ def _closing(value: bytes, opening: re.Match[bytes]) -> int:
 def _word(encoding: bytes, text: bytes) -> bytes:
     if encoding in b"bB":
         return base64_bytes(text, lines=Allowance(_WORD_LINES))[0]
+    # A word has no soft line break: the sign at its end is one that was not encoded.
+    if text.endswith(b"="):
+        text += b"3D"
     try:
         return binascii.a2b_qp(text, header=True)
     except (binascii.Error, ValueError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.words import header_text
+from mailroom.domain.parsing.words import decode_words, header_text
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|<[^<>]*>|=\?[^?\s]{1,80}\?[bBqQ]\?[^?\s]*\?=|[^"<>(),:;=]+|.', re.S)
 _PLAIN_TOKEN = re.compile(rb"<[^<>]*>|[^<>,;]+|.", re.S)
@@ -18,11 +18,14 @@ _COMMENT = re.compile(rb"\\.|[()]|[^()\\]+|\\", re.S)
 _INNER_COMMENT = re.compile(rb"\([^()]*\)")
 _GAP = re.compile(r" \. ?")
 _SPECIAL = re.compile(r'[()<>\[\]:;@\\,"]')
-_ADDRESS = re.compile(r"(?:\"[^\"]{1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
+_ADDRESS = re.compile(r"(?:\"(?:[^\"\\]|\\.){1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
 #: Text in a name that a person would read as an address, with a dot in its domain.
 _AT_DOMAIN = re.compile(r"\s{0,2}@\s{0,2}(?:[\w-]{1,63}\.){1,8}[\w-]{1,63}")
 _LOCAL_PART = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}\Z")
 _QUOTED = re.compile(r'"[^"]*"')
+_QUOTED_LOCAL_PART = re.compile(rb'"[ \t]{0,5}@')
+#: A quoted local part, whose blanks belong to the address; or other blanks.
+_QUOTED_OR_BLANKS = re.compile(r'("(?:[^"\\]|\\.){0,100}+")(?=\s{0,5}@)|\s+', re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -119,10 +122,12 @@ def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
 def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     """Return a mailbox for display, its name quoted if it could be misread."""
     words = b"".join(mailbox.words).strip()
-    name = header_text(words, hint=hint, reading=reading) or ""
+    name = _text(words, hint=hint, reading=reading)
     if mailbox.route is not None:
-        address = header_text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading) or ""
-        before, _, address = address.replace(" ", "").rpartition(":") if "@" in address else ("", "", address)
+        address = _text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading)
+        address = _joined(address, "") if "@" in address else address
+        # A colon within quotes, or of an IPv6 address, is no route's.
+        before, _, address = ("", "", address) if address[:1] == '"' or "@[" in address else _cut_route(address)
         # A source route is not an address; other text with an at sign before a colon is.
         if "@" in before and not before.startswith("@"):
             name = f"{name} <{before}>".strip()
@@ -135,6 +140,22 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
             return _named(rest.strip(' "'), inner[0])
         return _named(_comments(mailbox, hint=hint, reading=reading), name)
     return name
+
+
+def _cut_route(address: str) -> tuple[str, str, str]:
+    return address.rpartition(":") if "@" in address else ("", "", address)
+
+
+def _text(value: bytes, *, hint: str | None, reading: Reading) -> str:
+    """Return decoded text on one line; each blank of a quoted local part is kept."""
+    if not _QUOTED_LOCAL_PART.search(value):
+        return header_text(value, hint=hint, reading=reading) or ""
+    return _joined(decode_words(value, hint=hint, reading=reading), " ").strip()
+
+
+def _joined(text: str, blank: str) -> str:
+    """Return `text` with each run of blanks as `blank`; those of a quoted local part are kept."""
+    return _QUOTED_OR_BLANKS.sub(lambda found: re.sub(r"\s", " ", found[1]) if found[1] else blank, text)
 
 
 def _without_gaps(written: str) -> str:

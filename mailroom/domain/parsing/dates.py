@@ -1,41 +1,68 @@
 """The Date header, as mailers write it: RFC 5322 section 3.3, its obsolete forms, asctime and ISO 8601."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 
 from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.words import decode_words
 
 _LONGEST = 200
 #: A date outside these years is wrong.
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
+#: By the first four letters of a name without marks, else by three: juin and juillet begin alike.
 _MONTHS = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
     "fev": 2, "mrz": 3, "abr": 4, "avr": 4, "mai": 5, "mag": 5, "giu": 6, "lug": 7, "ago": 8, "set": 9, "okt": 10, "ott": 10, "dez": 12, "dic": 12, "ene": 1, "gen": 1,
+    "juin": 6, "juil": 7, "aou": 8, "mae": 3, "maa": 3, "mrt": 3, "mei": 5, "maj": 5, "out": 10,
 }  # fmt: skip
 _COMMENT = re.compile(r"\([^()]*\)")
 _CLOCK = (
-    r"(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d{1,9})?)?\s{0,5}(?P<half>[ap]m\b)?"
+    r"(?P<hour>\d{1,2})\s?[:.h]\s?(?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d{1,9})?)?\s{0,5}(?P<half>[ap]m\b)?"
+    r"(?:\s{0,5}(?:uhr|h)\b)?"
 )
-_ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-]\d{1,2}:?\d{2}|[a-z]{1,5}(?![a-z]))?"
+_ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-](?:\d{1,2}:?\d{2}|\d{1,2})|[a-z]{1,5}(?![a-z]))?"
+#: A word before the time, as in "um 10:00", "à 10:00", "kl. 10.00".
+_AT = r"(?:(?:a|a las|alle|at|kl|om|um)\b\.?\s{1,5})?"
 _FORMS = (
     re.compile(
-        r"(?P<day>\d{1,2})[\s.-]{1,5}(?P<month>[a-z]{3})[a-z]{0,6}\.?[\s,.-]{1,5}(?P<year>\d{2,4})[\s,T]{1,5}"
+        r"(?P<day>\d{1,2})(?:er)?[\s.-]{1,5}(?:de\s{1,5})?(?P<month>[a-z]{3,4})[a-z]{0,6}\.?[\s,.-]{1,5}(?:de\s{1,5})?(?P<year>\d{2,4})[\s,T-]{1,5}"
+        + _AT
         + _CLOCK
         + _ZONE
     ),
     re.compile(
-        r"(?P<month>[a-z]{3})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}"
+        r"(?P<month>[a-z]{3,4})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}"
         + _CLOCK
         + r"\s{0,5}(?P<zone>[a-z]{3,5}\s|[+-]\d{4}\s)?\s{0,5}(?P<year>\d{4})"
     ),
     re.compile(
-        r"(?P<month>[a-z]{3})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}" + _CLOCK + _ZONE
+        r"(?P<month>[a-z]{3,4})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}"
+        + _AT
+        + _CLOCK
+        + _ZONE
     ),
     re.compile(
         # With a.m. or p.m. after the time, the month comes first: only American dates have both.
         r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})[\s,]{1,5}(?=[\d:. ]{1,12}[ap]m\b)" + _CLOCK + _ZONE
     ),
     re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})[t\s]{1,5}" + _CLOCK + _ZONE),
+    # With full stops the day comes first everywhere. With slashes or hyphens only what cannot be a month says which is the day.
+    re.compile(
+        r"(?<!\d)(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>\d{4}|\d{2})[\s,-]{1,5}" + _AT + _CLOCK + _ZONE
+    ),
+    re.compile(
+        r"(?<!\d)(?P<day>1[3-9]|2\d|3[01])(?P<by>[/-])(?P<month>\d{1,2})(?P=by)(?P<year>\d{4})[\s,-]{1,5}"
+        + _AT
+        + _CLOCK
+        + _ZONE
+    ),
+    re.compile(
+        r"(?<!\d)(?P<month>\d{1,2})(?P<by>[/-])(?P<day>1[3-9]|2\d|3[01])(?P=by)(?P<year>\d{4})[\s,-]{1,5}"
+        + _AT
+        + _CLOCK
+        + _ZONE
+    ),
 )
 #: Hours east of Greenwich. The first rows are RFC 5322's; the others are seen in mail and mostly mean one zone.
 _ZONES = {
@@ -49,7 +76,7 @@ def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
     """Return the aware time of a Date header; UTC if it names no zone, or an unknown one."""
     if value is None:
         return None
-    text = value[:_LONGEST].decode("ascii", "replace").lower()
+    text = _folded(value[:_LONGEST])
     for written in (text, _COMMENT.sub(" ", text)):
         for form in _FORMS:
             match = form.search(written)
@@ -60,23 +87,29 @@ def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
     return None
 
 
+def _folded(value: bytes) -> str:
+    """Return the text in lower case and without marks: `Déc.` and `März` are `dec.` and `marz`."""
+    if value.isascii() and b"=?" not in value:
+        return value.decode("ascii").lower()
+    text = decode_words(value, hint=None, reading=Reading()).lower()
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+
+
 def _moment(match: re.Match[str]) -> datetime | None:
     parts = match.groupdict()
-    month = _MONTHS.get(parts["month"]) or (int(parts["month"]) if parts["month"].isdigit() else 0)
+    name = parts["month"]
+    month = _MONTHS.get(name) or _MONTHS.get(name[:3]) or (int(name) if name.isdigit() else 0)
     hour = int(parts["hour"])
     if parts["half"]:
         hour = hour % 12 + (12 if parts["half"] == "pm" else 0)
+    minute, second = int(parts["minute"]), min(int(parts["second"] or 0), 59)
+    # ISO 8601: 24:00:00 is the end of a day.
+    midnight = (hour, minute, second) == (24, 0, 0)
+    day = _year(parts["year"]), month, int(parts["day"])
     try:
-        moment = datetime(
-            _year(parts["year"]),
-            month,
-            int(parts["day"]),
-            hour,
-            int(parts["minute"]),
-            min(int(parts["second"] or 0), 59),
-            tzinfo=_zone(parts["zone"]),
-        )
-    except ValueError:
+        moment = datetime(*day, 0 if midnight else hour, minute, second, tzinfo=_zone(parts["zone"]))
+        moment += timedelta(days=midnight)
+    except (ValueError, OverflowError):
         return None
     return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
@@ -93,6 +126,7 @@ def _zone(name: str | None) -> timezone:
     text = re.sub(r"gmt|utc?|\s", "", name or "") if name and re.search(r"\d", name) else (name or "").strip()
     if text[:1] not in ("+", "-"):
         return timezone(timedelta(hours=_ZONES.get(text, 0)))
-    digits = text[1:].replace(":", "").zfill(4)
+    digits = text[1:].replace(":", "")
+    digits = f"{digits}00".zfill(4) if len(digits) < 3 else digits.zfill(4)
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if text[0] == "-" else offset) if offset < timedelta(hours=24) else UTC

@@ -106,7 +106,7 @@ class Invitation:
         """Return the invitation of `as_dict`."""
         known = {one.name: values[one.name] for one in fields(cls) if one.name in values}
         times = {name: _time_from_dict(values.get(name)) for name in _TIMES}
-        attendees = tuple(Attendee(**one) for one in values.get("attendees", ()))
+        attendees = tuple(Attendee(one["who"], one["answer"]) for one in values.get("attendees", ()))
         return cls(**known | times | {"attendees": attendees})
 
 

@@ -4,6 +4,7 @@ A field is a column of the same name, except those in `_NAMED`; a field that has
 when this module is imported.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_origin
 
@@ -11,6 +12,7 @@ from sqlalchemy import Table
 
 from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Attachment, Item
+from mailroom.domain.mail.carried import HeaderField, Invitation, Report
 
 _NAMED = {"user": "user_name", "from_": "from"}
 #: Attachments are rows of another table; a held item is stored as withdrawn, with the reason.
@@ -34,6 +36,11 @@ def columns_of(kind: type[Any], rows: Table, *, elsewhere: frozenset[str] = froz
 _ITEM = columns_of(Item, table(InboxItemRow), elsewhere=_ELSEWHERE)
 _ATTACHMENT = columns_of(Attachment, table(AttachmentRow))
 _TUPLES = frozenset(one.name for one in fields(Item) if one.name in _ITEM and get_origin(one.type) is tuple)
+#: Fields that are null where an older release filed the item, and the value of each of their entries.
+_CARRIED: dict[str, Callable[[Any], Any]] = {
+    "plus_tokens": str, "reply_to": str, "in_reply_to": str, "references": str, "protection": str,
+    "reports": Report.from_dict, "invitations": Invitation.from_dict, "header_fields": HeaderField.from_dict,
+}  # fmt: skip
 
 
 def item_values(item: Item) -> dict[str, Any]:
@@ -45,6 +52,7 @@ def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
     """Return the item of a row; whether it was withdrawn is not part of it."""
     values: dict[str, Any] = {name: row._mapping[column] for name, column in _ITEM.items()}
     values |= {name: tuple(values[name]) for name in _TUPLES}
+    values |= {name: _entries(values[name], entry) for name, entry in _CARRIED.items()}
     return Item(**values, attachments=attachments)
 
 
@@ -58,5 +66,11 @@ def attachment_of(row: Any) -> Attachment:
     return Attachment(**{name: row._mapping[column] for name, column in _ATTACHMENT.items()})
 
 
+def _entries(stored: Any, entry: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    return None if stored is None else tuple(entry(one) for one in stored)
+
+
 def _stored(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [one.as_dict() if isinstance(one, Report | Invitation | HeaderField) else one for one in value]
+    return value

@@ -56,10 +56,10 @@ def left_out_words(name: str) -> str:
 
 
 def invitation_time(invitation: Invitation) -> str:
-    """Return when an entry is: its own time with its zone, and in UTC where that is known; "" if it has none."""
+    """Return when an entry is: its own time with its zone, and in UTC where that is known; `due` for an end alone; "" if it has none."""
     starts, ends = invitation.starts, invitation.ends
     if starts is None:
-        return f"until {calendar_time(ends)}" if ends else ""
+        return f"due {calendar_time(ends)}" if ends else ""
     if invitation.all_day:
         return _days(starts, ends)
     if ends is None:

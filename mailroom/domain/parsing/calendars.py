@@ -20,7 +20,7 @@ _FOLD = re.compile(r"\r?\n[ \t]")
 _LINE_END = re.compile(r"\r?\n|\r")
 _PROPERTY = re.compile(r"([A-Za-z0-9-]{1,60})((?:;[^:\"]{0,500}(?:\"[^\"]{0,500}\"[^:\"]{0,500}){0,20})?):(.*)")
 _ESCAPED = re.compile(r"\\(.)")
-_ZONE = re.compile(r"(?i);TZID=\"?([^;:\"]{1,100})")
+_ZONE = re.compile(r'(?i);TZID=(?:"([^"]{1,100})"|([^;:"]{1,100}))')
 _MOST_VALUES = 200
 _MOST_ZONES, _MOST_OBSERVANCES = 20, 20
 
@@ -35,7 +35,7 @@ class Property(NamedTuple):
     def zone(self) -> str | None:
         """The time zone that it names."""
         match = _ZONE.search(self.parameters)
-        return match[1].strip() if match else None
+        return (match[1] or match[2]).strip() if match else None
 
 
 @dataclass(slots=True)
@@ -71,6 +71,8 @@ class Calendar:
     fields: dict[str, str] = field(default_factory=dict)
     entries: list[Properties] = field(default_factory=list)
     zones: dict[str, list[Properties]] = field(default_factory=dict)
+    more_entries: int = 0
+    """The number of entries over the limit."""
 
 
 def read_calendar(text: str, limits: Limits) -> Calendar:
@@ -83,6 +85,8 @@ def read_calendar(text: str, limits: Limits) -> Calendar:
             inside.append(found.value.upper())
             if inside[-1] in _ENTRIES and len(calendar.entries) < limits.addresses:
                 calendar.entries.append(Properties(inside[-1].lower()))
+            elif inside[-1] in _ENTRIES:
+                calendar.more_entries += 1
             elif inside[-1] == "VTIMEZONE":
                 zone = []
             elif inside[-1] in _OBSERVANCES and len(zone) < _MOST_OBSERVANCES:

@@ -12,7 +12,7 @@ from mailroom.domain.parsing.invitations import outlook_invitation
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.model import Invitation, Protection, Report
 from mailroom.domain.parsing.outlook import members_as_files
-from mailroom.domain.parsing.reports import is_report, read_report
+from mailroom.domain.parsing.reports import read_report, report_type
 from mailroom.domain.parsing.structure import Leaf, split
 from mailroom.domain.parsing.tnef import SIGNATURE, Tnef, read_tnef
 from mailroom.domain.parsing.transfer import transfer_decode
@@ -136,14 +136,15 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
         contents.protection[_PROTECTED[kind]] = None
     if kind in _ELSEWHERE:
         contents.reading.note(_ELSEWHERE[kind])
-    if is_report(kind):
+    if reported := report_type(kind, data):
         charset = leaf.type.parameters.token(b"charset")
         method = leaf.type.parameters.token(b"method")
-        report, invitations = read_report(kind, data, charset=charset, method=method, reading=contents.reading)
+        report, invitations, more = read_report(
+            reported, data, charset=charset, method=method, reading=contents.reading
+        )
         contents.reports += [report] if report else []
         contents.invitations += invitations
-        if report and report.kind == "calendar":
-            contents.entries_not_read += len(report.items) - len(invitations)
+        contents.entries_not_read += more
     if about.role is Role.TEXT:
         _read_text(contents, leaf, data)
     elif about.role is Role.HTML:

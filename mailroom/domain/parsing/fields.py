@@ -33,7 +33,7 @@ _TRACE = frozenset({
 _LEFT_OUT = _NAMED | _TRACE
 _FAMILIES = (b"content-", b"arc-", b"x-ses-", b"x-ms-exchange-", b"x-microsoft-antispam", b"x-forefront-")
 _ID = re.compile(r"<([^<>]{1,2000})>")
-_BARE_ID = re.compile(r"[^\s<>,;\"]{1,300}@[^\s<>,;\"]{1,300}")
+_BETWEEN_IDS = re.compile(r"[\s<>,;\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _ids(headers: Headers, name: str, left_out: dict[str, int], *, reading: Read
     found: dict[str, None] = {}
     for value in headers.all(name.replace("_", "-").encode()):
         text = decode_words(value, hint=None, reading=reading.aside())
-        for one in _ID.findall(text) or _BARE_ID.findall(text):
+        for one in _ID.findall(text) or (word for word in _BETWEEN_IDS.split(text) if "@" in word):
             found["".join(one.split())[:_LONGEST_ID]] = None
     ids = [one for one in found if one]
     if len(ids) > MOST_IDS:

@@ -53,7 +53,7 @@ def _on(parts: Mapping[str, str]) -> list[str]:
     if "BYDAY" in parts:
         weekdays = [_weekday(text) for text in parts["BYDAY"].split(",")]
         at = [_place(text) for text in parts["BYSETPOS"].split(",")] if "BYSETPOS" in parts else []
-        on = [f"on {_of_week(weekdays, at, weekly=parts['FREQ'] in ('WEEKLY', 'DAILY'))}"]
+        on = [f"{_of_week(weekdays, at, weekly=parts['FREQ'] in ('WEEKLY', 'DAILY'))}"]
         on += [f"that is {_and(days)} of the month"] if days else []
         return on + ([f"in {_and(months)}"] if months else [])
     if "BYSETPOS" in parts:
@@ -66,14 +66,16 @@ def _on(parts: Mapping[str, str]) -> list[str]:
 def _of_week(weekdays: Sequence[tuple[int | None, str]], at: Sequence[str], *, weekly: bool) -> str:
     names = [day for _, day in weekdays]
     if at:
-        return f"the {_and(at)} {_any_of(names)}"
+        return f"on the {_and(at)} {_any_of(names)}"
     if any(number for number, _ in weekdays):
-        return _and(
-            [f"the {_place(str(number))} {_name(day)}" if number else f"every {_name(day)}" for number, day in weekdays]
-        )
+        return f"on {_and([_nth(number, day) for number, day in weekdays])}"
     if sorted(names) == sorted(_WORKDAYS):
-        return "Monday to Friday"
-    return _and([_name(day) if weekly else f"every {_name(day)}" for day in names])
+        return "from Monday to Friday"
+    return f"on {_and([_name(day) if weekly else f'every {_name(day)}' for day in names])}"
+
+
+def _nth(number: int | None, day: str) -> str:
+    return f"the {_place(str(number))} {_name(day)}" if number else f"every {_name(day)}"
 
 
 def _any_of(names: Sequence[str]) -> str:

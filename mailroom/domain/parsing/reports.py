@@ -25,15 +25,17 @@ _KINDS = {
 }
 
 
-def is_report(content_type: str) -> bool:
-    """Whether a part of this type is machine-readable."""
-    return content_type in _KINDS
+def report_type(content_type: str, data: bytes) -> str | None:
+    """Return the type of a machine-readable part, else None. What begins like a calendar is one, whatever its type."""
+    if content_type in _KINDS:
+        return content_type
+    return "text/calendar" if data[:64].lstrip(b"\xef\xbb\xbf\r\n ")[:15].upper() == b"BEGIN:VCALENDAR" else None
 
 
 def read_report(
     content_type: str, data: bytes, *, charset: str | None, method: str | None = None, reading: Reading
-) -> tuple[Report | None, Sequence[Invitation]]:
-    """Return the report in a part of this type, or None if it has no field, and a calendar's invitations.
+) -> tuple[Report | None, Sequence[Invitation], int]:
+    """Return the report in a part of this type, or None if it has no field; a calendar's invitations, and how many more it has.
 
     `method` is the parameter of a calendar's type, which counts where the calendar names none.
     """
@@ -46,9 +48,10 @@ def read_report(
         calendar = read_calendar(decode(data, charset, reading=reading.aside()), reading.limits)
         report = Report(kind, calendar.fields, tuple(entry_fields(entry) for entry in calendar.entries))
         invitations = invitations_of(calendar, method=method)
+        more = len(calendar.entries) - len(invitations) + calendar.more_entries
     else:
-        report, invitations = _blocks(kind, data, silent=reading.aside()), []
-    return report if report.fields or report.items else None, invitations
+        report, invitations, more = _blocks(kind, data, silent=reading.aside()), [], 0
+    return report if report.fields or report.items else None, invitations, more
 
 
 def _blocks(kind: str, data: bytes, *, silent: Reading) -> Report:

@@ -1,11 +1,13 @@
-"""What a mail carries to its items beside text and files: whom to answer, the thread, header fields, reports, plus tokens."""
+"""What a mail carries to its items beside text and files: Reply-To, the thread, header fields, reports, plus tokens."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailroom.adapters.postgres.inbound.rows import routes_json
 from mailroom.archive.depositing import DepositReceipts
 from mailroom.domain.inbound.received_email import Item
 from mailroom.domain.inbound.routing import Address, route
@@ -13,6 +15,7 @@ from mailroom.domain.inbox.search_words import words_of
 from mailroom.domain.mail.carried import HeaderField
 from mailroom.domain.parsing import parse_email
 from mailroom.domain.parsing.record import from_record, to_record
+from mailroom.inbound import rebuilding
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.testing.api import receipt
@@ -47,7 +50,7 @@ class Anything(dict[Any, Any]):
         return receipt("/".join(key), 1)
 
 
-def test_whom_to_answer_and_the_thread_are_carried() -> None:
+def test_reply_to_and_the_thread_are_carried() -> None:
     """A reply to From would go to the wrong person; a ticket's number is in a field of the sender's program."""
     item = filed(C47)
 
@@ -193,7 +196,7 @@ def test_an_item_has_the_tokens_of_all_its_recipients(
 
 
 def test_what_people_search_for_is_found() -> None:
-    """Where a meeting is, who invites, whom to answer, which recipient was not reached, and the token."""
+    """Where a meeting is, who invites, where answers go, which recipient was not reached, and the token."""
     meeting = event(
         "SUMMARY:Abstimmung",
         "LOCATION:Sitzungssaal Rhône",
@@ -218,3 +221,19 @@ def test_a_long_calendar_leaves_room_for_the_text() -> None:
     )
 
     assert "needle" in words_of(filed(raw)).split()
+
+
+def test_a_processor_gets_all_tokens_after_a_restart_too() -> None:
+    """Routes of a filed mail are read again from the ledger, where those without a second token look as before."""
+    two, one = (
+        route(
+            [f"ann+{token}@acme.test" for token in tokens], {"ann@acme.test": [Address("ann@acme.test", "acme", "ann")]}
+        )
+        for tokens in (("a", "b"), ("a",))
+    )
+    recorded = [{"kind": "routed", "facts": {"routes": json.loads(json.dumps(routes_json(two)))}}]
+
+    assert rebuilding._last_routing(recorded).routes == tuple(two)
+    assert routes_json(one) == [
+        {"recipient": "ann@acme.test", "tenant": "acme", "user": "ann", "why": "plus", "plus": "a"}
+    ]

@@ -1,4 +1,4 @@
-"""What a mail's calendar invites to: when, where, by whom, how often, and that no calendar breaks the parser."""
+"""What a mail's calendar invites to: when, where, by which organiser, how often, and that no calendar breaks the parser."""
 
 import json
 import time

@@ -62,7 +62,7 @@ class CalendarTime:
 
 @dataclass(frozen=True, slots=True)
 class Attendee:
-    """A person whom an invitation names. `answer` is `accepted`, `declined`, `tentative` or `delegated`, else None."""
+    """A person in an invitation. `answer` is `accepted`, `declined`, `tentative` or `delegated`, else None."""
 
     who: str
     answer: str | None = None

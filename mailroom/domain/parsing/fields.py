@@ -1,4 +1,4 @@
-"""The fields of a header block that are carried to the item: whom to answer, the thread, and the rest by name.
+"""The fields of a header block that are carried to the item: Reply-To, the thread, and the rest by name.
 
 Left out of the rest, for `GET /v1/items/ID/raw` has all: fields that the item has under a name of its own, those of MIME, the
 trace and signatures that servers on the way write, and the filters' notes of Microsoft's servers.

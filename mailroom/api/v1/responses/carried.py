@@ -38,7 +38,7 @@ class CalendarTimeResponse(JsonModel):
 
 
 class AttendeeResponse(JsonModel):
-    """A person whom an invitation names."""
+    """A person in an invitation."""
 
     who: str
     answer: str | None = Field(description="`accepted`, `declined`, `tentative` or `delegated`; null without an answer")

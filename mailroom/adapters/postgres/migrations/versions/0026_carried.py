@@ -1,4 +1,4 @@
-"""What an item carries beside its text and files: whom to answer, the thread, protection, reports, invitations, header fields.
+"""What an item carries beside its text and files: Reply-To, the thread, protection, reports, invitations, header fields.
 
 Null in the items of older releases, and in those that older code files meanwhile: not known.
 """

@@ -23,7 +23,7 @@ _CLOCK = (
 )
 _ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-](?:\d{1,2}:?\d{2}|\d{1,2})|[a-z]{1,5}(?![a-z]))?"
 #: A word before the time, as in "um 10:00", "à 10:00", "kl. 10.00".
-_AT = r"(?:(?:a|a las|alle|at|kl|om|um)\b\.?\s{1,5})?"
+_AT = r"(?:(?:a(?:l{2}e| las)?|at|kl|om|um)\b\.?\s{1,5})?"
 _FORMS = (
     re.compile(
         r"(?P<day>\d{1,2})(?:er)?[\s.-]{1,5}(?:de\s{1,5})?(?P<month>[a-z]{3,4})[a-z]{0,6}\.?[\s,.-]{1,5}(?:de\s{1,5})?(?P<year>\d{2,4})[\s,T-]{1,5}"
@@ -88,7 +88,7 @@ def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
 
 
 def _folded(value: bytes) -> str:
-    """Return the text in lower case and without marks: `Déc.` and `März` are `dec.` and `marz`."""
+    """Return the text in lower case and without marks: `Déc.` is `dec.`."""
     if value.isascii() and b"=?" not in value:
         return value.decode("ascii").lower()
     text = decode_words(value, hint=None, reading=Reading()).lower()

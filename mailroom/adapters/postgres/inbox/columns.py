@@ -6,13 +6,12 @@ when this module is imported.
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from sqlalchemy import Table
 
 from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Attachment, Item
-from mailroom.domain.mail.carried import HeaderField, Invitation, Report
 
 _NAMED = {"user": "user_name", "from_": "from"}
 #: Attachments are rows of another table; a held item is stored as withdrawn, with the reason.
@@ -36,11 +35,15 @@ def columns_of(kind: type[Any], rows: Table, *, elsewhere: frozenset[str] = froz
 _ITEM = columns_of(Item, table(InboxItemRow), elsewhere=_ELSEWHERE)
 _ATTACHMENT = columns_of(Attachment, table(AttachmentRow))
 _TUPLES = frozenset(one.name for one in fields(Item) if one.name in _ITEM and get_origin(one.type) is tuple)
-#: Fields that are null where an older release filed the item, and the value of each of their entries.
-_CARRIED: dict[str, Callable[[Any], Any]] = {
-    "plus_tokens": str, "reply_to": str, "in_reply_to": str, "references": str, "protection": str,
-    "reports": Report.from_dict, "invitations": Invitation.from_dict, "header_fields": HeaderField.from_dict,
-}  # fmt: skip
+
+
+def _entry_of(kind: Any) -> Callable[[Any], Any] | None:
+    """Return how an entry is read, for a field that is None or a tuple: null where an older release filed the item."""
+    entries = next((get_args(one)[0] for one in get_args(kind) if get_origin(one) is tuple), None)
+    return getattr(entries, "from_dict", entries)
+
+
+_MAYBE_TUPLES = {one.name: entry for one in fields(Item) if one.name in _ITEM and (entry := _entry_of(one.type))}
 
 
 def item_values(item: Item) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
     """Return the item of a row; whether it was withdrawn is not part of it."""
     values: dict[str, Any] = {name: row._mapping[column] for name, column in _ITEM.items()}
     values |= {name: tuple(values[name]) for name in _TUPLES}
-    values |= {name: _entries(values[name], entry) for name, entry in _CARRIED.items()}
+    values |= {name: _entries(values[name], entry) for name, entry in _MAYBE_TUPLES.items()}
     return Item(**values, attachments=attachments)
 
 
@@ -72,5 +75,5 @@ def _entries(stored: Any, entry: Callable[[Any], Any]) -> tuple[Any, ...] | None
 
 def _stored(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [one.as_dict() if isinstance(one, Report | Invitation | HeaderField) else one for one in value]
+        return [one.as_dict() if hasattr(one, "as_dict") else one for one in value]
     return value

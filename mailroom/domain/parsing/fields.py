@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from mailroom.domain.mail.carried import HeaderField
 from mailroom.domain.parsing.addresses import read_addresses
-from mailroom.domain.parsing.charsets import storable
 from mailroom.domain.parsing.headers import Headers
 from mailroom.domain.parsing.limits import Reading
 from mailroom.domain.parsing.words import decode_words, header_text
@@ -92,7 +91,7 @@ def _others(
             if len(text) > LONGEST_FIELD:
                 more += 1
                 text = f"{text[: LONGEST_FIELD - 1]}…"
-            carried.append(HeaderField(storable(name.decode("ascii", "replace"))[:LONGEST_FIELD], text))
+            carried.append(HeaderField(name.decode("ascii", "replace"), text))
     if more:
         left_out["header_fields"] = more
     return tuple(carried)
@@ -100,4 +99,7 @@ def _others(
 
 def _value(value: bytes, *, hint: str | None, reading: Reading) -> str:
     # Decoding stops a little past the limit: an encoded word may be cut, and the text is then cut before it.
-    return header_text(value[: 4 * LONGEST_FIELD], hint=hint, reading=reading.aside()) or ""
+    value = value[: 4 * LONGEST_FIELD]
+    if value.isascii() and b"=?" not in value and b"\x1b" not in value:
+        return " ".join(value.replace(b"\x00", b"").decode("ascii").split())
+    return header_text(value, hint=hint, reading=reading.aside()) or ""

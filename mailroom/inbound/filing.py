@@ -8,6 +8,7 @@ from mailroom.archive.depositing import DepositReceipts
 from mailroom.domain.inbound.received_email import Attachment, Item
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
+from mailroom.inbound.carried_reports import carried_reports
 from mailroom.inbound.routing import RoutingDecision
 
 
@@ -33,8 +34,9 @@ def items_for(mail: ParsedEmail, raw: bytes, routing: RoutingDecision, receipts:
 def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, receipts: DepositReceipts) -> Item:
     parts = enumerate(mail.attachments, start=1)
     return Item(
-        **{name: getattr(mail, name) for name in _OF_THE_MAIL},
+        **{name: getattr(mail, name) for name in _OF_THE_MAIL} | carried_reports(mail),
         **{name: getattr(to, name) for name in _OF_THE_ROUTE},
+        plus_tokens=to.plus_tokens,
         raw_archive_id=raw_archive_id,
         attachments=tuple(_attachment(number, part, to.tenant, receipts) for number, part in parts),
     )

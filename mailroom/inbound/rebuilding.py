@@ -50,6 +50,7 @@ def _route(recorded: Mapping[str, Any]) -> Route:
         recorded["why"],
         recorded["plus"],
         recorded.get("processor", INBOX),
+        more_tokens=tuple(recorded.get("more_plus", ())),
     )
 
 

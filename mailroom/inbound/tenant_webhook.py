@@ -31,6 +31,7 @@ def payload(mail: FiledMail, pages_url: str) -> dict[str, Any]:
     """Return the body of the POST: the tenant's items and attachments with archive ids; texts are fetched by the tenant."""
     items = [
         {"id": item, "recipient": to.recipient, "user": to.user, "plus_token": to.plus_token}
+        | {"plus_tokens": list(to.plus_tokens)}
         | {"url": f"{pages_url}/items/{item}"}
         for to, item in zip(mail.routes, mail.items, strict=True)
     ]

@@ -51,7 +51,8 @@ class InboxLine:
 class ItemLine:
     """An item in a list. `attachments` leaves out inline pictures; `verdicts` is None where SES reported none.
 
-    `sender_ambiguous` is true where the mail's From has more than one address.
+    `sender_ambiguous` is true where the mail's From has more than one address. `envelope_sender` is that of a mail without
+    From, "" for a bounce; else None.
     """
 
     id: str
@@ -64,6 +65,7 @@ class ItemLine:
     attachments: int
     verdicts: Verdicts | None
     sender_ambiguous: bool = False
+    envelope_sender: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class FiledItem:
 
     `run_id` is None for a tenant. `damages` are the problems that later checks found with deposits, by archive id.
     `withdrawn` is the reason why a withdrawn item is not shown, otherwise None; `scan` is None where no scanner was used.
+    `envelope_sender` is that of a mail without From, "" for a bounce; else None.
     """
 
     id: str
@@ -85,6 +88,7 @@ class FiledItem:
     scan: Scan | None = None
     withdrawn: str | None = None
     damages: Mapping[str, str] = field(default_factory=dict)
+    envelope_sender: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

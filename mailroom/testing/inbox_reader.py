@@ -198,6 +198,7 @@ def _line(filed: FiledItem) -> ItemLine:
         attachments=sum(not part.inline for part in item.attachments),
         verdicts=filed.verdicts,
         sender_ambiguous=item.sender_ambiguous,
+        envelope_sender=filed.envelope_sender,
     )
 
 

@@ -66,6 +66,12 @@ def test_whole_mail_reads_as_the_contract_says() -> None:
         "protection": [],
         "reports": [],
         "defects": [],
+        "reply_to": [],
+        "in_reply_to": [],
+        "references": [],
+        "invitations": [],
+        "header_fields": [],
+        "not_carried": {},
     }
 
 

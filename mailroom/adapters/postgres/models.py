@@ -227,6 +227,17 @@ class InboxItemRow(SQLModel, table=True):
     withdrawn_at: datetime | None = time_column(nullable=True)
     withdrawn_reason: str | None = None
     words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False, server_default=""))
+    # Null where an older release filed the item.
+    plus_tokens: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    reply_to: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    in_reply_to: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    references: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    automatic_reply: bool | None = None
+    protection: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    reports: list[dict[str, Any]] | None = json_column(nullable=True)
+    invitations: list[dict[str, Any]] | None = json_column(nullable=True)
+    header_fields: list[dict[str, Any]] | None = json_column(nullable=True)
+    not_carried: dict[str, int] | None = json_column(nullable=True)
 
 
 class AttachmentRow(SQLModel, table=True):

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from mailroom.api.pages import carried_words
 from mailroom.api.pages.batch_progress import segments, settled, tone
 from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
@@ -89,6 +90,7 @@ def _templates_of_this_package() -> Environment:
         "cause": Cause.read,
     }
     environment.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
+    environment.filters |= {one.__name__: one for one in carried_words.FILTERS}
     environment.globals["checks"] = CHECKS
     return environment
 

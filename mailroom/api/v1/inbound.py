@@ -35,7 +35,7 @@ Question = Annotated[
     Query(
         pattern=r"^[^\x00]*$",
         max_length=200,
-        description='Words in subject, sender, attachment names and text; also "a phrase", -excluded, this or that',
+        description='Words in subject, sender, Reply-To, attachment names, meetings, recipients of delivery reports and text; also "a phrase", -excluded, this or that',
     ),
 ]
 _BYTES: dict[int | str, dict[str, Any]] = {

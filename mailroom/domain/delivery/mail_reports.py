@@ -82,6 +82,16 @@ def read_report(
     return None
 
 
+def is_automatic_reply(subject: str | None, headers: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a mail has the marks of an absence note or another automatic reply; a machine's other mail has not.
+
+    `X-Auto-Response-Suppress` asks others not to answer; people's mail has it too.
+    """
+    if "auto-replied" in _first_words(headers, "auto-submitted") or headers.keys() & _REPLY_HEADERS:
+        return True
+    return "auto_reply" in _first_words(headers, "precedence") or bool(_REPLY_SUBJECT.match(subject or ""))
+
+
 def _complaint(report: Report, _recipient: str) -> MailReport | None:
     word = report.fields.get("feedback-type", "").strip().lower()
     facts = {"report": "complaint", "complaint_type": word if word in _COMPLAINT | _NO_COMPLAINT else "other"}
@@ -178,13 +188,10 @@ def _codes_in(text: str | None) -> dict[str, str]:
 
 
 def _is_automatic(mail: ParsedEmail, headers: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether a machine answered (RFC 3834 section 5, and older marks).
-
-    `X-Auto-Response-Suppress` asks others not to answer; people's mail has it too.
-    """
-    if any(word != "no" for word in _first_words(headers, "auto-submitted")) or headers.keys() & _REPLY_HEADERS:
-        return True
-    return "auto_reply" in _first_words(headers, "precedence") or bool(_REPLY_SUBJECT.match(mail.subject or ""))
+    """Return whether a machine answered (RFC 3834 section 5, and older marks)."""
+    return any(word != "no" for word in _first_words(headers, "auto-submitted")) or is_automatic_reply(
+        mail.subject, headers
+    )
 
 
 def _first_words(headers: Mapping[str, Sequence[str]], name: str) -> Iterable[str]:

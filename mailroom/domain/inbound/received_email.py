@@ -18,6 +18,7 @@ from enum import StrEnum
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.verdicts import Verdicts
+from mailroom.domain.mail.carried import HeaderField, Invitation, Report
 from mailroom.domain.staged_words import StagedWord
 
 
@@ -165,6 +166,22 @@ class Item:
     plus_token: str | None = None
     held: str | None = None
     """The reason if the tenant's policy holds it back, else None."""
+    plus_tokens: tuple[str, ...] | None = None
+    """Tokens of all recipients that are this inbox, where `plus_token` is that of the first recipient.
+
+    None here and below: an older release filed it.
+    """
+    reply_to: tuple[str, ...] | None = None
+    in_reply_to: tuple[str, ...] | None = None
+    references: tuple[str, ...] | None = None
+    automatic_reply: bool | None = None
+    protection: tuple[str, ...] | None = None
+    reports: tuple[Report, ...] | None = None
+    """Without calendars: they are invitations."""
+    invitations: tuple[Invitation, ...] | None = None
+    header_fields: tuple[HeaderField, ...] | None = None
+    not_carried: Mapping[str, int] | None = None
+    """The number of entries that a limit left out of the fields above, by the field's name."""
 
     @property
     def sender_ambiguous(self) -> bool:

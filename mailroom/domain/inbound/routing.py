@@ -16,7 +16,7 @@ most letters), the whole domain, and last the rule for the key prefix under whic
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import idna
 
@@ -33,6 +33,8 @@ _NEEDS_QUOTES = re.compile(r'[\s\x00-\x1f\x7f()<>\[\]:;@\\,"+*]|^\.|\.\.|\.$|^$'
 _PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f]+/)+")
 #: Domain of the inboxes for mail with unknown recipients; by RFC 2606 it cannot exist, so it is no real address.
 _NO_ADDRESS = "prefix.invalid"
+#: SES accepts 50 recipients of one mail.
+_MOST_TOKENS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ class Route:
     plus_token: str | None = None
     processor: str = INBOX
     policy: FilingPolicy = DEFAULT_POLICY
+    more_tokens: tuple[str, ...] = ()
+    """Tokens of other recipients that are the same inbox, without `plus_token`; at most `_MOST_TOKENS`."""
+
+    @property
+    def plus_tokens(self) -> tuple[str, ...]:
+        """The tokens of all recipients that are this inbox, in their order."""
+        return ((self.plus_token,) if self.plus_token is not None else ()) + self.more_tokens
 
 
 def normalise(address: str) -> str:
@@ -167,13 +176,21 @@ def route(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, 
     routes: dict[tuple[str, str], Route] = {}
     values = list(recipients)
     for new_route in (one for recipient in values for one in _routes_of(recipient, known, key)):
-        routes.setdefault((new_route.tenant, new_route.recipient), new_route)
+        inbox_key = new_route.tenant, new_route.recipient
+        routes[inbox_key] = _with_token(routes.get(inbox_key, new_route), new_route.plus_token)
     if not routes:
         # No recipient is known, by a fault or because the mail is known only from the bucket: the key prefix decides.
         rule = next((rule for rule in prefix_rules(key) if rule in known), None)
         inbox = f"{rule.strip('/').replace('/', '-')}@{_NO_ADDRESS}" if rule else ""
         return [_to(at, inbox, "prefix") for at in known[rule]] if rule else _no_route()
     return list(routes.values())
+
+
+def _with_token(route: Route, token: str | None) -> Route:
+    """Return the route with one more token."""
+    if token is None or token in route.plus_tokens or len(route.more_tokens) >= _MOST_TOKENS:
+        return route
+    return replace(route, more_tokens=(*route.more_tokens, token))
 
 
 def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]], key: str) -> list[Route]:

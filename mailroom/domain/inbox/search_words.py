@@ -7,6 +7,7 @@ Case, accents and typographic forms are removed on both sides, and any character
 import html
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from mailroom.domain.inbound.received_email import Item
 
@@ -17,13 +18,20 @@ _GAPS = re.compile(r"[\W_]+")
 _GAPS_OF_QUESTION = re.compile(r"""(?:(?!["-])[\W_]|(?<=\S)-|-(?!["\w]))+""")
 _TAGS = re.compile(r"<([^<>]*)>")
 _UNSEEN = ("style", "script", "title")
+_RECIPIENTS = ("final-recipient", "original-recipient", "original-rcpt-to", "removal-recipient")
+#: Of what an item carries, so that a calendar of a thousand words leaves room for the text.
+_MOST_CARRIED = 20_000
 
 
 def words_of(item: Item) -> str:
-    """Return the words of `item`, separated by spaces: subject, sender, names of attachments, then its text."""
+    """Return the words of `item`, separated by spaces: subject, sender, names of attachments, what it carries, then its text.
+
+    It carries the addresses of Reply-To, plus tokens, meetings, and the recipients of delivery reports.
+    """
     text = item.text if item.text and item.text.strip() else html_text(item.html or "")
     heading = [item.subject or "", item.from_ or "", *(part.filename for part in item.attachments)]
-    return _GAPS.sub(" ", _plain(" ".join(piece[:MOST] for piece in (*heading, text)))).strip()[:MOST]
+    carried = " ".join(_carried(item))[:_MOST_CARRIED]
+    return _GAPS.sub(" ", _plain(" ".join(piece[:MOST] for piece in (*heading, carried, text)))).strip()[:MOST]
 
 
 def words_asked(question: str) -> str:
@@ -45,6 +53,18 @@ def html_text(source: str) -> str:
         elif not unseen:
             seen.append(piece)
     return html.unescape(" ".join(seen))
+
+
+def _carried(item: Item) -> Iterator[str]:
+    yield from item.reply_to or ()
+    yield from item.plus_tokens or ()
+    for invitation in item.invitations or ():
+        about = (invitation.summary, invitation.location, invitation.organiser, invitation.description)
+        yield from (text for text in about if text)
+        yield from (attendee.who for attendee in invitation.attendees)
+    for report in item.reports or ():
+        for fields in (report.fields, *report.items):
+            yield from (fields[name] for name in _RECIPIENTS if name in fields)
 
 
 def _plain(text: str) -> str:

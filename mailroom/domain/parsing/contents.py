@@ -8,10 +8,11 @@ from mailroom.domain.parsing.binhex import take_binhex
 from mailroom.domain.parsing.bodies import Description, Role, body_text, describe, name_text
 from mailroom.domain.parsing.cms import Kind, read_cms
 from mailroom.domain.parsing.headers import read_headers
+from mailroom.domain.parsing.invitations import outlook_invitation
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.model import Protection, Report
+from mailroom.domain.parsing.model import Invitation, Protection, Report
 from mailroom.domain.parsing.outlook import members_as_files
-from mailroom.domain.parsing.reports import is_report, read_report
+from mailroom.domain.parsing.reports import read_report, report_type
 from mailroom.domain.parsing.structure import Leaf, split
 from mailroom.domain.parsing.tnef import SIGNATURE, Tnef, read_tnef
 from mailroom.domain.parsing.transfer import transfer_decode
@@ -44,6 +45,9 @@ class Contents:
     htmls: list[str] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
+    invitations: list[Invitation] = field(default_factory=list)
+    entries_not_read: int = 0
+    """The number of entries of calendars over the limit of invitations."""
     protection: dict[Protection, None] = field(default_factory=dict)
     shown: list[tuple[Leaf, bytes]] = field(default_factory=list)
     """Named texts with the disposition inline; the first one becomes the text of a mail without any other."""
@@ -132,10 +136,15 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
         contents.protection[_PROTECTED[kind]] = None
     if kind in _ELSEWHERE:
         contents.reading.note(_ELSEWHERE[kind])
-    if is_report(kind):
+    if reported := report_type(kind, data):
         charset = leaf.type.parameters.token(b"charset")
-        report = read_report(kind, data, charset=charset, reading=contents.reading)
+        method = leaf.type.parameters.token(b"method")
+        report, invitations, more = read_report(
+            reported, data, charset=charset, method=method, reading=contents.reading
+        )
         contents.reports += [report] if report else []
+        contents.invitations += invitations
+        contents.entries_not_read += more
     if about.role is Role.TEXT:
         _read_text(contents, leaf, data)
     elif about.role is Role.HTML:
@@ -170,6 +179,7 @@ def _read_file(contents: Contents, leaf: Leaf, about: Description, data: bytes) 
     tnef = read_tnef(data, reading=contents.reading) if data.startswith(SIGNATURE) else None
     if tnef is not None and tnef.meeting:
         contents.reports.append(Report("calendar", {"method": tnef.message_class or ""}, (tnef.meeting,)))
+        contents.invitations.append(outlook_invitation(tnef.message_class, tnef.meeting))
     if tnef is not None and (tnef.members or (tnef.has_text and not contents.has_text)):
         _open_tnef(contents, tnef)
         return

@@ -6,7 +6,9 @@ from mailroom.domain.parsing.addresses import names_several, read_addresses
 from mailroom.domain.parsing.attachments import attach
 from mailroom.domain.parsing.contents import identity, read_contents
 from mailroom.domain.parsing.dates import read_date
+from mailroom.domain.parsing.fields import CarriedFields, carried_fields
 from mailroom.domain.parsing.headers import Headers
+from mailroom.domain.parsing.invitations import MOST_INVITATIONS
 from mailroom.domain.parsing.limits import Defect, Limits, Reading
 from mailroom.domain.parsing.model import ParsedEmail
 from mailroom.domain.parsing.structure import split
@@ -26,6 +28,8 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
     contents = read_contents(raw, leaves, hint=hint, reading=reading)
     html = _joined(contents.htmls)
     senders = _senders(headers, hint=hint, reading=reading)
+    carried = carried_fields(headers, hint=hint, reading=reading)
+    invitations = tuple(dict.fromkeys(contents.invitations))
     return ParsedEmail(
         message_id=identity(headers.first(b"message-id"), reading=reading),
         subject=header_text(headers.first(b"subject"), hint=hint, reading=reading),
@@ -39,7 +43,18 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
         protection=tuple(word.value for word in contents.protection),
         reports=tuple(contents.reports),
         defects=reading.defects,
+        reply_to=carried.reply_to,
+        in_reply_to=carried.in_reply_to,
+        references=carried.references,
+        invitations=invitations[:MOST_INVITATIONS],
+        header_fields=carried.header_fields,
+        not_carried=_not_carried(carried, len(invitations), contents.entries_not_read),
     )
+
+
+def _not_carried(carried: CarriedFields, invitations: int, not_read: int) -> dict[str, int]:
+    more = max(0, invitations - MOST_INVITATIONS) + not_read
+    return carried.not_carried | ({"invitations": more} if more else {})
 
 
 def _prepare(raw: bytes, *, reading: Reading) -> bytes:

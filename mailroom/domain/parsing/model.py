@@ -1,10 +1,14 @@
 """The parsed e-mail: the values that the rest of Mailroom stores, shows and archives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from mailroom.domain.mail.carried import HeaderField as HeaderField
+from mailroom.domain.mail.carried import Invitation as Invitation
+from mailroom.domain.mail.carried import Report as Report
 
 
 class Protection(StrEnum):
@@ -14,23 +18,6 @@ class Protection(StrEnum):
     SMIME_ENCRYPTED = "smime_encrypted"
     PGP_SIGNED = "pgp_signed"
     PGP_ENCRYPTED = "pgp_encrypted"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A machine-readable part, with its fields by lower-case name; the sender chose every one.
-
-    `kind` is `delivery` (RFC 3464), `disposition` (RFC 8098), `abuse` (RFC 5965) or `calendar` (RFC 5545). `items` are
-    the recipients of a delivery report and the entries of a calendar.
-    """
-
-    kind: str
-    fields: Mapping[str, str]
-    items: tuple[Mapping[str, str], ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report, ready for JSON."""
-        return {"kind": self.kind, "fields": dict(self.fields), "items": [dict(item) for item in self.items]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +89,16 @@ class ParsedEmail:
     reports: tuple[Report, ...] = ()
     defects: tuple[str, ...] = ()
     """Words of `Defect`; they contain nothing that a sender wrote."""
+    reply_to: tuple[str, ...] = ()
+    in_reply_to: tuple[str, ...] = ()
+    """Message-IDs without their angle brackets; `references` too."""
+    references: tuple[str, ...] = ()
+    invitations: tuple[Invitation, ...] = ()
+    """The entries of its calendars, as people read them."""
+    header_fields: tuple[HeaderField, ...] = ()
+    """The other fields of its header block; `header_fields` says which."""
+    not_carried: Mapping[str, int] = field(default_factory=dict)
+    """The number of entries that a limit left out of the fields above, by the field's name."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the object of the `parse` contract, ready for JSON."""
@@ -118,4 +115,10 @@ class ParsedEmail:
             "protection": list(self.protection),
             "reports": [report.as_dict() for report in self.reports],
             "defects": list(self.defects),
+            "reply_to": list(self.reply_to),
+            "in_reply_to": list(self.in_reply_to),
+            "references": list(self.references),
+            "invitations": [invitation.as_dict() for invitation in self.invitations],
+            "header_fields": [one.as_dict() for one in self.header_fields],
+            "not_carried": dict(self.not_carried),
         }

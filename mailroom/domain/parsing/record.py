@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from mailroom.domain.parsing.model import Contained, ParsedAttachment, ParsedEmail, Report
+from mailroom.domain.parsing.model import Contained, HeaderField, Invitation, ParsedAttachment, ParsedEmail, Report
 
 
 def to_record(parsed: ParsedEmail) -> dict[str, Any]:
@@ -28,8 +28,13 @@ def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmai
         date=datetime.fromisoformat(date) if (date := record.pop("date")) else None,
         attachments=tuple(_attachment(one, content) for one, content in values),
         protection=tuple(record.pop("protection")),
-        reports=tuple(_report(one) for one in record.pop("reports")),
+        reports=tuple(Report.from_dict(one) for one in record.pop("reports")),
         defects=tuple(record.pop("defects")),
+        reply_to=tuple(record.pop("reply_to")),
+        in_reply_to=tuple(record.pop("in_reply_to")),
+        references=tuple(record.pop("references")),
+        invitations=tuple(Invitation.from_dict(one) for one in record.pop("invitations")),
+        header_fields=tuple(HeaderField.from_dict(one) for one in record.pop("header_fields")),
         **record,
     )
 
@@ -37,7 +42,3 @@ def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmai
 def _attachment(values: dict[str, Any], content: bytes) -> ParsedAttachment:
     members = tuple(Contained(**member) for member in values.pop("members"))
     return ParsedAttachment(members=members, content=content, **values)
-
-
-def _report(values: dict[str, Any]) -> Report:
-    return Report(values["kind"], values["fields"], tuple(values["items"]))

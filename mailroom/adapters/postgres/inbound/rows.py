@@ -52,6 +52,7 @@ def routes_json(routes: Sequence[Route]) -> list[dict[str, Any]]:
     return [
         {"recipient": to.recipient, "tenant": to.tenant, "user": to.user, "why": to.why, "plus": to.plus_token}
         | ({} if to.processor == INBOX else {"processor": to.processor})
+        | ({"more_plus": list(to.more_tokens)} if to.more_tokens else {})
         for to in routes
     ]
 

@@ -39,7 +39,7 @@ def trace(connection: Connection, email_id: UUID) -> dict[str, Any]:
 
 def _item(connection: Connection, item: Row[Any]) -> dict[str, Any]:
     parts = connection.execute(_from(AttachmentRow).filter_by(item_id=item.id).order_by("number"))
-    shown = _plain(item, leave=("text", "html", "words", "email_id"))
+    shown = _plain(item, leave=("text", "html", "words", "email_id", "reports", "invitations", "header_fields"))
     return shown | {"attachments": [_plain(part, leave=("item_id",)) for part in parts]}
 
 

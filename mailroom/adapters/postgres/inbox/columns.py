@@ -4,8 +4,9 @@ A field is a column of the same name, except those in `_NAMED`; a field that has
 when this module is imported.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from sqlalchemy import Table
 
@@ -36,6 +37,15 @@ _ATTACHMENT = columns_of(Attachment, table(AttachmentRow))
 _TUPLES = frozenset(one.name for one in fields(Item) if one.name in _ITEM and get_origin(one.type) is tuple)
 
 
+def _entry_of(kind: Any) -> Callable[[Any], Any] | None:
+    """Return how an entry is read, for a field that is None or a tuple: null where an older release filed the item."""
+    entries = next((get_args(one)[0] for one in get_args(kind) if get_origin(one) is tuple), None)
+    return getattr(entries, "from_dict", entries)
+
+
+_MAYBE_TUPLES = {one.name: entry for one in fields(Item) if one.name in _ITEM and (entry := _entry_of(one.type))}
+
+
 def item_values(item: Item) -> dict[str, Any]:
     """Return the columns of an item's row that come from the item."""
     return {column: _stored(getattr(item, name)) for name, column in _ITEM.items()}
@@ -45,6 +55,7 @@ def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
     """Return the item of a row; whether it was withdrawn is not part of it."""
     values: dict[str, Any] = {name: row._mapping[column] for name, column in _ITEM.items()}
     values |= {name: tuple(values[name]) for name in _TUPLES}
+    values |= {name: _entries(values[name], entry) for name, entry in _MAYBE_TUPLES.items()}
     return Item(**values, attachments=attachments)
 
 
@@ -58,5 +69,11 @@ def attachment_of(row: Any) -> Attachment:
     return Attachment(**{name: row._mapping[column] for name, column in _ATTACHMENT.items()})
 
 
+def _entries(stored: Any, entry: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    return None if stored is None else tuple(entry(one) for one in stored)
+
+
 def _stored(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [one.as_dict() if hasattr(one, "as_dict") else one for one in value]
+    return value

@@ -27,6 +27,7 @@ def item_line(row: Any) -> ItemLine:
         attachments=row.attachments,
         verdicts=_verdicts(row),
         sender_ambiguous=SENDER_AMBIGUOUS in row.defects,
+        envelope_sender=_envelope_sender(row),
     )
 
 
@@ -48,6 +49,7 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         withdrawn=row.withdrawn_reason if row.withdrawn_at else None,
         deposits={deposit.archive_id: deposit for deposit in deposits},
         damages={receipt.archive_id: receipt.damage for receipt in receipts if receipt.damage},
+        envelope_sender=_envelope_sender(row),
     )
 
 
@@ -73,6 +75,12 @@ def email_line(row: Any, *, internal: bool) -> EmailLine:
         sender=envelope.sender if envelope else None,
         recipients=envelope.recipients if envelope else (),
     )
+
+
+def _envelope_sender(row: Any) -> str | None:
+    """Return who sent a mail without From; one with From is shown by it."""
+    envelope = None if row._mapping["from"] else _envelope(row)
+    return envelope.sender if envelope else None
 
 
 def _verdicts(row: Any) -> Verdicts | None:

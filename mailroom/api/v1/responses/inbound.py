@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from mailroom.api.sanitising import sanitise
+from mailroom.api.v1.responses.carried import HeaderFieldResponse, InvitationResponse, ReportResponse
 from mailroom.domain.inbound.filing_policy import Finding
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, State
@@ -15,6 +16,8 @@ from mailroom.ports.inbox_reader import EmailLine, FiledItem
 from mailroom.ports.runs import Run
 
 _AMBIGUOUS = "True if From has more than one address, so that mail programs may show different senders"
+_ENVELOPE = "Who sent a mail without From, by its envelope (Return-Path); empty for a bounce, null if there is a From"
+_OLD = "null if an older release filed the item"
 _INTERNAL = "For administrators; null with a tenant's key"
 
 
@@ -83,6 +86,7 @@ class ItemLineResponse(JsonModel):
     recipient: str
     subject: str | None
     from_: str | None = Field(serialization_alias="from")
+    envelope_sender: str | None = Field(description=_ENVELOPE)
     sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     received_at: datetime
     attachments: int = Field(description="Number of attachments, without inline pictures")
@@ -106,18 +110,39 @@ class ItemResponse(JsonModel):
     recipient: str
     user: str
     plus_token: str | None
+    plus_tokens: list[str] | None = Field(description=f"Of all recipients that are this inbox; {_OLD}")
     message_id: str | None
     subject: str | None
     from_: str | None = Field(serialization_alias="from")
+    envelope_sender: str | None = Field(description=_ENVELOPE)
     sender_ambiguous: bool = Field(description=_AMBIGUOUS)
+    reply_to: list[str] | None = Field(description=f"Addresses of Reply-To; {_OLD}")
     to: list[str]
     cc: list[str]
+    in_reply_to: list[str] | None = Field(description=f"Message-IDs without angle brackets; {_OLD}")
+    references: list[str] | None = Field(
+        description=f"Message-IDs of the thread, the first one first, without angle brackets; {_OLD}"
+    )
     date: datetime | None
     received_at: datetime
     filed_at: datetime
     text: str | None
     html: str | None = Field(description="Sanitised HTML; null if there is none, or it is too large to sanitise")
     defects: list[str]
+    protection: list[str] | None = Field(
+        description="`smime_signed`, `smime_encrypted`, `pgp_signed`, `pgp_encrypted`: recognised, never verified;"
+        f" an encrypted mail cannot be read here; {_OLD}"
+    )
+    automatic_reply: bool | None = Field(description=f"An absence note or another automatic reply; {_OLD}")
+    reports: list[ReportResponse] | None = Field(description=f"Parts for programs, without calendars; {_OLD}")
+    invitations: list[InvitationResponse] | None = Field(description=f"Meetings and other calendar entries; {_OLD}")
+    header_fields: list[HeaderFieldResponse] | None = Field(
+        description="The other header fields in their order, at most 100 of 1,000 characters; without those of MIME, the"
+        f" trace and signatures of servers (`raw_url` has all); {_OLD}"
+    )
+    not_carried: dict[str, int] | None = Field(
+        description="Number of entries that a limit left out or cut, by the field above; the raw e-mail has them"
+    )
     verdicts: VerdictsResponse | None
     scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
     archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")

@@ -63,7 +63,15 @@ class AddressRow(SQLModel, table=True):
     """A receiving address, pattern, domain or prefix rule, with its tenant, user and processor."""
 
     __tablename__ = "address"
-    __table_args__ = (UniqueConstraint("tenant", "pattern"), Index("ix_address_pattern", "pattern"))
+    __table_args__ = (
+        UniqueConstraint("tenant", "pattern"),
+        Index("ix_address_pattern", "pattern"),
+        Index(
+            "ix_address_starred",
+            text("split_part(pattern, '@', -1)"),
+            postgresql_where=text("strpos(pattern, '*') > 0"),
+        ),
+    )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     tenant: str = Field(foreign_key="tenant.id")
@@ -102,6 +110,8 @@ class InboundEmailRow(SQLModel, table=True):
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     scan: dict[str, Any] | None = json_column(nullable=True)
     route: str | None = None
+    #: Recipients without a route, beside others that have one; null where that is not known.
+    unrouted: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)
     received_at: datetime = time_column()

@@ -31,9 +31,9 @@ def item_line(row: Any) -> ItemLine:
 
 
 def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any], *, internal: bool) -> FiledItem:
-    """Return an item from its row, joined with its e-mail's `envelope`, `scan` and `run_id`, with attachments and receipts.
+    """Return an item from its row, joined with its e-mail's columns, with attachments and receipts.
 
-    With `internal`, for administrators, the run is included.
+    With `internal`, for administrators, the run and the recipients without a route are included.
     """
     deposits = [deposit_of(receipt) for receipt in receipts]
     return FiledItem(
@@ -48,6 +48,7 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         withdrawn=row.withdrawn_reason if row.withdrawn_at else None,
         deposits={deposit.archive_id: deposit for deposit in deposits},
         damages={receipt.archive_id: receipt.damage for receipt in receipts if receipt.damage},
+        unrouted=_unrouted(row) if internal else None,
     )
 
 
@@ -72,7 +73,12 @@ def email_line(row: Any, *, internal: bool) -> EmailLine:
         facts=table_of(row.facts) if internal else {},
         sender=envelope.sender if envelope else None,
         recipients=envelope.recipients if envelope else (),
+        unrouted=_unrouted(row) if internal else None,
     )
+
+
+def _unrouted(row: Any) -> tuple[str, ...] | None:
+    return None if row.unrouted is None else tuple(row.unrouted)
 
 
 def _verdicts(row: Any) -> Verdicts | None:

@@ -16,6 +16,10 @@ from mailroom.ports.runs import Run
 
 _AMBIGUOUS = "True if From has more than one address, so that mail programs may show different senders"
 _INTERNAL = "For administrators; null with a tenant's key"
+_UNROUTED = (
+    "Recipients of the e-mail that have no route here, while others have one; for administrators. Null with a tenant's key, and "
+    "where it is not known: mail of releases before this field, and mail known from the bucket alone"
+)
 
 
 class VerdictsResponse(JsonModel):
@@ -118,6 +122,7 @@ class ItemResponse(JsonModel):
     text: str | None
     html: str | None = Field(description="Sanitised HTML; null if there is none, or it is too large to sanitise")
     defects: list[str]
+    unrouted: list[str] | None = Field(description=_UNROUTED)
     verdicts: VerdictsResponse | None
     scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
     archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")
@@ -143,6 +148,7 @@ class EmailResponse(JsonModel):
     facts: dict[str, Any] = Field(description="For administrators; empty with a tenant's key")
     sender: str | None
     recipients: list[str]
+    unrouted: list[str] | None = Field(default=None, description=_UNROUTED)
 
 
 class EmailsResponse(BaseModel):

@@ -63,15 +63,7 @@ class AddressRow(SQLModel, table=True):
     """A receiving address, pattern, domain or prefix rule, with its tenant, user and processor."""
 
     __tablename__ = "address"
-    __table_args__ = (
-        UniqueConstraint("tenant", "pattern"),
-        Index("ix_address_pattern", "pattern"),
-        Index(
-            "ix_address_starred",
-            text("split_part(pattern, '@', -1)"),
-            postgresql_where=text("strpos(pattern, '*') > 0"),
-        ),
-    )
+    __table_args__ = (UniqueConstraint("tenant", "pattern"), Index("ix_address_pattern", "pattern"))
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     tenant: str = Field(foreign_key="tenant.id")

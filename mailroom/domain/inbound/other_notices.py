@@ -31,7 +31,7 @@ class OtherNotice(StrEnum):
 
 #: Why an object was created, in the words of EventBridge.
 _CREATING = ("PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload")
-_SNS_TYPES = frozenset({"SubscriptionConfirmation", "UnsubscribeConfirmation"})
+_SNS_TYPES = "SubscriptionConfirmation", "UnsubscribeConfirmation"
 #: What SES writes to a topic when it becomes the topic of an identity's notifications.
 _TOPIC_TEST = "AmazonSnsSubscriptionSucceeded"
 _SES_TYPES = frozenset(

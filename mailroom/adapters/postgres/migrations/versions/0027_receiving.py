@@ -1,5 +1,4 @@
-"""Receiving: notices of other kinds counted, recipients without a route, mails by sender for the storm guard, patterns of
-subdomains."""
+"""Receiving: notices of other kinds counted, recipients without a route, mails by sender for the guard against storms."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,16 +35,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_sender_mail_pair", "sender_mail", ["tenant", "recipient", "sender", "received_at"])
     op.create_index("ix_sender_mail_received_at", "sender_mail", ["received_at"])
-    op.create_index(
-        "ix_address_starred",
-        "address",
-        [sa.text("split_part(pattern, '@', -1)")],
-        postgresql_where=sa.text("strpos(pattern, '*') > 0"),
-    )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_address_starred", table_name="address")
     for name in ("sender_mail", "other_notice"):
         op.drop_table(name)
     op.drop_column("inbound_email", "unrouted")

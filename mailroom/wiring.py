@@ -76,7 +76,8 @@ from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.schema_upgrade import refuse_start
-from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
+from mailroom.adapters.postgres.tenants.directory import SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
 from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
@@ -112,7 +113,7 @@ class Store:
         self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
         self.other_notices, self.sender_limit = SqlOtherNotices(engine), partial(SqlSenderLimit, engine)
         self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlInboxReader(engine), SqlApiKeys(engine)
-        self.directory, self.tenants, self.senders = SqlDirectory(engine), SqlTenants(engine), SqlSenders(engine)
+        self.directory, self.tenants, self.senders = SqlAddresses(engine), SqlTenants(engine), SqlSenders(engine)
         # Outbound mail, without the check for a restored database.
         self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)

@@ -21,8 +21,8 @@ class SenderLimit(Protocol):
         released, and stays so.
         """
 
-    def withheld(self, *, since: datetime | None, limit: int) -> Sequence[str]:
-        """Return the ids of filed e-mails that are held for some of their tenants, oldest first."""
+    def withheld(self, *, since: datetime | None, limit: int, email_id: str | None = None) -> Sequence[str]:
+        """Return the ids of filed e-mails that are held for some of their tenants, oldest first; or only this one."""
 
     def release(self, email_id: str, *, now: datetime) -> bool:
         """Release an e-mail, and open its line if it is filed, so that its next run files it for all its tenants.

@@ -16,7 +16,7 @@ under which SES's receipt rule stored the mail.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import idna
@@ -174,6 +174,21 @@ def takes(pattern: str, address: str) -> bool:
     return not local or (_matches(local, name) if _has_stars(local) else local == name)
 
 
+def covering(patterns: Collection[str], recipient: str, *, key: str = "") -> set[str]:
+    """Return those of the patterns that may route a mail for `recipient` under this key, if no narrower one takes it."""
+    try:
+        *names, whole = candidates(recipient)
+    except ValueError:
+        return set()
+    plain = {*names, whole, *prefix_rules(key)}
+    return {one for one in patterns if one in plain or any(takes(one, name) for name in names)}
+
+
+def prefix_inbox(rule: str) -> str:
+    """Return the inbox of a prefix rule for mail of unknown recipients."""
+    return f"{rule.strip('/').replace('/', '-')}@{_NO_ADDRESS}"
+
+
 def _has_stars(local: str) -> bool:
     return "*" in local and not local.startswith('"')
 
@@ -206,8 +221,7 @@ def route(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, 
     if not routes:
         # No recipient is known, by a fault or because the mail is known only from the bucket: the key prefix decides.
         rule = next((rule for rule in prefix_rules(key) if rule in known), None)
-        inbox = f"{rule.strip('/').replace('/', '-')}@{_NO_ADDRESS}" if rule else ""
-        return [_to(at, inbox, "prefix") for at in known[rule]] if rule else _no_route()
+        return [_to(at, prefix_inbox(rule), "prefix") for at in known[rule]] if rule else _no_route()
     return list(routes.values())
 
 

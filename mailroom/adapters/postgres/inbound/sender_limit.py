@@ -110,10 +110,12 @@ class SqlSenderLimit:
             held = set(connection.execute(select(_mail.tenant).where(mine, _mail.held)).scalars())
             return held & {tenant for tenant, _ in inboxes}
 
-    def withheld(self, *, since: datetime | None, limit: int) -> list[str]:
-        """Return the ids of filed e-mails that are held for some of their tenants, oldest first."""
+    def withheld(self, *, since: datetime | None, limit: int, email_id: str | None = None) -> list[str]:
+        """Return the ids of filed e-mails that are held for some of their tenants, oldest first; or only this one."""
         held = select(_mail.email_id).where(_mail.email_id == _email.id, _mail.held).exists()
         wanted = select(cast(_email.id, Text)).where(_email.state == State.FILED, held)
+        if email_id is not None:
+            wanted = wanted.where(_email.id == UUID(email_id))
         if since is not None:
             wanted = wanted.where(_email.received_at >= since)
         with transaction(self._engine) as connection:

@@ -15,6 +15,8 @@ from mailroom.cli.replay import app as replay_app
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, State
 from mailroom.settings import Settings
+from mailroom.testing.runs import MemoryRuns
+from mailroom.wiring import Installation
 
 NOW = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 GOOD = "Address;User;Tenant;Processor\n@acme.test;;;\nAnna@acme.test;anna;acme;digest\n*@*.bücher.test;all;;\n"
@@ -131,7 +133,9 @@ def test_a_removal_says_what_happens_first() -> None:
     assert run("remove", "no address").exception is not None
 
 
-def test_what_was_held_as_too_many_is_listed_by_one_command(database_url: str) -> None:
+def test_what_was_held_as_too_many_is_released_by_one_command(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Quarantined mail, and mail that was filed for other tenants only; a dry run releases nothing."""
     engine = make_engine(database_url)
     ledger, limit = SqlLedger(engine), SqlSenderLimit(engine, 1)
@@ -156,4 +160,15 @@ def test_what_was_held_as_too_many_is_listed_by_one_command(database_url: str) -
         "c  filed (too_many) would be replayed",
     ]
     assert limit.withheld(since=None, limit=5) == [ids[2]]
+
+    runs = MemoryRuns()
+    monkeypatch.setattr(Installation, "runs", runs)
+    released = CliRunner().invoke(replay_app, ["--reason", "too_many"])
+
+    assert [line.partition("  ")[0] for line in released.stdout.splitlines()] == ["b", "c"]
+    assert runs.asked == [("start", "in/b"), ("start", "in/c")]
+    opened = ledger.find(ids[2])
+    assert opened is not None
+    assert opened.state is State.RECEIVED
+    assert limit.withheld(since=None, limit=5) == []
     engine.dispose()

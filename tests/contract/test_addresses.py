@@ -1,6 +1,5 @@
 """The receiving addresses as people keep them, in PostgreSQL and in memory; and what becomes of their mail, in PostgreSQL."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -19,13 +18,11 @@ NOW = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 
 
 @pytest.fixture(params=["sql", "memory"])
-def book(request: pytest.FixtureRequest) -> Iterator[Addresses]:
-    book: Addresses = (
-        SqlAddresses(request.getfixturevalue("engine")) if request.param == "sql" else MemoryAddresses()
-    )
+def book(request: pytest.FixtureRequest) -> Addresses:
+    book: Addresses = SqlAddresses(request.getfixturevalue("engine")) if request.param == "sql" else MemoryAddresses()
     book.add_all([Address("anna@acme.test", "acme", "anna"), Address("@*.acme.test", "acme", "all", "digest")])
     book.add(Address("anna@acme.test", "other", "spy"))
-    yield book
+    return book
 
 
 def test_addresses_are_added_once_and_existing_ones_stay(book: Addresses) -> None:

@@ -29,6 +29,7 @@ from mailroom.adapters.aws.sqs import SqsQueue
 from mailroom.adapters.prefect.http import PrefectRuns
 from mailroom.domain.inbound.notifications import read_notification
 from mailroom.domain.inbound.received_email import Arrival
+from mailroom.sandbox.stack.environment import NO_SENDER_LIMIT
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.settings import CHECKOUT, load_settings, use_stack_environment
 
@@ -51,7 +52,7 @@ def main() -> None:
 def running_stack() -> Iterator[dict[str, Any]]:
     """Run an embedded stack with a mailbox for `TO` in a temporary folder, and yield its `mailroom status`."""
     with tempfile.TemporaryDirectory(prefix="mailroom-bench-") as folder:
-        os.environ["MAILROOM_DATA"] = folder
+        os.environ.update(NO_SENDER_LIMIT, MAILROOM_DATA=folder)
         mailroom("up", "--detach")
         try:
             stack = json.loads(mailroom("status", "--json"))

@@ -14,6 +14,7 @@ from blocks.support.block_cache import BlockCache
 from blocks.support.bounce_domain import bounce_domain
 from blocks.support.credentials import bucket_client, client_in, for_one_try
 from blocks.support.regions import refuse_block_outside
+from blocks.support.sender_limit import sender_hourly_limit
 from mailroom import wiring
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
@@ -117,6 +118,7 @@ class InboundMail(Block):
             forms=self._forms(),
             pages_url=self.api_url,
             bounce_domain=bounce_domain(),
+            sender_hourly_limit=sender_hourly_limit(),
         )
 
     def client(self) -> Any:

@@ -18,6 +18,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, region_of
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
+from mailroom.setting_types import MailsAnHour
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
         default=False,
         description="Accept SES's notifications at /hooks/inbound, for a topic that cannot write to the queue.",
     )
+    sender_hourly_limit: MailsAnHour = 1000
     kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails. No other key is used.")
     archive_bucket: str = Field(description="Bucket of the archive (SAE), made with Object Lock.")
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(

@@ -59,7 +59,9 @@ from mailroom.adapters.postgres.engines import Budget as Budget
 from mailroom.adapters.postgres.engines import engine_of as engine_of
 from mailroom.adapters.postgres.engines import keep_to as keep_to
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbound.other_notices import SqlOtherNotices
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbound.sender_limit import SqlSenderLimit
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlApiKeys, SqlInboxReader
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
@@ -74,7 +76,8 @@ from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.schema_upgrade import refuse_start
-from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
+from mailroom.adapters.postgres.tenants.directory import SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
 from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
@@ -108,20 +111,17 @@ class Store:
         self.engine = engine
         # Received mail.
         self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
+        self.other_notices, self.sender_limit = SqlOtherNotices(engine), partial(SqlSenderLimit, engine)
         self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlInboxReader(engine), SqlApiKeys(engine)
-        self.directory, self.tenants, self.senders = SqlDirectory(engine), SqlTenants(engine), SqlSenders(engine)
+        self.directory, self.tenants, self.senders = SqlAddresses(engine), SqlTenants(engine), SqlSenders(engine)
         # Outbound mail, without the check for a restored database.
         self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
         # Delivery and operations.
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
         self.pauses = SqlPauses(engine)
-        self.endpoints, self.suppressions, self.breakers = (
-            SqlEndpoints(engine),
-            SqlSuppressions(engine),
-            SqlBreakers(engine),
-        )
-        self.unsubscribing = SqlUnsubscribing(engine)
+        self.endpoints, self.breakers = SqlEndpoints(engine), SqlBreakers(engine)
+        self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
         self.return_paths = SqlReturnPaths(engine)
         self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
 
@@ -313,6 +313,7 @@ def inbound(
     webhook_targets: WebhookTargets,
     probe: tuple[str, str],
     check_database: Callable[[], None],
+    sender_hourly_limit: int = 0,
     **rest: Any,
 ) -> Inbound:
     """Return the ports of inbound mail; `probe` is the bucket and key of the read probe, `rest` the fields that are no ports."""
@@ -334,6 +335,7 @@ def inbound(
         webhooks=HttpWebhooks(webhook_targets),
         tenants=store.tenants,
         processings=store.processings,
+        sender_limit=store.sender_limit(sender_hourly_limit) if sender_hourly_limit else None,
         return_paths=store.return_paths,
         events=store.events,
         account_id=account_id,

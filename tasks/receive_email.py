@@ -81,6 +81,7 @@ async def route(entry: Entry, raw: bytes, inbound: Inbound) -> RoutingDecision:
         now=_now(),
         scanner=scanner,
         reports=reports,
+        sender_limit=inbound.sender_limit,
     )
 
 

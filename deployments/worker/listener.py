@@ -10,6 +10,7 @@ that of SES, which has the recipients, and is processed without it if none comes
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,10 +25,12 @@ from deployments.worker.queue_listener import BATCH, QueueListener, RunFailedErr
 from deployments.worker.runs import InboundRuns, NextStep, next_step
 from mailroom.archive.mail_manifests import keep_unopened
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
+from mailroom.domain.inbound.notifications import UnreadableNotification, read_notices
+from mailroom.domain.inbound.other_notices import OtherNotice
 from mailroom.domain.inbound.received_email import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
 from mailroom.ports.ledger import Lease, Ledger
 from mailroom.ports.manifests import Manifests
+from mailroom.ports.other_notices import OtherNotices
 from mailroom.ports.queue import Queue, Received
 from mailroom.ports.roster import Roster
 
@@ -74,11 +77,13 @@ class Listener(QueueListener):
         limit: int,
         timing: Timing | None = None,
         gate: Gate | OpenGate | None = None,
+        other_notices: OtherNotices | None = None,
     ) -> None:
         super().__init__(queue, health, limit=limit, timing=timing, gate=gate)
         self._signed: str | None = None
         self._ledger, self._runs, self._lanes = ledger, runs, lanes
         self._roster, self._manifests, self._worker = roster, manifests, worker
+        self._other_notices, self._others = other_notices, Counter[OtherNotice]()
         self._acks = Acknowledger(queue)
         self._jobs: dict[tuple[str, str, str], Job] = {}
         self._over = asyncio.Event()
@@ -104,6 +109,9 @@ class Listener(QueueListener):
         # SES's notification first: where both came together, S3's need not wait for it.
         for message in sorted(received, key=lambda one: "notificationType" not in one.body):
             self._accept(message)
+        if self._others and self._other_notices is not None:
+            counted, self._others = self._others, Counter()
+            await _survive(self._other_notices.count, counted, now=_now())
 
     async def _held(self) -> str | None:
         """Return why an operator has paused this deployment; the roster shows it at once."""
@@ -114,14 +122,16 @@ class Listener(QueueListener):
 
     def _accept(self, message: Received) -> None:
         try:
-            arrivals = read_notification(message.body)
+            notices = read_notices(message.body)
         except UnreadableNotification:
             logger.error("message %s cannot be read and goes to the dead-letter queue", message.message_id)
             return
-        if not arrivals:
+        if message.receive_count <= 1:
+            self._others.update(notices.others)
+        if not notices.arrivals:
             self._acks.delete(message.receipt_handle)
-        notice = Notice(message, open=len(arrivals))
-        for arrival in arrivals:
+        notice = Notice(message, open=len(notices.arrivals))
+        for arrival in notices.arrivals:
             self._join(arrival, notice)
 
     def _join(self, arrival: Arrival, notice: Notice) -> None:

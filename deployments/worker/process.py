@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -178,7 +178,8 @@ class WarmWorker:
     ) -> Listener:
         store, queue = installation.store, installation.queue(self._settings.inbound_queue_url)
         parts = queue, store.ledger, runs, lanes, health, store.roster, installation.manifests
-        return Listener(*parts, worker=worker_name(), limit=self._limit, timing=self._timing, gate=gate)
+        options: dict[str, Any] = {"limit": self._limit, "timing": self._timing, "gate": gate}
+        return Listener(*parts, worker=worker_name(), other_notices=store.other_notices, **options)
 
 
 def share_of(roster: SqlRoster, worker: str) -> LimitShare:

@@ -20,6 +20,7 @@ from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
 from mailroom.api.v1 import (
+    addresses,
     batch_list,
     breakers,
     endpoints,
@@ -40,6 +41,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, operations.router),
     (Face.PRIVATE, inbound.router),
     (Face.PRIVATE, raw_mail.router),
+    (Face.PRIVATE, addresses.router),
     (Face.PRIVATE, outbound.router),
     (Face.PRIVATE, batch_list.router),
     (Face.PRIVATE, sent_content.router),

@@ -147,6 +147,7 @@ def services_for(installation: Installation) -> Services:
         runs=installation.runs,
         ledger=store.ledger,
         keys=store.api_keys,
+        addresses=store.directory,
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
             message_reader=store.message_reader,

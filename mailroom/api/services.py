@@ -15,6 +15,7 @@ from mailroom.delivery.provider_events.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.outbound.attachments import Uploads
 from mailroom.outbound.served_senders import ServedSenders
+from mailroom.ports.addresses import Addresses
 from mailroom.ports.api_keys import ApiKeys
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers
@@ -114,6 +115,7 @@ class Services:
     runs: RunStarter
     ledger: LedgerReader
     keys: ApiKeys
+    addresses: Addresses | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
     event_recorder: EventRecorder | None = None

@@ -4,7 +4,8 @@ from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
-from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
+from mailroom.adapters.postgres.tenants.directory import SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.tenants import tenant_name
@@ -45,7 +46,7 @@ class Opened(Installation):
         return self.store.message_reader
 
     @property
-    def directory(self) -> SqlDirectory:
+    def directory(self) -> SqlAddresses:
         """The addresses that receive, with their users."""
         return self.store.directory
 

@@ -1,19 +1,33 @@
-"""Receiving addresses: add one, choose how its mail is processed, list them.
+"""Receiving addresses: add one, import a file of them, choose how their mail is processed, list and remove them.
 
 An address is `name@domain`, which also matches `name+anything@domain`; `invoice-*@domain`, where the star matches any
-characters; `@domain` for everything at a domain; or `prefix/` for mail that matches no other address and that a receipt
-rule stores under this key prefix (MAILROOM_INBOUND_PREFIX, MAILROOM_INBOUND_PREFIXES). The most specific match wins.
+characters; `@domain` for everything at a domain; any of these at `*.domain` for all its subdomains, as `*@*.acme.test`; or
+`prefix/` for mail that matches no other address and that a receipt rule stores under this key prefix
+(MAILROOM_INBOUND_PREFIX, MAILROOM_INBOUND_PREFIXES). The most specific match wins: an address of the exact domain before one
+of its subdomains, and of these the longest.
 """
 
 import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mailroom.cli._address_file import addresses_in
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened, tenant_named
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.routing import INBOX, Address, normalise_pattern
+from mailroom.domain.inbound.routing import INBOX, Address
+from mailroom.inbound.address_book import (
+    MOST_REMOVED,
+    WHAT_AN_ADDRESS_IS,
+    read_pattern,
+    usual_user,
+    what_happens,
+    what_is_next,
+)
 from mailroom.inbound.processors import known_processors
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -26,7 +40,7 @@ Tenant = Annotated[str, typer.Option(help="The tenant that the address belongs t
 
 @app.command()
 def add(
-    address: Annotated[str, typer.Argument(help="name@domain, a pattern with *, @domain or prefix/.")],
+    address: Annotated[str, typer.Argument(help="name@domain, a pattern with *, @domain, *@*.domain or prefix/.")],
     user: Annotated[str | None, typer.Option(help="The user whose inbox it fills; by default the local part.")] = None,
     tenant: Tenant = "default",
     processor: Annotated[str, typer.Option(help=_PROCESSOR)] = INBOX,
@@ -34,7 +48,7 @@ def add(
 ) -> None:
     """Add a receiving ADDRESS. Adding it again changes nothing."""
     pattern, directory = _pattern(address), Opened().directory
-    owner = user or (pattern.rpartition("@")[0] if "@" in pattern else pattern.strip("/")) or "everyone"
+    owner = user or usual_user(pattern)
     added = directory.add(Address(pattern, tenant_named(tenant), owner, _processor(processor)))
     if not added:
         owner = next(at.user for at in directory.lookup([pattern])[pattern] if at.tenant == tenant)
@@ -63,6 +77,80 @@ def process(
         say(f"{processor} now processes the mail of {pattern} of tenant {tenant}")
 
 
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file, as a spreadsheet saves it.")],
+    tenant: Annotated[str, typer.Option(help="The tenant of rows that name none; created if new.")] = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file and count.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add every address of FILE, or none if a row has a fault; each fault is named with its row.
+
+    The file has a header with `address`, and optionally `user`, `tenant` and `processor`. An address that its tenant has already
+    stays as it is.
+
+    \b
+      mailroom address import addresses.csv --dry-run
+      mailroom address import addresses.csv --tenant acme
+    """
+    read = addresses_in(source, tenant_named(tenant), lambda line: print(line, file=sys.stderr))
+    directory = Opened().directory
+    there = {
+        (one.pattern, one.tenant): one
+        for owner in sorted({one.tenant for one in read})
+        for one in directory.find(owner, [one.pattern for one in read if one.tenant == owner]).values()
+    }
+    new = {(one.pattern, one.tenant) for one in read} - there.keys() if dry_run else directory.add_all(read)
+    other = sum(
+        (found.user, found.processor) != (one.user, one.processor)
+        for one in read
+        if (found := there.get((one.pattern, one.tenant))) is not None
+    )
+    if as_json:
+        say(json.dumps({"read": len(read), "added": len(new), "other": other, "dry_run": dry_run}))
+        return
+    say(f"read {len(read)} addresses; {len(new)} {'would be added' if dry_run else 'are new'}")
+    if other:
+        say(f"{other} are there already with another user or processor, and stay as they are (`mailroom address list`)")
+
+
+@app.command()
+def remove(
+    addresses: Annotated[
+        list[str], typer.Argument(metavar="ADDRESS...", help="As `mailroom address list` shows them.")
+    ],
+    tenant: Annotated[str, typer.Option(help="The tenant that the addresses belong to.")] = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen to their mail.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove receiving addresses, all or none, and say what happens to their mail.
+
+    Items that were filed stay. E-mails on their way are routed when they are processed, by the addresses that are there then.
+
+    \b
+      mailroom address remove old@acme.test --tenant acme --dry-run
+    """
+    patterns, directory = list(dict.fromkeys(map(_pattern, addresses))), Opened().directory
+    if len(patterns) > MOST_REMOVED:
+        raise ConfigurationError(f"at most {MOST_REMOVED} addresses are removed at once")
+    there = directory.find(tenant, patterns)
+    if missing := [one for one in patterns if one not in there]:
+        raise ConfigurationError(f"{missing[0]} is not an address of tenant {tenant}; nothing was removed")
+    mail = directory.mail_of(tenant, patterns)
+    outcome = {
+        one: [*what_happens(mail[one]), what_is_next(one, patterns, directory, tenant=tenant)] for one in patterns
+    }
+    removed = patterns if dry_run else directory.remove(tenant, patterns)
+    if as_json:
+        values = [{"address": one, "what_happens": outcome[one], **asdict(mail[one])} for one in patterns]
+        say(json.dumps({"tenant": tenant, "removed": len(removed), "dry_run": dry_run, "addresses": values}))
+        return
+    for one in patterns:
+        say(f"{one} of tenant {tenant} {'would be' if dry_run else 'is'} removed")
+        for sentence in outcome[one]:
+            say(f"  {sentence}")
+
+
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the receiving addresses."""
@@ -81,11 +169,9 @@ def list_(as_json: AsJson = False) -> None:
 
 def _pattern(address: str) -> str:
     try:
-        return normalise_pattern(address)
+        return read_pattern(address)
     except ValueError:
-        raise ConfigurationError(
-            f"{address!r} is not an address; use name@domain, name-*@domain, @domain or prefix/"
-        ) from None
+        raise ConfigurationError(f"{address!r} is {WHAT_AN_ADDRESS_IS}") from None
 
 
 def _processor(name: str) -> str:

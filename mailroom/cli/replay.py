@@ -1,11 +1,12 @@
 """Process e-mails again: by id, by state, reason and age, by a processor that failed, or the dead letters.
 
 Each step is idempotent: nothing is archived twice, and existing inbox items stay. For a filed e-mail, only processors
-that failed run again. --dry-run lists the e-mails and changes nothing.
+that failed run again, and what was held of it as `too_many` is filed. --dry-run lists the e-mails and changes nothing.
 """
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -14,7 +15,7 @@ import typer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
 from mailroom.cli._times import since as time_of
-from mailroom.domain.errors import ConfigurationError, MailroomError
+from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import REPLAYABLE, Entry, State
 from mailroom.inbound.lease import stale_s
@@ -54,14 +55,16 @@ def replay(
         return
     failed = 0
     if ids:
-        entries = [_by_id(opened, any_id) for any_id in ids]
+        entries = [_or_withheld(opened, _by_id(opened, any_id)) for any_id in ids]
     elif processor:
         ids = opened.processings.failed_emails(processor, since=time_of(since), limit=most)
         entries = [_by_id(opened, email_id) for email_id in ids]
     else:
         entries = _selected(opened, state, reason, time_of(since), most)
+        if state is None and reason == Reason.TOO_MANY:
+            entries += _withheld(opened, time_of(since), most - len(entries))
     for entry in entries:
-        filed = entry.state is State.FILED
+        filed = entry.state is State.FILED and entry.reason != Reason.TOO_MANY
         left = opened.processings.failed(entry.id) if filed else []
         try:
             run = None if dry_run or (filed and not left) else _run_again(opened, entry)
@@ -110,6 +113,13 @@ def _selected(opened: Opened, state: str | None, reason: str | None, since: date
     return opened.ledger.select(states=states, reason=reason, since=since, limit=most)
 
 
+def _withheld(opened: Opened, since: datetime | None, most: int, email_id: str | None = None) -> list[Entry]:
+    """Return filed e-mails that are held for some of their tenants as too many of one sender, with that reason."""
+    limit = opened.store.sender_limit(0)
+    ids = limit.withheld(since=since, limit=most, email_id=email_id) if most > 0 else []
+    return [replace(_by_id(opened, one), reason=Reason.TOO_MANY.value) for one in ids]
+
+
 def _redrive(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
     """Move the dead letters back to their queue, and print how many; the worker receives them as any message."""
     use_stack_environment()
@@ -141,8 +151,15 @@ def _by_id(opened: Opened, any_id: str) -> Entry:
     return entry
 
 
+def _or_withheld(opened: Opened, entry: Entry) -> Entry:
+    held = _withheld(opened, None, 1, entry.id) if entry.state is State.FILED else []
+    return held[0] if held else entry
+
+
 def _run_again(opened: Opened, entry: Entry) -> Run:
     """Schedule the e-mail's own run; if Prefect no longer has it, a new one."""
+    if entry.state is State.FILED and entry.reason == Reason.TOO_MANY:
+        opened.store.sender_limit(0).release(entry.id, now=datetime.now(UTC))
     if entry.run_id is not None:
         try:
             return opened.runs.retry(entry.run_id)
@@ -160,7 +177,7 @@ def _show(entry: Entry, run: Run | None, left: list[str], *, dry_run: bool, as_j
         facts: dict[str, str | None] = {"id": entry.id, "message_id": entry.ref.message_id, "state": entry.state}
         facts |= {"reason": InboundReason.old_word(entry.reason), **explained}
         say(json.dumps(facts | {"failed": left, "replayed": run is not None, "run_url": run.url if run else None}))
-    elif entry.state is State.FILED and not left:
+    elif entry.state is State.FILED and not left and entry.reason != Reason.TOO_MANY:
         say(f"{entry.ref.message_id}  already filed; nothing to do")
     elif dry_run:
         say(f"{entry.ref.message_id}  {entry.state} ({what}) would be replayed")

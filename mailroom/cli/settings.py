@@ -39,6 +39,8 @@ CONSEQUENCES = {
     "inbound_queue_url": "The worker receives no mail; it waits in the other queue.",
     "inbound_topic_arn": "`/hooks/inbound` answers 403. In a region that is not allowed: worker and HTTP service do not start.",
     "inbound_hook": "Off: `/hooks/inbound` answers 404.",
+    "sender_hourly_limit": "Too low: mail of a busy scanner or shop is quarantined as `too_many` until `mailroom replay --reason "
+    "too_many`. Too high, or 0: two programs that answer each other fill an inbox.",
     "kms_key_arn": "Mail of another key is quarantined as `not_decryptable`. A key that may not be used: the worker pauses.",
     "archive_bucket": "No such bucket, or no permission: worker and HTTP service do not start. Without Object Lock: "
     "nothing is archived, and so nothing is filed.",

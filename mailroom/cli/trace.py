@@ -102,6 +102,9 @@ def _show(history: dict[str, Any], api_url: str) -> None:
     say(f"object    s3://{email['bucket']}/{email['key']}")
     if email["envelope"]:
         _show_envelope(email["envelope"])
+    if missed := email.get("unrouted"):
+        more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
+        say(f"no route  {', '.join(map(shown, missed[:_SHOWN]))}{more}: add an address with `mailroom address add`")
     if run:
         say(f"run       {run['state']}  {run.get('url', run['id'])}")
         for task in run.get("tasks", []):

@@ -163,6 +163,7 @@ class Reason(StrEnum):
     SPAM = "spam"
     UNSURE = "unsure"
     POISON = "poison"
+    TOO_MANY = "too_many"
 
 
 class Quarantined(PermanentError):

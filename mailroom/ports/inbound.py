@@ -19,6 +19,7 @@ from mailroom.ports.queue import Queue
 from mailroom.ports.replies import Replies
 from mailroom.ports.return_paths import ReturnPaths
 from mailroom.ports.scanner import Scanner
+from mailroom.ports.sender_limit import SenderLimit
 from mailroom.ports.tenants import Tenants
 from mailroom.ports.webhooks import Webhooks
 
@@ -32,7 +33,7 @@ class Inbound:
     `forms` are the object formats accepted besides SES's own; an object that S3 encrypted under another key than
     `kms_key_arn` counts as plain. Without a `scanner`, SES's own virus verdict is used. The processor `digest` needs
     `answers`, `webhook` needs `webhooks` and `tenants`, and both record what they did in `processings`. `pages_url` is the
-    base of links in reports. Mail for `bounce_domain` is looked up in `return_paths`, and what it reports recorded in `events`.
+    base of links in reports. Without a `sender_limit` no mail is held as one of too many. Mail for `bounce_domain` is looked up in `return_paths`, and what it reports recorded in `events`.
     `checks` (`database`, `mails`, `keys`, `archive`) raise if a port cannot be used now.
     """
 
@@ -55,6 +56,7 @@ class Inbound:
     webhooks: Webhooks | None = None
     tenants: Tenants | None = None
     processings: Processings | None = None
+    sender_limit: SenderLimit | None = None
     return_paths: ReturnPaths | None = None
     events: Events | None = None
     bounce_domain: str = ""

@@ -75,6 +75,7 @@ class FiledItem:
     `run_id` is None for a tenant. `damages` are the problems that later checks found with deposits, by archive id.
     `withdrawn` is the reason why a withdrawn item is not shown, otherwise None; `scan` is None where no scanner was used.
     `envelope_sender` is that of a mail without From, "" for a bounce; else None.
+    `unrouted` are the e-mail's recipients without a route here; None for a tenant, and where that is not known.
     """
 
     id: str
@@ -89,14 +90,16 @@ class FiledItem:
     withdrawn: str | None = None
     damages: Mapping[str, str] = field(default_factory=dict)
     envelope_sender: str | None = None
+    unrouted: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EmailLine:
     """The ledger's line for an e-mail, as users see it.
 
-    `sender`, `recipients`, `facts` and `run_id` are empty for a tenant: one e-mail may be for several tenants, which must
-    not learn of each other, and runs are internal to the installation.
+    `sender`, `recipients`, `unrouted`, `facts` and `run_id` are empty for a tenant: one e-mail may be for several tenants,
+    which must not learn of each other, and runs are internal to the installation. `unrouted` are the recipients without a
+    route beside others that have one; None where that is not known.
     """
 
     id: str
@@ -110,6 +113,7 @@ class EmailLine:
     facts: Mapping[str, object] = field(default_factory=dict)
     sender: str | None = None
     recipients: tuple[str, ...] = ()
+    unrouted: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +156,17 @@ class WorkerLine:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Counts of the whole installation; `unprocessed` is the number of mails at which each processor failed."""
+    """Counts of the whole installation; `unprocessed` is the number of mails at which each processor failed.
+
+    `other_notices` are the acknowledged messages of the inbound queue that announced no e-mail, by kind.
+    """
 
     tallies: tuple[EmailCount, ...]
     items: int
     times: FilingTimes = FilingTimes()
     workers: tuple[WorkerLine, ...] = ()
     unprocessed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    other_notices: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class InboxReader(Protocol):

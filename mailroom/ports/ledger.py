@@ -69,8 +69,11 @@ class Ledger(Protocol):
         scan: Scan | None = None,
         held: Mapping[str, Reason] | None = None,
         word: str | None = None,
+        unrouted: Sequence[str] | None = None,
     ) -> None:
-        """Record the routes of this e-mail, the scanner's verdict, and the tenants whose policies quarantine it (`held`).
+        """Record the routes of this e-mail, the scanner's verdict, and the tenants for which it is quarantined (`held`).
+
+        `unrouted` are the recipients without a route, beside others; None: not known.
 
         `word` is its type of route for lists and metrics; by default that of its first route.
         """

@@ -16,6 +16,7 @@ from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import FiledItem, InboxLine
 from mailroom.settings import Settings
+from mailroom.testing.addresses import MemoryAddresses
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryKeys, MemoryLedgerReader
 from mailroom.testing.runs import MemoryRuns
@@ -40,6 +41,7 @@ class Memory:
     archive: MemoryArchive = field(default_factory=MemoryArchive)
     runs: MemoryRuns = field(default_factory=MemoryRuns)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
+    addresses: MemoryAddresses = field(default_factory=MemoryAddresses)
     activities: list[dict[str, Any]] = field(default_factory=list)
 
     def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
@@ -52,6 +54,7 @@ class Memory:
             runs=self.runs,
             ledger=book,
             keys=self.keys,
+            addresses=self.addresses,
             now=lambda: NOW,
             inbound_hook=inbound_hook,
         )

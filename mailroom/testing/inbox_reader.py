@@ -64,7 +64,7 @@ class MemoryInboxReader:
         filed_items = [filed for filed in self.filed if filed.id == item_id and tenant in (None, filed.item.tenant)]
         if not filed_items:
             return None
-        return filed_items[0] if tenant is None else replace(filed_items[0], run_id=None)
+        return filed_items[0] if tenant is None else replace(filed_items[0], run_id=None, unrouted=None)
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return the description of one attachment."""
@@ -128,7 +128,7 @@ class MemoryInboxReader:
             if tenant is None:
                 yield line
             elif tenant in tenants:
-                yield replace(line, run_id=None, facts={}, sender=None, recipients=())
+                yield replace(line, run_id=None, facts={}, sender=None, recipients=(), unrouted=None)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
+from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
 from mailroom.testing.api import BROWSER, Memory, TestClient
@@ -35,6 +36,7 @@ class World:
         services = replace(
             services,
             reader=SqlInboxReader(engine),
+            addresses=SqlAddresses(engine),
             sending=outbound,
             events=SqlEvents(engine),
             endpoints=SqlEndpoints(engine),

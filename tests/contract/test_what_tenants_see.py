@@ -17,10 +17,12 @@ from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
 from mailroom.delivery.tenant_webhooks import body_of
 from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.routing import Address
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
@@ -58,6 +60,7 @@ class Installation:
                 reader=SqlInboxReader(engine),
                 ledger=filed.ledger,
                 archive=filed.archive,
+                addresses=SqlAddresses(engine),
                 sending=OutboundServices(*(port(engine) for port in PORTS), unsubscribing=SqlUnsubscribing(engine)),
                 events=SqlEvents(engine),
                 endpoints=SqlEndpoints(engine),
@@ -66,6 +69,7 @@ class Installation:
         )
         self.client = TestClient(self.app, base_url="http://mail.example", follow_redirects=False)
         self._plant_inbound(filed)
+        SqlAddresses(engine).add(Address("listed@theirs.test", "umbrella", "carla@other.test"))
         self.ids = {"item_id": filed.items[0], "email_id": filed.entry.id, "number": "1", "address": ANNA.recipient}
         self.ids |= self._sent()
 
@@ -89,7 +93,8 @@ class Installation:
             )
             facts = '{"object": "raw-bucket", "recipient": "bob@other.test", "where": "queue.internal"}'
             connection.execute(
-                text("update inbound_email set run_id = :run, facts = :facts"), {"run": RUN, "facts": facts}
+                text("update inbound_email set run_id = :run, facts = :facts, unrouted = array['bob@other.test']"),
+                {"run": RUN, "facts": facts},
             )
             noted = text("insert into inbound_activity (email_id, at, kind, facts) values (:id, :at, 'routed', :facts)")
             connection.execute(noted, {"id": filed.entry.id, "at": NOW, "facts": facts})

@@ -15,6 +15,7 @@ from deployments.worker.health import Health
 from deployments.worker.listener import Listener
 from deployments.worker.queue_listener import Timing
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbound.other_notices import SqlOtherNotices
 from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import received_email as inbound
@@ -144,7 +145,8 @@ class Desk:
 
     async def _listen(self, until: Callable[[], bool], timing: Timing, within_s: float) -> float:
         parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health, self.roster, self.manifests
-        listener = Listener(*parts, worker="this", limit=10, timing=timing)
+        others = SqlOtherNotices(self.ledger._engine)
+        listener = Listener(*parts, worker="this", limit=10, timing=timing, other_notices=others)
         running = asyncio.create_task(listener.run())
         await holds(lambda: until() or running.done(), within_s)
         stopped_at = time.monotonic()

@@ -133,6 +133,12 @@ RUN = {
 #: Examples that start, stop, replace or load a whole installation, and the test that does so.
 ELSEWHERE = {
     "mailroom providers probe ses/123456789012/eu-west-1 --sender acme.example": "tests/contract/test_pauses_shown.py",
+    "mailroom address import addresses.csv --dry-run": "tests/contract/test_address_command.py",
+    "mailroom address import addresses.csv --tenant acme": "tests/contract/test_address_command.py",
+    "mailroom address remove old@acme.test --tenant acme --dry-run": "tests/contract/test_address_command.py",
+    "mailroom address add '*@*.acme.test' --tenant acme": "tests/contract/test_receiving_sql.py",
+    "mailroom replay --reason too_many --dry-run": "tests/contract/test_address_command.py",
+    "mailroom replay --reason too_many": "tests/contract/test_address_command.py",
     "mailroom up --detach": "tests/e2e/conftest.py",
     "mailroom down": "tests/e2e/conftest.py",
     "mailroom restore FILE": "tests/e2e/test_restores.py",

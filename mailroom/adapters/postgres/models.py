@@ -102,6 +102,8 @@ class InboundEmailRow(SQLModel, table=True):
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     scan: dict[str, Any] | None = json_column(nullable=True)
     route: str | None = None
+    #: Recipients without a route, beside others that have one; null where that is not known.
+    unrouted: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)
     received_at: datetime = time_column()

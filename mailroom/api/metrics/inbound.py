@@ -25,6 +25,7 @@ def exposition(census: Census, now: datetime) -> str:
             reasons[tally.state, code] += tally.emails
     explained = [({"state": state, "reason_code": code}, float(count)) for (state, code), count in reasons.items()]
     unprocessed = [({"processor": name}, float(mails)) for name, mails in sorted(census.unprocessed.items())]
+    others = [({"kind": kind}, float(count)) for kind, count in sorted(census.other_notices.items())]
     total = sum(tally.emails for tally in census.tallies)
     lines = [
         *metric("mailroom_inbound_received_total", "counter", "E-mails received in total.", [({}, total)]),
@@ -46,6 +47,12 @@ def exposition(census: Census, now: datetime) -> str:
             [({}, round(max(oldest_s, 0.0), 3))],
         ),
         *metric("mailroom_processing_failed", "gauge", "Filed e-mails for which a processor failed.", unprocessed),
+        *metric(
+            "mailroom_inbound_other_notices_total",
+            "counter",
+            "Messages of the inbound queue that announced no e-mail and were acknowledged, by kind.",
+            others,
+        ),
         *_histogram(census.times),
         *worker_metrics(alive_workers(census.workers, now)),
     ]

@@ -1,20 +1,24 @@
 """Messages of the inbound queue: the raw e-mails that they announce and, from SES, their recipients.
 
-Accepted are S3 event notifications and SES "Received" notifications (in the form of S3 or Lambda actions), bare or in an SNS
-envelope, and the test events of both services. A body is refused or accepted as a whole. Recipients come from
+Accepted are S3 event notifications, S3's "Object Created" events by EventBridge (whole, or only the part `detail`, or `bucket`
+and `key` by an input transformer), and SES "Received" notifications (in the form of S3 or Lambda actions), bare or in an SNS
+envelope, and notices without e-mails (`other_notices`). A body is refused or accepted as a whole. Recipients come from
 `receipt.recipients` alone: To and Cc are the sender's text and lack Bcc.
 
-Sources: S3 user guide "Event message structure"; SES developer guide "Contents of notifications for email receiving".
+Sources: S3 user guide "Event message structure" and "EventBridge event message structure"; SES developer guide "Contents of
+notifications for email receiving".
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Never
 from urllib.parse import quote_plus, unquote_plus
 
 from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound.other_notices import OtherNotice, creates, is_detail, is_from_event_bridge, other_notice
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
@@ -47,8 +51,21 @@ class UnreadableNotification(PermanentError):
         super().__init__(message, **facts)
 
 
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What one queue message has: the e-mails that it announces, and its notices of other kinds."""
+
+    arrivals: tuple[Arrival, ...] = ()
+    others: tuple[OtherNotice, ...] = ()
+
+
 def read_notification(body: str) -> list[Arrival]:
-    """Return the e-mails that a queue message announces; test events and deleted objects announce none.
+    """Return the e-mails that a queue message announces; see `read_notices`."""
+    return list(read_notices(body).arrivals)
+
+
+def read_notices(body: str) -> Notices:
+    """Return the e-mails that a queue message announces, and its notices of other kinds.
 
     An impossible time of receipt (out of bounds, or over a day ahead) counts as now.
 
@@ -59,14 +76,16 @@ def read_notification(body: str) -> list[Arrival]:
     message = _parse(body)
     if message.get("Type") == "Notification" and "Message" in message:
         message = _parse(_text(message["Message"]))
-    if message.get("Event") == "s3:TestEvent":
-        return []
     if message.get("notificationType") == "Received":
-        return _from_ses(message)
+        return _notices([_from_ses(message)])
+    if (created := _created(message)) is not None:
+        return _notices([_from_event_bridge(created)])
+    if other := other_notice(message):
+        return Notices(others=(other,))
     records = message.get("Records")
     if not isinstance(records, list) or not records:
         _refuse("shape")
-    return [arrival for record in records for arrival in _from_record(_object(record))]
+    return _notices([_from_record(_object(record)) for record in records])
 
 
 def can_be_announced(key: str) -> bool:
@@ -153,36 +172,65 @@ def _recipient_of(received: str, message_id: str) -> tuple[str, ...]:
     return ()
 
 
-def _from_record(record: Mapping[str, Any]) -> list[Arrival]:
+def _notices(read: list[Arrival | OtherNotice]) -> Notices:
+    arrivals = tuple(one for one in read if isinstance(one, Arrival))
+    return Notices(arrivals, tuple(one for one in read if isinstance(one, OtherNotice)))
+
+
+def _created(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what EventBridge says of a created object, in the form of its part `detail`; None if it says nothing of one."""
+    if is_from_event_bridge(message):
+        is_created = message["source"] == "aws.s3" and message["detail-type"] == "Object Created"
+        return _object(message["detail"]) if is_created else None
+    if is_detail(message):
+        return message if creates(message) else None
+    if isinstance(message.get("bucket"), str) and isinstance(message.get("key"), str):
+        described = {"key": message["key"], "version-id": message.get("version-id", message.get("versionId"))}
+        return {"bucket": {"name": message["bucket"]}, "object": described}
+    return None
+
+
+def _from_event_bridge(detail: Mapping[str, Any]) -> Arrival | OtherNotice:
+    # Other than in S3's own notifications, the key is not encoded.
+    described = _object(detail.get("object"))
+    bucket, key = _object(detail.get("bucket")).get("name"), described.get("key")
+    return _arrival(bucket, key, described.get("version-id"))
+
+
+def _arrival(bucket: object, key: object, version: object) -> Arrival | OtherNotice:
+    ref = ObjectRef(
+        bucket=_name(bucket), key=_name(key), version="" if version in (None, "", "null") else _name(version)
+    )
+    if ref.message_id == SETUP_NOTIFICATION:
+        return OtherNotice.SES_SETUP
+    # A key that ends with a slash is a folder made in the S3 console.
+    return Arrival(ref) if ref.message_id else OtherNotice.S3_EVENT
+
+
+def _from_record(record: Mapping[str, Any]) -> Arrival | OtherNotice:
     source = record.get("eventSource")
     if source == "aws:ses":
         return _from_ses(_object(record.get("ses")))
     if source != "aws:s3":
         _refuse("source")
     if not _text(record.get("eventName")).removeprefix("s3:").startswith("ObjectCreated:"):
-        return []
+        return OtherNotice.S3_EVENT
     s3 = _object(record.get("s3"))
     described = _object(s3.get("object"))
-    version = described.get("versionId")
-    ref = ObjectRef(
-        bucket=_name(_object(s3.get("bucket")).get("name")),
-        key=_name(unquote_plus(_text(described.get("key")))),
-        version="" if version in (None, "null") else _name(version),
-    )
-    # A key that ends with a slash is a folder made in the S3 console.
-    return [] if ref.message_id in ("", SETUP_NOTIFICATION) else [Arrival(ref)]
+    key = unquote_plus(_text(described.get("key")))
+    return _arrival(_object(s3.get("bucket")).get("name"), key, described.get("versionId"))
 
 
-def _from_ses(message: Mapping[str, Any]) -> list[Arrival]:
+def _from_ses(message: Mapping[str, Any]) -> Arrival | OtherNotice:
     mail, receipt = _object(message.get("mail")), _object(message.get("receipt"))
     message_id = _name(mail.get("messageId"))
     if message_id == SETUP_NOTIFICATION:
-        return []
+        return OtherNotice.SES_SETUP
     action = _object(receipt.get("action"))
     ref = ObjectRef(bucket=_name(action.get("bucketName")), key=_name(action.get("objectKey")))
     if not ref.key.endswith(message_id):
         _refuse("object_key")
-    return [Arrival(ref, _envelope(mail, receipt))]
+    return Arrival(ref, _envelope(mail, receipt))
 
 
 def _envelope(mail: Mapping[str, Any], receipt: Mapping[str, Any]) -> Envelope:

@@ -90,6 +90,12 @@ class InboundReason(ReasonWord):
         "three processes died while they worked on it",
         "look at the worker's log and memory; the object stays in the bucket. Replay it alone, after the cause is fixed",
     )
+    TOO_MANY = (
+        Reason.TOO_MANY,
+        "its sender sent one address more e-mails within an hour than MAILROOM_SENDER_HOURLY_LIMIT allows",
+        "see whether two programs answer each other; `mailroom replay --reason too_many --dry-run` lists them, and without "
+        "--dry-run files them",
+    )
     INTERRUPTED = (
         "interrupted",
         "the run was interrupted: its worker stopped, or the run was cancelled",

@@ -10,12 +10,13 @@ One spelling, for storing and for comparing:
 - Everything after the first plus sign that is not the first letter is a token, kept as data (the detail of RFC 5233).
 
 One order of precedence, the narrowest first: the exact address, the address without its token, a pattern (the one with the
-most letters), the whole domain, and last the rule for the key prefix under which SES's receipt rule stored the mail.
+most letters), the whole domain, a pattern of subdomains (the longest domain first), and last the rule for the key prefix
+under which SES's receipt rule stored the mail.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import idna
@@ -31,6 +32,8 @@ _ADDRESS = re.compile(r'(?P<local>"(?:[^"\\]|\\.)*"|[^@\s]+)@(?P<domain>[^@\s]+)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r'[\s\x00-\x1f\x7f()<>\[\]:;@\\,"+*]|^\.|\.\.|\.$|^$')
 _PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f]+/)+")
+#: A pattern of subdomains names at most this many labels, so that a long domain is looked up by few patterns.
+MOST_LABELS = 16
 #: Domain of the inboxes for mail with unknown recipients; by RFC 2606 it cannot exist, so it is no real address.
 _NO_ADDRESS = "prefix.invalid"
 #: SES accepts 50 recipients of one mail.
@@ -40,7 +43,7 @@ _MOST_TOKENS = 100
 @dataclass(frozen=True, slots=True)
 class Address:
     """An address of the directory. `pattern` is an address, one with stars in its local part, `@domain` for a whole domain,
-    or `prefix/` for mails under a key prefix that no address takes.
+    any of these at `*.domain` for all subdomains of a domain, or `prefix/` for mails under a key prefix that no address takes.
 
     `processor` names what is done with the mail besides filing; `policy` is the tenant's.
     """
@@ -113,10 +116,15 @@ def normalise_pattern(text: str) -> str:
             return text
         raise ValueError("not a key prefix")
     local, _, domain = text.rpartition("@")
-    if "*" in domain:
-        raise ValueError("stars are allowed in the part before the @ only")
+    below, parent = ("*.", domain[2:]) if domain.startswith("*.") else ("", domain)
+    if "*" in parent or "\N{FULLWIDTH ASTERISK}" in parent:
+        raise ValueError("a domain has a star only at its beginning, as in *.acme.test")
     # A local part of stars alone is the whole domain.
-    return normalise(text) if local.strip("*") else f"@{normalise_domain(domain)}"
+    stored = normalise(f"{local}@{parent}") if local.strip("*") else f"@{normalise_domain(parent)}"
+    local, _, parent = stored.rpartition("@")
+    if below and not 1 <= parent.count(".") < MOST_LABELS:
+        raise ValueError(f"a pattern of subdomains has 2 to {MOST_LABELS} labels after the star, as in *.acme.test")
+    return f"{local}@{below}{parent}"
 
 
 def candidates(recipient: str) -> list[str]:
@@ -138,21 +146,63 @@ def wanted(recipients: Iterable[str], key: str) -> list[str]:
     patterns: dict[str, None] = {}
     for recipient in recipients:
         try:
-            patterns.update(dict.fromkeys(candidates(recipient)))
+            exact, *rest = candidates(recipient)
         except ValueError:
             continue
+        above = (f"@{parent}" for parent in parents(exact.rpartition("@")[2]))
+        patterns.update(dict.fromkeys([exact, *rest, *above]))
     return [*patterns, *prefix_rules(key)]
 
 
+def parents(domain: str) -> list[str]:
+    """Return the domains with a star that stand for `domain` among their subdomains, the longest first.
+
+    Each has two labels or more: nobody owns all of `*.test`.
+    """
+    labels = domain.split(".")
+    return ["*." + ".".join(labels[at:]) for at in range(max(1, len(labels) - MOST_LABELS), len(labels) - 1)]
+
+
 def is_starred(pattern: str) -> bool:
-    """Return whether `pattern` stands for several addresses of one domain."""
-    return "*" in pattern.rpartition("@")[0] and not pattern.startswith('"')
+    """Return whether `pattern` stands for several addresses of one domain, or for addresses of all its subdomains."""
+    local, _, domain = pattern.rpartition("@")
+    return _has_stars(local) or domain.startswith("*.")
 
 
 def takes(pattern: str, address: str) -> bool:
-    """Return whether a pattern with stars matches an address in its stored spelling; a star is any number of letters."""
-    if not is_starred(pattern):
+    """Return whether a pattern with stars matches an address in its stored spelling; a star is any number of letters.
+
+    A star that begins the domain is one label or more: `@*.acme.test` takes `x@a.acme.test`, not `x@acme.test`.
+    """
+    local, _, domain = pattern.rpartition("@")
+    if not domain.startswith("*."):
+        return _has_stars(local) and _matches(pattern, address)
+    name, _, host = address.rpartition("@")
+    if not host.endswith(domain[1:]) or len(host) < len(domain):
         return False
+    return not local or (_matches(local, name) if _has_stars(local) else local == name)
+
+
+def covering(patterns: Collection[str], recipient: str, *, key: str = "") -> set[str]:
+    """Return those of the patterns that may route a mail for `recipient` under this key, if no narrower one takes it."""
+    try:
+        *names, whole = candidates(recipient)
+    except ValueError:
+        return set()
+    plain = {*names, whole, *prefix_rules(key)}
+    return {one for one in patterns if one in plain or any(takes(one, name) for name in names)}
+
+
+def prefix_inbox(rule: str) -> str:
+    """Return the inbox of a prefix rule for mail of unknown recipients."""
+    return f"{rule.strip('/').replace('/', '-')}@{_NO_ADDRESS}"
+
+
+def _has_stars(local: str) -> bool:
+    return "*" in local and not local.startswith('"')
+
+
+def _matches(pattern: str, address: str) -> bool:
     first, *middle, last = pattern.split("*")
     if not (address.startswith(first) and address.endswith(last) and len(address) >= len(first) + len(last)):
         return False
@@ -181,8 +231,7 @@ def route(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, 
     if not routes:
         # No recipient is known, by a fault or because the mail is known only from the bucket: the key prefix decides.
         rule = next((rule for rule in prefix_rules(key) if rule in known), None)
-        inbox = f"{rule.strip('/').replace('/', '-')}@{_NO_ADDRESS}" if rule else ""
-        return [_to(at, inbox, "prefix") for at in known[rule]] if rule else _no_route()
+        return [_to(at, prefix_inbox(rule), "prefix") for at in known[rule]] if rule else _no_route()
     return list(routes.values())
 
 
@@ -193,12 +242,22 @@ def _with_token(route: Route, token: str | None) -> Route:
     return replace(route, more_tokens=(*route.more_tokens, token))
 
 
+def unrouted(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, key: str = "") -> tuple[str, ...]:
+    """Return the recipients, each once and as written, that have no route here; () if none has one."""
+    values = list(dict.fromkeys(recipients))
+    missed = tuple(recipient for recipient in values if not _routes_of(recipient, known, key))
+    return missed if len(missed) < len(values) else ()
+
+
 def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]], key: str) -> list[Route]:
     try:
         exact = normalise(recipient)
     except ValueError:
         return []
     local, _, domain = exact.rpartition("@")
+    if "*" in domain:
+        # No domain has a star: such a recipient must not be taken for the pattern that is written so.
+        return []
     name, token = _split_plus(local)
     bare = f"{name}@{domain}"
     if exact in known:
@@ -206,14 +265,25 @@ def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]], key: str)
     if bare in known:
         return [_to(at, bare, "plus", token) for at in known[bare]]
     for spelling, kept in ((bare, token), (exact, None)):
-        starred = [pattern for pattern in known if takes(pattern, spelling)]
-        if starred:
-            best = max(starred, key=lambda pattern: (len(pattern) - pattern.count("*"), pattern))
+        if best := _best(pattern for pattern in known if pattern.endswith(f"@{domain}") and takes(pattern, spelling)):
             return [_to(at, spelling, "pattern", kept) for at in known[best]]
-    for pattern, why in ((f"@{domain}", "domain"), *((rule, "prefix") for rule in prefix_rules(key))):
-        if pattern in known:
-            return [_to(at, bare, why, token) for at in known[pattern]]
-    return []
+    if f"@{domain}" in known:
+        return [_to(at, bare, "domain", token) for at in known[f"@{domain}"]]
+    for parent in parents(domain):
+        below = [pattern for pattern in known if pattern.endswith(f"@{parent}")]
+        for spelling, kept in ((exact, None), (bare, token)) if below else ():
+            narrow = [pattern for pattern in below if pattern != f"@{parent}" and takes(pattern, spelling)]
+            if best := _best(narrow, whole=f"{spelling.rpartition('@')[0]}@{parent}"):
+                return [_to(at, spelling, "subdomain", kept) for at in known[best]]
+        if f"@{parent}" in known:
+            return [_to(at, bare, "subdomain", token) for at in known[f"@{parent}"]]
+    rule = next((rule for rule in prefix_rules(key) if rule in known), None)
+    return [_to(at, bare, "prefix", token) for at in known[rule]] if rule else []
+
+
+def _best(patterns: Iterable[str], whole: str = "") -> str | None:
+    """Return `whole` if it is among the patterns, else the one with the most letters; None of none."""
+    return max(patterns, key=lambda one: (one == whole, len(one) - one.count("*"), one), default=None)
 
 
 def _to(at: Address, inbox: str, why: str, token: str | None = None) -> Route:

@@ -21,6 +21,7 @@ import psycopg
 
 from mailroom.audit.sent_mails import SentMail
 from mailroom.operations.loops import wait_until
+from mailroom.sandbox.stack.environment import NO_SENDER_LIMIT
 from mailroom.sandbox.stack.folder import DataFolder, read_json
 from mailroom.sandbox.stack.ports import choose_apart
 from mailroom.sandbox.stack.stack import Stack
@@ -58,7 +59,7 @@ class DrillStack:
         """Return the environment for a worker on this stack."""
         stack = Stack(DataFolder(self.folder), read_json(self.folder / "ports.json"))
         ensure = next(part for part in stack.parts() if part.name == "deployments")
-        return {**stack.environment(), **ensure.env()}
+        return {**stack.environment(), **ensure.env(), **NO_SENDER_LIMIT}
 
     def send(self, count: int, *, mail: bytes | None = None, state: str = "filed") -> list[SentMail]:
         """Send this many mails, each with an attachment of its own, and write their expected outcomes to the manifest.

@@ -3,6 +3,7 @@
 A restart keeps the port and the data. The previous log is kept as `<part>.<n>.log`, so that `mailroom check --logs` reads all.
 """
 
+import os
 import secrets
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.stack.environment import NO_SENDER_LIMIT
 from mailroom.sandbox.stack.folder import DataFolder, read_json, write_json
 from mailroom.sandbox.stack.parts import Part
 from mailroom.sandbox.stack.ports import choose_apart
@@ -66,6 +68,7 @@ class SoakStack:
         Raises:
             StackError: a part did not get ready.
         """
+        os.environ.update(NO_SENDER_LIMIT)
         self._env = {**stack.environment(), RUN_VARIABLE: secrets.token_hex(16)}
         self._parts = {part.name: part for part in _with_second_worker(stack.parts(), self.folder.path)}
         for name, part in self._parts.items():

@@ -12,9 +12,11 @@ ACCOUNT = "123456789012"
 #: The user's own settings for these would connect a part to another Prefect, AWS or PostgreSQL.
 _FOREIGN = ("PREFECT_", "AWS_", "PG")
 _OWN_ENDPOINT = "AWS_ENDPOINT_URL_"
-_DECIDED_HERE = frozenset(
-    f"MAILROOM_{name.upper()}" for name in Settings.model_fields if not name.startswith("archive_")
-)
+#: Settings that a user may choose for the embedded stack.
+_CHOSEN = "archive_", "sender_hourly_limit"
+_DECIDED_HERE = frozenset(f"MAILROOM_{name.upper()}" for name in Settings.model_fields if not name.startswith(_CHOSEN))
+#: For drills and benchmarks: they send thousands of mails from one sender.
+NO_SENDER_LIMIT = {"MAILROOM_SENDER_HOURLY_LIMIT": "0"}
 
 
 def kept(outer: Mapping[str, str]) -> dict[str, str]:

@@ -149,11 +149,13 @@ class SqlLedger:
         scan: Scan | None = None,
         held: Mapping[str, Reason] | None = None,
         word: str | None = None,
+        unrouted: Sequence[str] | None = None,
     ) -> None:
-        """Record the recipients of this e-mail with the reasons, the scanner's result, and the tenants whose policy holds it."""
+        """Record the recipients of this e-mail with the reasons, the scanner's result, and the tenants that it is held for."""
         tenants, looked = sorted({to.tenant for to in routes}), scan_json(scan) if scan else None
         facts = _known(routes=routes_json(routes), scan=looked, held=held or None)
-        routed = _new(tenants=tenants, scan=looked, route=word or (routes[0].why if routes else None))
+        missed = None if unrouted is None else list(unrouted)
+        routed = _new(tenants=tenants, scan=looked, route=word or (routes[0].why if routes else None), unrouted=missed)
         with statement(self._engine, "commit of routed") as connection:
             connection.execute(statements.ROUTE, {"which": UUID(email_id), "now": now, "details": facts} | routed).one()
 

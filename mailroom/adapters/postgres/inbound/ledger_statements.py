@@ -80,8 +80,10 @@ BEGIN = _noted(
     wanted=_emails,
 )
 
-#: `new_tenants`, `new_scan`, `new_route`.
-ROUTE = _noted(_changed.values({name: _new(name) for name in ("tenants", "scan", "route")}), _kind("routed"))
+_ROUTED = "tenants", "scan", "route", "unrouted"
+
+#: `new_` and each name of `_ROUTED`.
+ROUTE = _noted(_changed.values({name: _new(name) for name in _ROUTED}), _kind("routed"))
 
 _kept = func.unnest(bindparam("kept", type_=ARRAY(Text))).column_valued("one")
 

@@ -30,8 +30,9 @@ from mailroom.adapters.postgres.models import (
 from mailroom.adapters.postgres.operations import counting
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
+from mailroom.adapters.postgres.tenants.directory import starred_at
 from mailroom.domain.inbound.received_email import Attachment, State
-from mailroom.domain.inbound.routing import is_starred, takes
+from mailroom.domain.inbound.routing import is_starred, parents, takes
 from mailroom.domain.inbox.search_words import words_asked
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position
@@ -79,8 +80,7 @@ class SqlInboxReader:
     def receives(self, tenant: str | None, address: str) -> bool:
         """Return whether `address` is an inbox of this tenant."""
         domain = address.rpartition("@")[2]
-        starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1) == domain)
-        could = or_(_address.pattern.in_([address, f"@{domain}"]), starred)
+        could = or_(_address.pattern.in_([address, f"@{domain}"]), starred_at([domain, *parents(domain)]))
         listed = select(_address.pattern).where(could, owned(_address.tenant, tenant))
         filled = exists().where(_item.recipient == address, item_owned(tenant))
         with transaction(self._engine) as connection:
@@ -126,7 +126,8 @@ class SqlInboxReader:
         uuid = uuid_of(item_id)
         wanted = (
             select(
-                *[column for column in _item if column is not _item.words], _email.envelope, _email.scan, _email.run_id
+                *[column for column in _item if column is not _item.words],
+                *(_email.envelope, _email.scan, _email.run_id, _email.unrouted),
             )
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
             .where(_item.id == uuid, owned(_item.tenant, tenant))

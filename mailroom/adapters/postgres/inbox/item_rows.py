@@ -32,9 +32,9 @@ def item_line(row: Any) -> ItemLine:
 
 
 def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any], *, internal: bool) -> FiledItem:
-    """Return an item from its row, joined with its e-mail's `envelope`, `scan` and `run_id`, with attachments and receipts.
+    """Return an item from its row, joined with its e-mail's columns, with attachments and receipts.
 
-    With `internal`, for administrators, the run is included.
+    With `internal`, for administrators, the run and the recipients without a route are included.
     """
     deposits = [deposit_of(receipt) for receipt in receipts]
     return FiledItem(
@@ -50,6 +50,7 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         deposits={deposit.archive_id: deposit for deposit in deposits},
         damages={receipt.archive_id: receipt.damage for receipt in receipts if receipt.damage},
         envelope_sender=_envelope_sender(row),
+        unrouted=_unrouted(row) if internal else None,
     )
 
 
@@ -74,6 +75,7 @@ def email_line(row: Any, *, internal: bool) -> EmailLine:
         facts=table_of(row.facts) if internal else {},
         sender=envelope.sender if envelope else None,
         recipients=envelope.recipients if envelope else (),
+        unrouted=_unrouted(row) if internal else None,
     )
 
 
@@ -81,6 +83,10 @@ def _envelope_sender(row: Any) -> str | None:
     """Return who sent a mail without From; one with From is shown by it."""
     envelope = None if row._mapping["from"] else _envelope(row)
     return envelope.sender if envelope else None
+
+
+def _unrouted(row: Any) -> tuple[str, ...] | None:
+    return None if row.unrouted is None else tuple(row.unrouted)
 
 
 def _verdicts(row: Any) -> Verdicts | None:

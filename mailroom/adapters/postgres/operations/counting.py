@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, literal, select, t
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.inbound.other_notices import counted_notices
 from mailroom.adapters.postgres.models import InboundEmailRow, InboxItemRow, ProcessingRow, WorkerRow, table
 from mailroom.adapters.postgres.skipped_rows import sound
 from mailroom.domain.inbound.reasons import InboundReason
@@ -24,7 +25,7 @@ def census(connection: Connection) -> Census:
     workers = connection.execute(select(*values))
     lines = tuple(WorkerLine(**row._mapping) for row in workers)
     failed = {row.processor: row.mails for row in connection.execute(_failed())}
-    return Census(_tallies(rows), items, _times(rows), lines, failed)
+    return Census(_tallies(rows), items, _times(rows), lines, failed, counted_notices(connection))
 
 
 def _groups() -> Any:

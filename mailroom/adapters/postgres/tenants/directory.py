@@ -1,13 +1,26 @@
 """Receiving addresses and tenants, in SQL. Addresses come with their tenant's policy: routing a mail is one query."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, and_, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Text,
+    and_,
+    any_,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.models import AddressRow, TenantRow, table
@@ -29,8 +42,8 @@ class SqlDirectory:
         """Return the addresses with these patterns by pattern, and those with stars at the domains (`@domain`) among them."""
         all_patterns = list(patterns)
         domains = [pattern[1:] for pattern in all_patterns if pattern.startswith("@")]
-        starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1).in_(domains))
-        wanted = _listed().where(or_(_address.pattern.in_(all_patterns), starred)).order_by(_address.tenant)
+        named = _address.pattern == any_(literal(all_patterns, ARRAY(Text)))
+        wanted = _listed().where(or_(named, starred_at(domains))).order_by(_address.tenant)
         addresses: dict[str, list[Address]] = {}
         with statement(self._engine) as connection:
             for row in connection.execute(wanted):
@@ -101,6 +114,13 @@ class SqlTenants:
         with transaction(self._engine) as connection:
             connection.execute(_new_tenant(tenant))
             connection.execute(update(_tenants).where(_tenant.id == tenant).values(**values))
+
+
+def starred_at(domains: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition that a pattern has stars and one of these domains; `ix_address_starred` serves it."""
+    # One array, because a mail for many recipients names more domains than a statement may have parameters.
+    at = func.split_part(_address.pattern, "@", literal_column("-1"))
+    return and_(text("strpos(address.pattern, '*') > 0"), at == any_(literal(list(domains), ARRAY(Text))))
 
 
 def _listed() -> Any:

@@ -19,6 +19,10 @@ _AMBIGUOUS = "True if From has more than one address, so that mail programs may 
 _ENVELOPE = "Who sent a mail without From, by its envelope (Return-Path); empty for a bounce, null if there is a From"
 _OLD = "null if an older release filed the item"
 _INTERNAL = "For administrators; null with a tenant's key"
+_UNROUTED = (
+    "Recipients of the e-mail that have no route here, while others have one; for administrators. Null with a tenant's key, and "
+    "where it is not known: mail of releases before this field, and mail known from the bucket alone"
+)
 
 
 class VerdictsResponse(JsonModel):
@@ -143,6 +147,7 @@ class ItemResponse(JsonModel):
     not_carried: dict[str, int] | None = Field(
         description="Number of entries that a limit left out or cut, by the field above; the raw e-mail has them"
     )
+    unrouted: list[str] | None = Field(description=_UNROUTED)
     verdicts: VerdictsResponse | None
     scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
     archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")
@@ -168,6 +173,7 @@ class EmailResponse(JsonModel):
     facts: dict[str, Any] = Field(description="For administrators; empty with a tenant's key")
     sender: str | None
     recipients: list[str]
+    unrouted: list[str] | None = Field(default=None, description=_UNROUTED)
 
 
 class EmailsResponse(BaseModel):

@@ -27,6 +27,7 @@ def item_line(row: Any) -> ItemLine:
         attachments=row.attachments,
         verdicts=_verdicts(row),
         sender_ambiguous=SENDER_AMBIGUOUS in row.defects,
+        listed_at=row.listed_at,
     )
 
 

@@ -85,6 +85,9 @@ class ItemLineResponse(JsonModel):
     from_: str | None = Field(serialization_alias="from")
     sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     received_at: datetime
+    listed_at: datetime | None = Field(
+        default=None, description="When it was put into the inbox: filed, or released after it was held"
+    )
     attachments: int = Field(description="Number of attachments, without inline pictures")
     verdicts: VerdictsResponse | None
 
@@ -94,6 +97,10 @@ class ItemsResponse(BaseModel):
 
     items: list[ItemLineResponse]
     next: str | None
+    until: datetime | None = Field(
+        default=None,
+        description="With `since`: all items with an earlier `listed_at` are in this list; use it as `since` the next time",
+    )
 
 
 class ItemResponse(JsonModel):

@@ -213,8 +213,12 @@ class InboxReader(Protocol):
         since: datetime | None,
         after: Position | None,
         limit: int,
+        until: datetime | None = None,
     ) -> Page[EmailLine]:
-        """Return lines of the ledger; empty `states` means all. A tenant sees the e-mails that were routed to it."""
+        """Return lines of the ledger; empty `states` means all. A tenant sees the e-mails that were routed to it.
+
+        They were received at `since` or later, and before `until`.
+        """
 
     def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
         """Return one line of the ledger; None as for `item`."""

@@ -109,6 +109,7 @@ class MemoryInboxReader:
         since: datetime | None,
         after: Position | None,
         limit: int,
+        until: datetime | None = None,
     ) -> Page[EmailLine]:
         """Return lines of the ledger."""
         lines = [
@@ -117,6 +118,7 @@ class MemoryInboxReader:
             if (not states or line.state in states)
             and (reason is None or InboundReason.same(reason, line.reason))
             and (since is None or line.received_at >= since)
+            and (until is None or line.received_at < until)
         ]
         return _page(lines, after, limit)
 

@@ -115,6 +115,7 @@ def list_emails(
     since: Annotated[
         Time | None, Query(description="Received at this time or later; UTC unless an offset is given")
     ] = None,
+    until: Annotated[Time | None, Query(description="Received before this time; UTC unless an offset is given")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> EmailsResponse:
@@ -124,6 +125,7 @@ def list_emails(
         states=state or [],
         reason=reason,
         since=since,
+        until=until,
         after=decode(cursor),
         limit=limit,
     )

@@ -68,6 +68,15 @@ class Search:
         """Whether no item can match: something was asked, and no word of it can be searched."""
         return self.asked and not self.ways and self.after is None and self.before is None
 
+    @property
+    def has_unfolded(self) -> bool:
+        """Whether a term of it was indexed otherwise by 0.1.0."""
+        return any(term.unfolded for way in self.ways for term in way)
+
+    def folded_only(self) -> "Search":
+        """Return the search for items of which none was indexed by 0.1.0."""
+        return replace(self, ways=tuple(tuple(replace(term, unfolded=()) for term in way) for way in self.ways))
+
 
 def parse_search(question: str) -> Search:
     """Return the search that a person wrote; dates narrow it as a whole, also beside `or`.

@@ -17,7 +17,7 @@ from mailroom.adapters.postgres.inbound.reasons import has_reason
 from mailroom.adapters.postgres.inbox import item_rows
 from mailroom.adapters.postgres.inbox.columns import attachment_of
 from mailroom.adapters.postgres.inbox.listing import LISTED_AT, listed_until, within
-from mailroom.adapters.postgres.inbox.search_index import matches
+from mailroom.adapters.postgres.inbox.search_index import OLD_WORDS, matches
 from mailroom.adapters.postgres.inbox.visible_to import item_owned, owned, routed_to
 from mailroom.adapters.postgres.models import (
     AddressRow,
@@ -100,6 +100,9 @@ class SqlInboxReader:
         search = parse_search(question)
         if search.finds_nothing:
             return Page(())
+        if search.has_unfolded and not self._has_old_words():
+            # PostgreSQL expects more of two forms than of one, and would rather read the whole inbox for a rare word.
+            search = search.folded_only()
         at = LISTED_AT if window else _item.received_at
         newest_first = at.desc(), _item.id.desc()
         # The page is chosen first, or a search would join e-mail and attachments of everything that it finds.
@@ -128,6 +131,10 @@ class SqlInboxReader:
             rows = connection.execute(wanted).all()
             lines = usable(rows[:limit], item_rows.item_line)
             return page_of(rows, limit, lines, at="listed_at" if window else "received_at")
+
+    def _has_old_words(self) -> bool:
+        with transaction(self._engine) as connection:
+            return bool(connection.execute(select(exists().select_from(InboxItemRow).where(OLD_WORDS))).scalar_one())
 
     def listed_until(self) -> datetime:
         """Return the time before which every filing has committed."""
@@ -181,6 +188,7 @@ class SqlInboxReader:
         since: datetime | None,
         after: Position | None,
         limit: int,
+        until: datetime | None = None,
     ) -> Page[EmailLine]:
         """Return received e-mails, newest first."""
         conditions = [routed_to(tenant), behind(after, _email.received_at, _email.id)]
@@ -190,6 +198,8 @@ class SqlInboxReader:
             conditions.append(has_reason(_email.reason, reason))
         if since is not None:
             conditions.append(_email.received_at >= since)
+        if until is not None:
+            conditions.append(_email.received_at < until)
         newest_first = _email.received_at.desc(), _email.id.desc()
         wanted = select(InboundEmailRow.__table__).where(*conditions).order_by(*newest_first).limit(limit + 1)  # type: ignore[attr-defined]
         with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:

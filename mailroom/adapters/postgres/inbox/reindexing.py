@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, bindparam, cast, func, select, text, update
+from sqlalchemy import Connection, Text, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from mailroom.adapters.postgres.inbox.columns import attachment_of, item_of
-from mailroom.adapters.postgres.inbox.search_index import WORDS_VERSION, tsvector_of
+from mailroom.adapters.postgres.inbox.search_index import OLD_WORDS, WORDS_VERSION, tsvector_of
 from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Attachment
 from mailroom.domain.inbox.search_words import MOST
@@ -30,8 +30,7 @@ _OLD = (
             if column is not _items.c.words
         ]
     )
-    # Written out, or the plan would not use the partial index.
-    .where(text(f"words_version < {WORDS_VERSION}"))
+    .where(OLD_WORDS)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )

@@ -8,7 +8,7 @@ text would have each of them read.
 
 from collections import defaultdict
 
-from sqlalchemy import ColumnElement, and_, cast, literal, true
+from sqlalchemy import ColumnElement, and_, cast, literal, text, true
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from mailroom.adapters.postgres.models import InboxItemRow, table
@@ -21,6 +21,9 @@ from mailroom.domain.inbox.search_query import Search, SearchTerm
 WORDS_VERSION = 1
 
 _item = table(InboxItemRow).c
+
+#: The condition of `ix_inbox_item_old_words`, written out, or a plan would not use that index.
+OLD_WORDS = text(f"inbox_item.words_version < {WORDS_VERSION}")
 
 _LETTER = {
     SearchField.FROM: "f",

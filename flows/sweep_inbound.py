@@ -12,7 +12,7 @@ from blocks.inbound import open_inbound
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG, Found
 from mailroom.ports.inbound import Inbound
-from tasks.sweep_inbound import announce_all, find_lost, find_recalled, find_silent, waiting
+from tasks.sweep_inbound import announce_all, find_lost, find_recalled, find_silent, index_older, waiting
 
 #: The key of the inbound bucket after which the next sweep continues.
 _SWEPT_TO = "mailroom_swept_to"
@@ -25,7 +25,8 @@ _SHOWN = 50
 async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
     """Queue e-mails again whose processing stopped, objects without a notification, and e-mails missing after a restore.
 
-    While many messages wait in the queue this does nothing, because what seems lost may be among them.
+    While many messages wait in the queue this does nothing, because what seems lost may be among them. At last it indexes items
+    for search again that an earlier release indexed.
 
     Args:
         older_than_minutes: Ignore e-mails that are younger than this.
@@ -42,6 +43,8 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
         await report(silent, comparison.lost)
     recalled = await recall(inbound)
     words = f", {len(recalled)} missing after a restore" if recalled else ""
+    if indexed := await index_older(inbound):
+        words += f"; indexed {indexed} older items for search"
     return Completed(message=f"queued again: {len(silent)} stopped, {len(comparison.lost)} unknown{words}")
 
 

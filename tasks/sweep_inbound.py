@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.inbound.indexing import index_again
 from mailroom.inbound.sweeping import Found, announce, lost, recalled, silent
 from mailroom.ports.inbound import Inbound
 from tasks.support.steps import blocking, step
@@ -39,3 +40,9 @@ async def find_recalled(after: str, inbound: Inbound) -> Found:
 async def announce_all(refs: Sequence[ObjectRef], inbound: Inbound) -> None:
     """Put a message for each object in the inbound queue; two messages for one object are one e-mail."""
     await blocking(announce, refs, queue=inbound.queue)
+
+
+@step("index older items")
+async def index_older(inbound: Inbound) -> int:
+    """Index the words of items that an earlier release indexed, and return how many; what is left is the next sweep's."""
+    return await blocking(index_again, inbound.inbox)

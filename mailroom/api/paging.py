@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import HTTPException, Query
 
-from mailroom.ports.inbox_reader import Position
+from mailroom.ports.inbox_reader import Position, Window
 
 Cursor = Annotated[str | None, Query(max_length=600, description="`next` of the previous page")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Entries on a page")]
@@ -36,6 +36,38 @@ def decode(cursor: str | None) -> Position | None:
         if received_at.tzinfo is None:
             raise _not_ours()
         return Position(received_at.astimezone(UTC), name)
+    except (ValueError, OverflowError):
+        raise _not_ours() from None
+
+
+def encode_in_window(position: Position | None, window: Window | None) -> str | None:
+    """Return the cursor for `position`; with a window it carries the window's end, so that all pages are of one window."""
+    if position is None or window is None:
+        return encode(position)
+    return _word(f"{position.received_at.isoformat()} {position.id} {window.until.isoformat()}")
+
+
+def decode_in_window(cursor: str | None, since: datetime | None) -> tuple[Position | None, datetime | None]:
+    """Return the position and the window's end that `encode_in_window` was given.
+
+    Raises:
+        HTTPException: 422, the cursor is invalid, or is of a list with `since` and used without, or the reverse.
+    """
+    if cursor is None:
+        return None, None
+    position, _, until = _text(cursor).rpartition(" ")
+    if (" " in position) is (since is None):
+        raise HTTPException(
+            422, "This cursor belongs to another list; repeat the parameter since as on its first page."
+        )
+    if since is None:
+        return decode(cursor), None
+    at = decode(_word(position))
+    try:
+        end = datetime.fromisoformat(until)
+        if end.tzinfo is None:
+            raise _not_ours()
+        return at, end.astimezone(UTC)
     except (ValueError, OverflowError):
         raise _not_ours() from None
 

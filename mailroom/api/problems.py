@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from mailroom.api.faces import Face
 from mailroom.api.pages.rendering import render
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError
+from mailroom.domain.inbox.search_query import UnreadableSearch
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,11 @@ def install(app: FastAPI) -> None:
             for fault in error.errors()
         ]
         return answer_error(request, 422, "Invalid request: a field or parameter is invalid.", errors=errors)
+
+    @app.exception_handler(UnreadableSearch)
+    def unreadable(request: Request, error: UnreadableSearch) -> Response:
+        errors = [{"where": ["query", "q"], "what": str(error)}]
+        return answer_error(request, 422, f"The search cannot be read: {error}.", errors=errors)
 
     app.exception_handler(TransientError)(answer_to)
     app.exception_handler(PermanentError)(answer_to)

@@ -1,5 +1,6 @@
 """The type of times in bodies and queries of the HTTP API."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,4 +24,25 @@ Time = Annotated[
     BeforeValidator(_written),
     AfterValidator(bounded),
     Field(description="ISO 8601, from 1970-01-01 to before 3000-01-01; UTC unless an offset is given"),
+]
+
+_ZONE = re.compile(r"[Zz]$|[+-]\d\d:?\d\d$")
+_SPACE_ZONE = re.compile(r" \d\d:?\d\d$")
+
+
+def _zoned(time: Any) -> Any:
+    if isinstance(time, str) and not _ZONE.search(time.strip()):
+        if "T" in time.upper() and _SPACE_ZONE.search(time):
+            raise ValueError("in a URL the + of a time zone is written %2B")
+        raise ValueError(f"the time zone is missing; {HOW}")
+    return time
+
+
+#: RFC 3339: as `Time`, with a time zone.
+ZonedTime = Annotated[
+    datetime,
+    BeforeValidator(_written),
+    BeforeValidator(_zoned),
+    AfterValidator(bounded),
+    Field(description="RFC 3339 with a time zone, from 1970-01-01 to before 3000-01-01"),
 ]

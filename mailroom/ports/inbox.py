@@ -18,3 +18,9 @@ class Inbox(Protocol):
         Raises:
             TakenOver: a later attempt than `attempt` has leased the e-mail.
         """
+
+    def index_again(self, *, limit: int) -> int:
+        """Index the words of at most `limit` items again that an earlier release indexed, and return of how many; 0: none are left.
+
+        One short transaction: it locks these items only, and leaves out those that others have locked.
+        """

@@ -37,6 +37,14 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The items that were put into an inbox from `since` on and before `until`, by the database's clock."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class InboxLine:
     """One receiving address; `address` is `@domain` where it is a whole domain."""
 
@@ -52,7 +60,8 @@ class ItemLine:
     """An item in a list. `attachments` leaves out inline pictures; `verdicts` is None where SES reported none.
 
     `sender_ambiguous` is true where the mail's From has more than one address. `envelope_sender` is that of a mail without
-    From, "" for a bounce; else None.
+    From, "" for a bounce; else None. `listed_at` is when it was put into the inbox: filed, or released after it was held or
+    withdrawn.
     """
 
     id: str
@@ -66,6 +75,7 @@ class ItemLine:
     verdicts: Verdicts | None
     sender_ambiguous: bool = False
     envelope_sender: str | None = None
+    listed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +189,26 @@ class InboxReader(Protocol):
         """Return whether `address` (normalised) is an inbox of this tenant, as an address or through its domain."""
 
     def items(
-        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+        self,
+        tenant: str | None,
+        address: str,
+        *,
+        after: Position | None,
+        limit: int,
+        question: str = "",
+        window: Window | None = None,
     ) -> Page[ItemLine]:
         """Return items of `address` (normalised) that are not withdrawn; with `question`, those that match it.
 
-        `question` is a search as people type it: words, `"an exact phrase"`, `-excluded`, `this or that`. The last word
-        matches as a prefix. Every text is a valid search.
+        `question` is a search as people type it (`mailroom.domain.inbox.search_query`). The last word matches as a prefix.
+        With `window` the items are those of it, sorted by `listed_at`; positions are then in that order.
+
+        Raises:
+            UnreadableSearch: a date in `question` cannot be read.
         """
+
+    def listed_until(self) -> datetime:
+        """Return a time before which no item will be put into an inbox any more: windows that end there are complete."""
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item, withdrawn or not; None for an unknown id, another tenant's, or a malformed id."""
@@ -202,8 +225,12 @@ class InboxReader(Protocol):
         since: datetime | None,
         after: Position | None,
         limit: int,
+        until: datetime | None = None,
     ) -> Page[EmailLine]:
-        """Return lines of the ledger; empty `states` means all. A tenant sees the e-mails that were routed to it."""
+        """Return lines of the ledger; empty `states` means all. A tenant sees the e-mails that were routed to it.
+
+        They were received at `since` or later, and before `until`.
+        """
 
     def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
         """Return one line of the ledger; None as for `item`."""

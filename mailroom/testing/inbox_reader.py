@@ -1,6 +1,5 @@
 """The ports `InboxReader`, `LedgerReader` and `ApiKeys` in memory."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,13 +10,23 @@ from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, Entry, ObjectRef, State
 from mailroom.domain.inbound.routing import is_starred, takes
-from mailroom.domain.inbox.search_words import words_asked, words_of
+from mailroom.domain.inbox.search_fields import IndexedWords, indexed_words
+from mailroom.domain.inbox.search_query import Search, SearchTerm, parse_search
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.inbox_reader import Census, EmailCount, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position
+from mailroom.ports.inbox_reader import (
+    Census,
+    EmailCount,
+    EmailLine,
+    FiledItem,
+    InboxLine,
+    ItemLine,
+    Page,
+    Position,
+    Window,
+)
 
 _Line = TypeVar("_Line", ItemLine, EmailLine)
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_TERMS = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 
 
 @dataclass(slots=True)
@@ -52,11 +61,29 @@ class MemoryInboxReader:
         return listed or bool(self._of(tenant, address))
 
     def items(
-        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+        self,
+        tenant: str | None,
+        address: str,
+        *,
+        after: Position | None,
+        limit: int,
+        question: str = "",
+        window: Window | None = None,
     ) -> Page[ItemLine]:
         """Return items of `address` that match the question."""
-        lines = [_line(filed) for filed in self._of(tenant, address) if _holds(words_of(filed.item), question)]
-        return _page(lines, after, limit)
+        search = parse_search(question)
+        lines = [_line(filed) for filed in self._of(tenant, address) if _matches(filed, search)]
+        if window is None:
+            return _page(lines, after, limit)
+        listed = [replace(one, received_at=one.listed_at or one.received_at) for one in lines]
+        page = _page([one for one in listed if window.since <= one.received_at < window.until], after, limit)
+        times = {one.id: one.received_at for one in lines}
+        return replace(page, lines=tuple(replace(one, received_at=times[one.id]) for one in page.lines))
+
+    def listed_until(self) -> datetime:
+        """Return the present time: here nothing is filed halfway."""
+        self.ping()
+        return datetime.now(UTC)
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item."""
@@ -82,6 +109,7 @@ class MemoryInboxReader:
         since: datetime | None,
         after: Position | None,
         limit: int,
+        until: datetime | None = None,
     ) -> Page[EmailLine]:
         """Return lines of the ledger."""
         lines = [
@@ -90,6 +118,7 @@ class MemoryInboxReader:
             if (not states or line.state in states)
             and (reason is None or InboundReason.same(reason, line.reason))
             and (since is None or line.received_at >= since)
+            and (until is None or line.received_at < until)
         ]
         return _page(lines, after, limit)
 
@@ -168,21 +197,29 @@ class MemoryLedgerReader:
         return {"activities": self.activities}
 
 
-def _holds(text: str, question: str) -> bool:
-    """Return whether words match a question as PostgreSQL's `websearch_to_tsquery` parses it."""
-    query, text = words_asked(question), f" {text} "
-    if not question.strip():
-        return True
-    begun = re.search(r"[^\W_]{3}$", query) is not None
-    ways: list[list[bool]] = [[]]
-    for match in _TERMS.finditer(query):
-        words = (match[3] if match[2] is None else match[2]).strip('"-').split()
-        if match[0] == "or":
-            ways.append([])
-        elif words:
-            end = "" if begun and match.end() == len(query) else " "
-            ways[-1].append((f" {' '.join(words)}{end}" in text) is not bool(match[1]))
-    return any(way and all(way) for way in ways)
+def _matches(filed: FiledItem, search: Search) -> bool:
+    """Return whether an item matches a search as PostgreSQL's `tsquery` does."""
+    in_time = (search.after is None or filed.received_at >= search.after) and (
+        search.before is None or filed.received_at < search.before
+    )
+    indexed = indexed_words(filed.item)
+    found = any(all(_has(indexed, term) for term in way) for way in search.ways)
+    return in_time and not search.finds_nothing and (found or not search.ways)
+
+
+def _has(indexed: IndexedWords, term: SearchTerm) -> bool:
+    """Return whether the words are next to each other, in the field of the term or in the text."""
+    there = dict(enumerate(indexed.text) if term.field is None else indexed.fields[term.field])
+    last = len(term.words) - 1
+    found = any(
+        all(_is(there.get(at + step), word, begun=term.begun and step == last) for step, word in enumerate(term.words))
+        for at in there
+    )
+    return found is not term.negated
+
+
+def _is(found: str | None, word: str, *, begun: bool) -> bool:
+    return found is not None and (found.startswith(word) if begun else found == word)
 
 
 def _line(filed: FiledItem) -> ItemLine:
@@ -199,6 +236,7 @@ def _line(filed: FiledItem) -> ItemLine:
         verdicts=filed.verdicts,
         sender_ambiguous=item.sender_ambiguous,
         envelope_sender=filed.envelope_sender,
+        listed_at=filed.filed_at,
     )
 
 

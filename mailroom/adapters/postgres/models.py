@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
@@ -206,6 +207,8 @@ class InboxItemRow(SQLModel, table=True):
             postgresql_include=["withdrawn_at"],
         ),
         Index("ix_inbox_item_words", "words", postgresql_using="gin"),
+        Index("ix_inbox_item_listed", "tenant", "recipient", text("coalesce(listed_at, filed_at)"), "id"),
+        Index("ix_inbox_item_old_words", "id", postgresql_where=text("words_version < 1")),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -240,6 +243,13 @@ class InboxItemRow(SQLModel, table=True):
     invitations: list[dict[str, Any]] | None = json_column(nullable=True)
     header_fields: list[dict[str, Any]] | None = json_column(nullable=True)
     not_carried: dict[str, int] | None = json_column(nullable=True)
+    #: The form of `words` (`inbox.search_index`); 0 in rows of 0.1.0, which the sweep indexes again.
+    words_version: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    #: When it was put into the inbox, by the database's clock; null in rows of 0.1.0.
+    listed_at: datetime | None = Field(
+        default=None,
+        sa_column=Column(DateTime(timezone=True), nullable=True, server_default=func.clock_timestamp()),
+    )
 
 
 class AttachmentRow(SQLModel, table=True):

@@ -16,8 +16,9 @@ from mailroom.api.services import AppServices, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import REPLAYABLE
+from mailroom.domain.inbox.search_query import UnreadableSearch
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.inbox_reader import FiledItem
+from mailroom.ports.inbox_reader import FiledItem, Page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -49,11 +50,12 @@ def inbox(
     owner, name = tenant_for(holder, tenant), inbox_address(address)
     if not services.reader.receives(owner, name):
         raise HTTPException(404, "Inbox not found. Add an address with: mailroom address add ADDRESS")
-    page = services.reader.items(owner, name, after=decode(cursor), limit=_LINES, question=q)
-    older = encode(page.next)
-    return render(
-        "inbox.html", holder=holder, address=name, tenant=tenant, question=q, page=page, older=older, cursor=cursor
-    )
+    values: dict[str, Any] = {"holder": holder, "address": name, "tenant": tenant, "question": q, "cursor": cursor}
+    try:
+        page = services.reader.items(owner, name, after=decode(cursor), limit=_LINES, question=q)
+    except UnreadableSearch as error:
+        return render("inbox.html", status=422, **values, page=Page(()), older=None, problem=str(error))
+    return render("inbox.html", **values, page=page, older=encode(page.next), problem=None)
 
 
 @router.get("/items/{item_id}")

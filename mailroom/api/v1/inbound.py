@@ -8,7 +8,7 @@ from mailroom.api.access import tenant_for
 from mailroom.api.addresses import compared
 from mailroom.api.auth import ApiHolder
 from mailroom.api.downloads import download
-from mailroom.api.paging import Cursor, Limit, decode, encode
+from mailroom.api.paging import Cursor, Limit, decode, decode_in_window, encode, encode_in_window
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import AppServices
 from mailroom.api.v1.known_query import KnownQuery
@@ -23,7 +23,8 @@ from mailroom.api.v1.responses.inbound import (
     replay_response,
 )
 from mailroom.domain.inbound.received_email import State
-from mailroom.outbound.json_time import Time
+from mailroom.outbound.json_time import Time, ZonedTime
+from mailroom.ports.inbox_reader import Window
 
 router = APIRouter(prefix="/v1", tags=["inbound"], responses=PROBLEM, route_class=KnownQuery)
 
@@ -35,7 +36,16 @@ Question = Annotated[
     Query(
         pattern=r"^[^\x00]*$",
         max_length=200,
-        description='Words in subject, sender, Reply-To, attachment names, meetings, recipients of delivery reports and text; also "a phrase", -excluded, this or that',
+        description=(
+            'Words in subject, sender, Reply-To, attachment names, meetings, recipients of delivery reports and text; also "a phrase", -excluded, this or that, and from:, to:, '
+            "subject:, filename:, has:attachment, before:2026-03-14, after:2026-03 (UTC)"
+        ),
+    ),
+]
+ListedSince = Annotated[
+    ZonedTime | None,
+    Query(
+        description="Put into the inbox (`listed_at`) at this time or later and before `until`; RFC 3339 with a time zone"
     ),
 ]
 _BYTES: dict[int | str, dict[str, Any]] = {
@@ -51,17 +61,28 @@ def list_items(
     holder: ApiHolder,
     address: str,
     q: Question = "",
+    since: ListedSince = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> ItemsResponse:
-    """List the items of one address, newest first; with `q` those with its words."""
+    """List the items of one address, newest first; with `q` those that match it.
+
+    To fetch what is new, use `since` and follow `next`; the next time, use `until` of this list as `since`. Each item is then in
+    exactly one of the lists.
+    """
     owner = tenant_for(holder, tenant)
     inbox = inbox_address(address)
     if not services.reader.receives(owner, inbox):
         raise HTTPException(404, "Inbox not found.")
-    page = services.reader.items(owner, inbox, after=decode(cursor), limit=limit, question=q)
-    return ItemsResponse(items=[ItemLineResponse.model_validate(line) for line in page.lines], next=encode(page.next))
+    after, until = decode_in_window(cursor, since)
+    window = Window(since, until or services.reader.listed_until()) if since else None
+    page = services.reader.items(owner, inbox, after=after, limit=limit, question=q, window=window)
+    return ItemsResponse(
+        items=[ItemLineResponse.model_validate(line) for line in page.lines],
+        next=encode_in_window(page.next, window),
+        until=window.until if window else None,
+    )
 
 
 @router.get("/items/{item_id}")
@@ -94,6 +115,7 @@ def list_emails(
     since: Annotated[
         Time | None, Query(description="Received at this time or later; UTC unless an offset is given")
     ] = None,
+    until: Annotated[Time | None, Query(description="Received before this time; UTC unless an offset is given")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> EmailsResponse:
@@ -103,6 +125,7 @@ def list_emails(
         states=state or [],
         reason=reason,
         since=since,
+        until=until,
         after=decode(cursor),
         limit=limit,
     )

@@ -1,15 +1,16 @@
 """Search words: the normalisation of words, equal for mails and for queries.
 
-Case, accents and typographic forms are removed on both sides, and any character that is no letter or digit separates words:
-`Réglée` is found as `reglee`, and `scan_2024-03.pdf` by `scan`, by `2024` and by its whole name.
+Case, accents and typographic forms are removed on both sides (`folding`), and any character that is no letter or digit
+separates words: `Réglée` is found as `reglee`, `Łódź` as `lodz`, and `scan_2024-03.pdf` by `scan`, by `2024` and by its
+whole name.
 """
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterator
 
 from mailroom.domain.inbound.received_email import Item
+from mailroom.domain.inbox.folding import plain
 
 #: Characters of a text that are indexed. PostgreSQL refuses more than 1 MiB of different words in a row.
 MOST = 100_000
@@ -31,12 +32,17 @@ def words_of(item: Item) -> str:
     text = item.text if item.text and item.text.strip() else html_text(item.html or "")
     heading = [item.subject or "", item.from_ or "", *(part.filename for part in item.attachments)]
     carried = " ".join(_carried(item))[:_MOST_CARRIED]
-    return _GAPS.sub(" ", _plain(" ".join(piece[:MOST] for piece in (*heading, carried, text)))).strip()[:MOST]
+    return _GAPS.sub(" ", plain(" ".join(piece[:MOST] for piece in (*heading, carried, text)))).strip()[:MOST]
 
 
-def words_asked(question: str) -> str:
+def words_in(text: str, *, folded: bool = True) -> tuple[str, ...]:
+    """Return the words of a text, normalised as in `words_of`; `folded=False` as 0.1.0 normalised them."""
+    return tuple(_GAPS.sub(" ", plain(text, folded=folded)).split())
+
+
+def words_asked(question: str, *, folded: bool = True) -> str:
     """Return a query with its words normalised as in `words_of`; quotes and a leading minus keep their meaning."""
-    return _GAPS_OF_QUESTION.sub(" ", _plain(question)).strip()
+    return _GAPS_OF_QUESTION.sub(" ", plain(question, folded=folded)).strip()
 
 
 def html_text(source: str) -> str:
@@ -65,15 +71,3 @@ def _carried(item: Item) -> Iterator[str]:
     for report in item.reports or ():
         for fields in (report.fields, *report.items):
             yield from (fields[name] for name in _RECIPIENTS if name in fields)
-
-
-def _plain(text: str) -> str:
-    # Marks are removed first: normalising sorts them, and a long run of them takes quadratic time.
-    decomposed = unicodedata.normalize("NFKD", _unmarked(text.casefold()))
-    return unicodedata.normalize("NFC", _unmarked(decomposed))
-
-
-def _unmarked(text: str) -> str:
-    return "".join(
-        letter for letter in text if not unicodedata.combining(letter) and unicodedata.category(letter) != "Mn"
-    )

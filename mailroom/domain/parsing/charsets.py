@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import unicodedata
 from functools import lru_cache
 
 from mailroom.domain.parsing.broken_utf8 import (
@@ -11,6 +12,7 @@ from mailroom.domain.parsing.broken_utf8 import (
     is_utf8_by_chance,
     mend_utf8,
 )
+from mailroom.domain.parsing.cns11643 import is_iso2022_cn
 from mailroom.domain.parsing.guess import guess, guesses, japanese
 from mailroom.domain.parsing.limits import Defect, Reading
 
@@ -72,6 +74,14 @@ _ALIASES = {
     "cp51932": "euc_jp",
     "x-eucjp": "euc_jp",
     "cp50225": "iso2022_kr",
+    "euc-tw": "euc_tw",
+    "x-euc-tw": "euc_tw",
+    "cp51950": "euc_tw",
+    "cns11643": "euc_tw",
+    "iso-2022-cn": "iso2022_cn",
+    "iso-2022-cn-ext": "iso2022_cn",
+    "cp50227": "iso2022_cn",
+    "cp50229": "iso2022_cn",
     "cp20866": "koi8-r",
     "cp21866": "koi8-u",
     "koi8": "koi8-r",
@@ -107,7 +117,9 @@ _MOST_SHIFTS = 100_000
 #: Single-byte charsets, in which any bytes are valid: such a declaration proves nothing.
 _ONE_BYTE = ("cp125", "iso8859", "koi8", "mac", "ascii")
 #: Charsets of two bytes a letter, in which any pair of bytes may be valid.
-_TWO_BYTES = frozenset({"gb18030", "big5hkscs", "cp950", "cp949", "cp932", "euc_jp", "shift_jis_2004", "johab"})
+_TWO_BYTES = frozenset(
+    {"gb18030", "big5hkscs", "cp950", "cp949", "cp932", "euc_jp", "shift_jis_2004", "johab", "euc_tw"}
+)
 _JAPANESE_CODECS = frozenset({"cp932", "euc_jp", "iso2022_jp_ext", "euc_jis_2004", "shift_jis_2004"})
 _NO_OTHER = (None, "ascii", "utf-8")
 _EAST_ASIAN = _TWO_BYTES | _JAPANESE_CODECS
@@ -121,6 +133,7 @@ _META_BYTES = 2048
 _SAMPLE_BYTES = 4096
 #: The first bytes of common letters in UTF-16: Latin to Thai, punctuation, kana, ideographs and Hangul.
 _COMMON_ROWS = frozenset({0, 1, 3, 4, 5, 6, 0x0E, 0x20, 0x30, *range(0x4E, 0xA0), *range(0xAC, 0xD8), 0xFF})
+_TONED = re.compile("[^\\W\\d_][\u0300\u0301\u0303\u0309\u0323]")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -242,6 +255,8 @@ def _in_order(data: bytes, declared: str | None, *, html: bool) -> list[str]:
     names = [name for mark, name in _MARKS if data.startswith(mark) and _may_have_mark(data, name, declared)]
     if _JAPANESE.search(data) and data.isascii() and not (declared or "").startswith("iso2022"):
         names.append("iso2022_jp_ext")
+    elif data.isascii() and is_iso2022_cn(data):
+        names.append("iso2022_cn")
     if declared:
         names += [declared, *_LARGER.get(declared, ())]
     charset = _meta_charset(data) if html else None
@@ -285,7 +300,7 @@ def _strictly(data: bytes, name: str) -> str | None:
     try:
         if name == "utf-16":
             return _utf16(data)
-        return data.decode(name)
+        return _composed(data.decode(name), name)
     except (UnicodeError, ValueError):
         return _microsoft_japanese(data) if name.startswith("iso2022_jp") and _JAPANESE.search(data) else None
 
@@ -308,7 +323,14 @@ def _encodes(text: str, name: str) -> bool:
 
 def _with_marks(data: bytes, name: str) -> str:
     """Return text with U+FFFD for what is invalid."""
-    return _utf16(data, "replace") if name == "utf-16" else data.decode(name, "replace")
+    return _utf16(data, "replace") if name == "utf-16" else _composed(data.decode(name, "replace"), name)
+
+
+def _composed(text: str, name: str) -> str:
+    """Return text of Windows-1258, which writes the tones of Vietnamese as marks of their own, with one letter for each pair."""
+    if name != "cp1258":
+        return text
+    return _TONED.sub(lambda pair: unicodedata.normalize("NFC", pair[0]), text)
 
 
 def _utf16(data: bytes, errors: str = "strict") -> str:

@@ -5,27 +5,33 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine, Text, bindparam, case, cast, false, func, select, update
+from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.inbound.rows import check_attempt
 from mailroom.adapters.postgres.inbox.columns import attachment_values, item_values
+from mailroom.adapters.postgres.inbox.listing import FILING
+from mailroom.adapters.postgres.inbox.reindexing import index_again
+from mailroom.adapters.postgres.inbox.search_index import WORDS_VERSION, tsvector_of
 from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Item
-from mailroom.domain.inbox.search_words import words_of
 
 _attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
 
 # Built once: building a statement with twenty values takes longer than executing it.
 _line = (
-    select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id)
+    select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id, FILING)
     .where(_emails.c.id == bindparam("which"))
     .with_for_update(read=True)
 )
 _file = (
     insert(_items)
-    .values(words=func.to_tsvector("simple", bindparam("all_words", type_=Text)))
+    .values(
+        words=cast(bindparam("all_words", type_=Text), TSVECTOR),
+        words_version=WORDS_VERSION,
+        listed_at=func.clock_timestamp(),
+    )
     .on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"])
     .returning(_items.c.id)
 )
@@ -46,15 +52,22 @@ class SqlInbox:
             times = {"received_at": row.received_at, "filed_at": now}
             return [str(_file_one(connection, UUID(email_id), item, times)) for item in items]
 
+    def index_again(self, *, limit: int) -> int:
+        """Index the words of items again that an earlier release indexed."""
+        with transaction(self._engine) as connection:
+            return index_again(connection, limit)
+
 
 def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
     values = item_values(item) | times | _withdrawn(item, times) | {"id": uuid4(), "email_id": email_id}
-    made = connection.execute(_file, values | {"all_words": words_of(item)}).scalar_one_or_none()
+    made = connection.execute(_file, values | {"all_words": tsvector_of(item)}).scalar_one_or_none()
     if made is None:
         mine = (
             (_items.c.email_id == email_id) & (_items.c.tenant == item.tenant) & (_items.c.recipient == item.recipient)
         )
-        there = update(_items).where(mine).values(_withdrawn(item, times)).returning(_items.c.id)
+        released = _items.c.withdrawn_at.is_not(None) if item.held is None else false()
+        listed = {"listed_at": case((released, func.clock_timestamp()), else_=_items.c.listed_at)}
+        there = update(_items).where(mine).values(_withdrawn(item, times) | listed).returning(_items.c.id)
         return UUID(str(connection.execute(there).scalar_one()))
     if item.attachments:
         parts = [{"item_id": made} | attachment_values(part) for part in item.attachments]

@@ -1,23 +1,23 @@
 """Queries of inboxes, items and received e-mails in SQL: each is one or two statements under one tenant.
 
 Items are read by `ix_inbox_item_recipient` (tenant, recipient, received_at, id). An administrator's query names all tenants,
-so that it uses the same index. Words are searched by `ix_inbox_item_words`.
+so that it uses the same index. Words are searched by `ix_inbox_item_words`, windows by `ix_inbox_item_listed`.
 """
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists, func, or_, select, text, true
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, text
 
 from mailroom.adapters.postgres.archive.findings import damage
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
 from mailroom.adapters.postgres.inbound.reasons import has_reason
 from mailroom.adapters.postgres.inbox import item_rows
 from mailroom.adapters.postgres.inbox.columns import attachment_of
+from mailroom.adapters.postgres.inbox.listing import LISTED_AT, listed_until, within
+from mailroom.adapters.postgres.inbox.search_index import OLD_WORDS, matches
 from mailroom.adapters.postgres.inbox.visible_to import item_owned, owned, routed_to
 from mailroom.adapters.postgres.models import (
     AddressRow,
@@ -33,9 +33,9 @@ from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
 from mailroom.adapters.postgres.tenants.directory import starred_at
 from mailroom.domain.inbound.received_email import Attachment, State
 from mailroom.domain.inbound.routing import is_starred, parents, takes
-from mailroom.domain.inbox.search_words import words_asked
+from mailroom.domain.inbox.search_query import parse_search
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.inbox_reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position
+from mailroom.ports.inbox_reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position, Window
 from mailroom.ports.monitoring import Loop
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
@@ -44,9 +44,6 @@ _deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
 _email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
 _item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
 _key = ApiKeyRow.__table__.c  # type: ignore[attr-defined]
-
-#: A prefix of fewer letters matches too many words.
-_BEGUN = re.compile(r"[^\W_]{3}$")
 
 _Line = TypeVar("_Line", ItemLine, EmailLine)
 
@@ -90,15 +87,29 @@ class SqlInboxReader:
             return bool(connection.execute(select(filled)).scalar_one())
 
     def items(
-        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+        self,
+        tenant: str | None,
+        address: str,
+        *,
+        after: Position | None,
+        limit: int,
+        question: str = "",
+        window: Window | None = None,
     ) -> Page[ItemLine]:
         """Return items of `address`, without their texts."""
-        newest_first = _item.received_at.desc(), _item.id.desc()
+        search = parse_search(question)
+        if search.finds_nothing:
+            return Page(())
+        if search.has_unfolded and not self._has_old_words():
+            # PostgreSQL expects more of two forms than of one, and would rather read the whole inbox for a rare word.
+            search = search.folded_only()
+        at = LISTED_AT if window else _item.received_at
+        newest_first = at.desc(), _item.id.desc()
         # The page is chosen first, or a search would join e-mail and attachments of everything that it finds.
         chosen = (
             select(_item.id)
             .where(_item.recipient == address, item_owned(tenant), _item.withdrawn_at.is_(None))
-            .where(behind(after, _item.received_at, _item.id), _has_words(question))
+            .where(behind(after, at, _item.id), matches(search), within(at, window))
             .order_by(*newest_first)
             .limit(limit + 1)
             .cte("chosen")
@@ -107,9 +118,8 @@ class SqlInboxReader:
         files = select(func.count()).where(_attachment.item_id == _item.id, _attachment.inline.is_(False))
         wanted = (
             select(_item.id, _item.email_id, _item.tenant, _item.recipient, _item.subject, _item["from"])
-            .add_columns(
-                _item.defects, _item.received_at, files.scalar_subquery().label("attachments"), _email.envelope
-            )
+            .add_columns(_item.defects, _item.received_at, files.scalar_subquery().label("attachments"))
+            .add_columns(_email.envelope, LISTED_AT.label("listed_at"))
             .select_from(chosen.join(InboxItemRow, _item.id == chosen.c.id))
             .join(InboundEmailRow, _email.id == _item.email_id)
             .order_by(*newest_first)
@@ -119,7 +129,17 @@ class SqlInboxReader:
                 # A rare and a common word need different plans: a generic one would be good for neither.
                 connection.execute(text("set local plan_cache_mode = force_custom_plan"))
             rows = connection.execute(wanted).all()
-            return page_of(rows, limit, usable(rows[:limit], item_rows.item_line), at="received_at")
+            lines = usable(rows[:limit], item_rows.item_line)
+            return page_of(rows, limit, lines, at="listed_at" if window else "received_at")
+
+    def _has_old_words(self) -> bool:
+        with transaction(self._engine) as connection:
+            return bool(connection.execute(select(exists().select_from(InboxItemRow).where(OLD_WORDS))).scalar_one())
+
+    def listed_until(self) -> datetime:
+        """Return the time before which every filing has committed."""
+        with transaction(self._engine) as connection:
+            return listed_until(connection)
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item with its attachments and their deposit receipts, or None."""
@@ -169,6 +189,7 @@ class SqlInboxReader:
         since: datetime | None,
         after: Position | None,
         limit: int,
+        until: datetime | None = None,
     ) -> Page[EmailLine]:
         """Return received e-mails, newest first."""
         conditions = [routed_to(tenant), behind(after, _email.received_at, _email.id)]
@@ -178,6 +199,8 @@ class SqlInboxReader:
             conditions.append(has_reason(_email.reason, reason))
         if since is not None:
             conditions.append(_email.received_at >= since)
+        if until is not None:
+            conditions.append(_email.received_at < until)
         newest_first = _email.received_at.desc(), _email.id.desc()
         wanted = select(InboundEmailRow.__table__).where(*conditions).order_by(*newest_first).limit(limit + 1)  # type: ignore[attr-defined]
         with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:
@@ -243,14 +266,3 @@ def _filled(tenant: str | None) -> Subquery:
         .label("user_name")
     )
     return select(counted, user_name).subquery()
-
-
-def _has_words(question: str) -> ColumnElement[bool]:
-    """Return the condition that an item has the words of the question. A last word with nothing after it is also a prefix."""
-    words = words_asked(question)
-    if not question.strip():
-        return true()
-    query = cast(func.websearch_to_tsquery("simple", words), Text)
-    begun = func.regexp_replace(query, "'$", "':*") if _BEGUN.search(words) else query
-    held: ColumnElement[bool] = _item.words.op("@@", is_comparison=True)(cast(begun, TSQUERY))
-    return held

@@ -28,6 +28,7 @@ def item_line(row: Any) -> ItemLine:
         verdicts=_verdicts(row),
         sender_ambiguous=SENDER_AMBIGUOUS in row.defects,
         envelope_sender=_envelope_sender(row),
+        listed_at=row.listed_at,
     )
 
 

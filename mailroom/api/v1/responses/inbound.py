@@ -93,6 +93,9 @@ class ItemLineResponse(JsonModel):
     envelope_sender: str | None = Field(description=_ENVELOPE)
     sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     received_at: datetime
+    listed_at: datetime | None = Field(
+        default=None, description="When it was put into the inbox: filed, or released after it was held"
+    )
     attachments: int = Field(description="Number of attachments, without inline pictures")
     verdicts: VerdictsResponse | None
 
@@ -102,6 +105,10 @@ class ItemsResponse(BaseModel):
 
     items: list[ItemLineResponse]
     next: str | None
+    until: datetime | None = Field(
+        default=None,
+        description="With `since`: all items with an earlier `listed_at` are in this list; use it as `since` the next time",
+    )
 
 
 class ItemResponse(JsonModel):

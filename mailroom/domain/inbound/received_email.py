@@ -165,6 +165,8 @@ class Item:
     plus_token: str | None = None
     held: str | None = None
     """The reason if the tenant's policy holds it back, else None."""
+    left_out: Mapping[str, Mapping[str, int]] | None = None
+    """How much could not be read, as in `ParsedEmail`; None for an item that an earlier release filed."""
 
     @property
     def sender_ambiguous(self) -> bool:

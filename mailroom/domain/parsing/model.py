@@ -1,7 +1,7 @@
 """The parsed e-mail: the values that the rest of Mailroom stores, shows and archives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,10 @@ class Protection(StrEnum):
     SMIME_ENCRYPTED = "smime_encrypted"
     PGP_SIGNED = "pgp_signed"
     PGP_ENCRYPTED = "pgp_encrypted"
+
+
+#: What is encrypted cannot be read here: no private key of a recipient is kept.
+ENCRYPTED = frozenset({Protection.SMIME_ENCRYPTED, Protection.PGP_ENCRYPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Contained:
 
 @dataclass(frozen=True, slots=True)
 class ParsedAttachment:
-    """An attachment: a file, an inline image, a forwarded message, or a member of winmail.dat."""
+    """An attachment: a file, a picture in the text, a forwarded message, or a member of winmail.dat."""
 
     filename: str
     """The sender's name for it, cleaned, at most 200 bytes; not unique in the mail. Never use it as a path."""
@@ -58,6 +62,7 @@ class ParsedAttachment:
     size: int
     sha256: str
     inline: bool
+    """Decoration: a picture that the mail's HTML draws, and no file that the sender attached (`parsing.decoration`)."""
     content_id: str | None
     """Without its angle brackets, so that it equals what follows `cid:` in the HTML."""
     content: bytes
@@ -102,6 +107,8 @@ class ParsedEmail:
     reports: tuple[Report, ...] = ()
     defects: tuple[str, ...] = ()
     """Words of `Defect`; they contain nothing that a sender wrote."""
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """How much could not be read: `count` and `bytes`, where known, by the word of a defect or of an encryption."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the object of the `parse` contract, ready for JSON."""

@@ -40,7 +40,7 @@ def read_report(content_type: str, data: bytes, *, charset: str | None, reading:
     kind = _KINDS[content_type]
     granted = reading.remaining.report_bytes.take(len(data))
     if granted < len(data):
-        reading.note(Defect.TEXT_TOO_LONG)
+        reading.note(Defect.TEXT_TOO_LONG, size=len(data) - granted)
         data = data[:granted]
     report = (
         _calendar(decode(data, charset, reading=reading.aside()), reading.limits)

@@ -34,19 +34,18 @@ def shown_pictures(item: Item) -> dict[str, Attachment]:
     return pictures
 
 
-def text_of_html(html: str) -> tuple[str, int]:
-    """Return the text of HTML that cannot be shown, and how many of its characters were not read."""
-    plain = without_data(html)
-    text = html_text(_BREAKS.sub("\n\\g<0>", plain[:MOST_READ]), most=2 * MOST_READ)
+def text_of_html(html: str) -> str:
+    """Return the text of HTML that cannot be shown, of its first `MOST_READ` characters."""
+    text = html_text(_BREAKS.sub("\n\\g<0>", without_data(html)[:MOST_READ]), most=2 * MOST_READ)
     lines = (" ".join(line.split()) for line in text.splitlines())
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip(), max(0, len(plain) - MOST_READ)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def item_notices(item: Item, safe: SafeHtml | None, *, framed: bool) -> tuple[Notice, ...]:
     """Return all notices of an item whose HTML was sanitised to `safe`; `framed` if the page's frame shows it."""
     notices = list(notices_of(item.defects, item.left_out))
     if item.html and safe is None:
-        _, unread = text_of_html(item.html)
+        unread = max(0, len(without_data(item.html)) - MOST_READ)
         cut = f" Left out: the text in its last {unread:,} characters." if unread else ""
         sentence = "The HTML is too large or too complex to be shown: its text is shown instead." + cut
         notices.append(

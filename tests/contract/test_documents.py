@@ -4,13 +4,18 @@ import io
 import re
 from html import unescape
 from typing import Any
+from uuid import UUID
 from zipfile import ZipFile
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlmodel import Session
 
+from mailroom.adapters.postgres.models import AttachmentRow
+from mailroom.adapters.postgres.schema import migrations
 from mailroom.testing.api import BROWSER, two_tenants
 from tests.support.filed_documents import Case, case_in_memory, case_in_postgres
+from tests.support.inboxes import SqlInstallation
 from tests.support.mail_parts import PDF, PNG, html_part, mail, part
 
 ACME = {"Authorization": "Bearer acme"}
@@ -144,3 +149,43 @@ def test_items_of_an_earlier_release_work(engine: Engine) -> None:
     assert "The mail has more parts than are read. An earlier release filed it" in page
     assert (item["left_out"], item["notices"][0]["count"]) == (None, None)
     assert case.client.get(f"/v1/items/{item_id}/files.zip", headers=ACME).status_code == 200
+
+
+#: Parts as an earlier release filed them, as decoration: declared type, detected type, Content-ID, and whether they stay it.
+FILED_INLINE = [
+    ("application/pdf", "application/pdf", "r@x", False),
+    ("image/png", "application/pdf", "hidden@x", False),
+    ("application/xml", None, None, False),
+    ("message/rfc822", None, "m@x", False),
+    ("image/png", "image/png", None, False),
+    ("image/png", "image/png", "logo@x", True),
+    ("application/octet-stream", "image/jpeg", "photo@x", True),
+    ("image/svg+xml", None, "logo2@x", True),
+]
+
+
+def test_documents_that_an_earlier_release_hid_are_counted(engine: Engine) -> None:
+    """Without HTML nothing is drawn; with it, what is no picture, or has no name to be drawn by, is a document."""
+    installation = SqlInstallation(engine)
+    drawn = installation.file("acme", "ann@acme.test", html='<img src="cid:logo@x">')
+    plain = installation.file("acme", "ann@acme.test")
+    [migration] = [one.module for one in migrations() if one.module.__file__.endswith("_documents.py")]
+    with Session(engine) as session:
+        for item_id in (drawn, plain):
+            raw = session.execute(
+                text("select raw_archive_id from inbox_item where id = :id"), {"id": item_id}
+            ).scalar_one()
+            for number, (declared, detected, cid, _) in enumerate(FILED_INLINE, 1):
+                kinds = {"content_type": declared, "detected_type": detected, "content_id": cid, "archive_id": raw}
+                part = {"item_id": UUID(item_id), "number": number, "filename": "f", "size": 5, "sha256": "0" * 64}
+                session.add(AttachmentRow(**part, **kinds, inline=True))
+        session.commit()
+        session.execute(text(migration.DOCUMENTS))
+        session.commit()
+
+    inline = {
+        item_id: [part.inline for part in filed.item.attachments]
+        for item_id in (drawn, plain)
+        if (filed := installation.reader.item("acme", item_id))
+    }
+    assert inline == {drawn: [stays for *_, stays in FILED_INLINE], plain: [False] * len(FILED_INLINE)}

@@ -4,7 +4,7 @@ import time
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.mail.content_ids import cid_of, compared
@@ -166,6 +166,7 @@ IDS = st.text(
 )
 
 
+@settings(deadline=None)
 @given(IDS, IDS)
 def test_an_id_is_found_as_it_is_and_percent_encoded_and_no_other_is(cid: str, other: str) -> None:
     """The property of RFC 2392: encoding and brackets change nothing."""
@@ -176,6 +177,7 @@ def test_an_id_is_found_as_it_is_and_percent_encoded_and_no_other_is(cid: str, o
     assert (compared(other) in drawn[0]) == (other.casefold() == cid.casefold())
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.text("<>!-='\"/ aimgsrcdystle:&;()*,", max_size=300))
 def test_any_text_is_read_as_html(anything: str, markup: str) -> None:
     """Nothing raises."""

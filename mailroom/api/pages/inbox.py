@@ -74,7 +74,7 @@ def item(services: AppServices, holder: PageHolder, item_id: str) -> Response:
         incomplete=is_incomplete(filed),
         notices=[notice for notice in notices if notice.code not in INCOMPLETE],
         files_left_out=[notice for notice in notices if notice.code in INCOMPLETE],
-        html_text=text_of_html(filed.item.html)[0] if filed.item.html and framed is None else None,
+        html_text=text_of_html(filed.item.html) if filed.item.html and framed is None else None,
         run_url=run_url(services, holder, filed.run_id),
         history=_history(services, holder, filed.email_id),
     )

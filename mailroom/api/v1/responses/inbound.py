@@ -195,7 +195,7 @@ def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
     values: dict[str, Any] = {name: getattr(item, name) for name in ItemResponse.model_fields if hasattr(item, name)}
     values |= {name: getattr(filed, name) for name in ItemResponse.model_fields if hasattr(filed, name)}
     if item.html and safe is None:
-        values["text"] = item.text or text_of_html(item.html)[0]
+        values["text"] = item.text or text_of_html(item.html)
     values |= {
         "notices": item_notices(item, safe, framed=False),
         "html": safe.html if safe else None,

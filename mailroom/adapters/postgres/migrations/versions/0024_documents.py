@@ -14,7 +14,7 @@ needed = True
 
 # Up to now every part with the disposition inline was filed as decoration. What its type or the lack of HTML shows to be a
 # document is counted and listed as one from here on; whether HTML draws a picture is decided when a mail is parsed.
-_DOCUMENTS = """
+DOCUMENTS = """
     update attachment set inline = false
     where inline and (
         coalesce(detected_type, content_type) not like 'image/%'
@@ -26,7 +26,7 @@ _DOCUMENTS = """
 
 def upgrade() -> None:
     op.add_column("inbox_item", sa.Column("left_out", postgresql.JSONB(), nullable=True))
-    op.execute(_DOCUMENTS)
+    op.execute(DOCUMENTS)
 
 
 def downgrade() -> None:

@@ -11,12 +11,15 @@ from mailroom.domain.inbox.notices import Notice, notices_of
 from mailroom.domain.inbox.search_words import html_text
 from mailroom.domain.mail.content_ids import compared
 from mailroom.domain.mail.data_pictures import without_data
+from mailroom.domain.parsing import Protection
 from mailroom.domain.parsing.decoration import drawn_ids
 
 #: The most characters of HTML whose text is shown instead.
 MOST_READ = 1_000_000
 
 _BREAKS = re.compile(r"<(?:br|hr|/?(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote|pre))\b", re.I)
+_ARMOUR = re.compile(r"^-----BEGIN PGP MESSAGE-----[ \t]*\r?$", re.M)
+_CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _RAW = "Download the raw e-mail (.eml), which has them."
 
 
@@ -43,7 +46,8 @@ def text_of_html(html: str) -> str:
 
 def item_notices(item: Item, safe: SafeHtml | None, *, framed: bool) -> tuple[Notice, ...]:
     """Return all notices of an item whose HTML was sanitised to `safe`; `framed` if the page's frame shows it."""
-    notices = list(notices_of(item.defects, item.left_out))
+    left_out = encryptions_of(item) if item.left_out is None else item.left_out
+    notices = list(notices_of(item.defects, left_out))
     if item.html and safe is None:
         unread = max(0, len(without_data(item.html)) - MOST_READ)
         cut = f" Left out: the text in its last {unread:,} characters." if unread else ""
@@ -54,6 +58,18 @@ def item_notices(item: Item, safe: SafeHtml | None, *, framed: bool) -> tuple[No
     if safe is not None:
         notices += _of_pictures(item, safe, framed=framed)
     return tuple(notices)
+
+
+def encryptions_of(item: Item) -> dict[str, dict[str, int]]:
+    """Return the encryptions of an item that an earlier release filed, by its files and text."""
+    types = {part.content_type for part in item.attachments}
+    found = []
+    if "application/pgp-encrypted" in types or _ARMOUR.search(item.text or ""):
+        found.append(Protection.PGP_ENCRYPTED)
+    # Signed containers were opened and not listed.
+    if types & _CMS and not (item.text or item.html):
+        found.append(Protection.SMIME_ENCRYPTED)
+    return {word.value: {} for word in found}
 
 
 def _of_pictures(item: Item, safe: SafeHtml, *, framed: bool) -> list[Notice]:

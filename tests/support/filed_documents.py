@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, text
+from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
@@ -67,7 +68,7 @@ def case_in_postgres(memory: Memory, engine: Engine) -> Case:
         kept = deposit_all(entry, ["acme"], contents, archive=memory.archive, ledger=ledger, now=NOW)
         rows = [asdict(receipt) | {"deposited_at": NOW} for receipt in kept.values()]
         with engine.begin() as connection:
-            connection.execute(insert(table(DepositRow)), rows)
+            connection.execute(insert(table(DepositRow)).on_conflict_do_nothing(), rows)
         return SqlInbox(engine).file(entry.id, items_for(parsed, raw, decision, kept), now=NOW)[0]
 
     def withdraw(item_id: str) -> None:

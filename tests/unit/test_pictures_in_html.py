@@ -133,6 +133,17 @@ def test_text_that_is_not_read_is_counted() -> None:
     assert "Left out: the text in its last 1,400,000 characters." in notice.sentence
 
 
+def test_an_encrypted_mail_of_an_earlier_release_says_so() -> None:
+    """Its item has no amounts; its files and text show what it is."""
+    text = "-----BEGIN PGP MESSAGE-----\r\nx\r\n-----END PGP MESSAGE-----"
+    part = a_part(1, content_type="application/pkcs7-mime", content_id=None)
+    items = [an_item(text=text), an_item(text=None, attachments=(part,)), an_item(), an_item(attachments=(part,))]
+
+    codes = [[one.code for one in item_notices(item, None, framed=True)] for item in items]
+    assert codes == [["pgp_encrypted"], ["smime_encrypted"], [], []]
+    assert item_notices(an_item(text=text, left_out={}), None, framed=True) == ()
+
+
 def a_part(number: int, **changes: Any) -> Attachment:
     values = {
         "filename": "a.png",

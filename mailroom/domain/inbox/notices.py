@@ -29,10 +29,11 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """`of` names what is counted, one and several."""
+    """`of` names what is counted, one and several; `what` says what happened to it."""
 
     sentence: str
     of: tuple[str, str] = ("", "")
+    what: str = "Left out"
     left_out: bool = True
     remedy: str | None = _RAW
 
@@ -57,7 +58,10 @@ TEXTS: Mapping[str, _Text] = {
     ),
     Defect.EMPTY: _fault("The mail is empty."),
     Defect.TOO_LARGE: _left_out("The mail is larger than is read: its end is left out."),
-    Defect.TOO_DEEP: _left_out("The mail has parts inside parts, deeper than is read: the innermost are not opened."),
+    Defect.TOO_DEEP: _Text(
+        "The mail has parts inside parts, deeper than is read: the innermost are shown as text or files, as they were sent.",
+        what="Not opened",
+    ),
     Defect.TOO_MANY_PARTS: _left_out("The mail has more parts than are read.", "part", "parts"),
     Defect.TOO_MANY_DELIMITERS: _left_out("The mail has more lines between parts than are read: its end is left out."),
     Defect.TOO_MANY_HEADERS: _left_out("The mail has more header fields than are read.", "field", "fields"),
@@ -79,7 +83,7 @@ TEXTS: Mapping[str, _Text] = {
     Defect.YENC_DAMAGED: _fault(_DAMAGED.format("yEnc file")),
     Defect.BINHEX_DAMAGED: _fault(_DAMAGED.format("BinHex file")),
     Defect.RTF_DAMAGED: _fault(_DAMAGED.format("formatted text (RTF)")),
-    Defect.SMIME_DAMAGED: _fault("The S/MIME container is damaged and was not opened: it is listed as a file."),
+    Defect.SMIME_DAMAGED: _left_out("The S/MIME container is damaged and was not opened: it is listed as a file."),
     Defect.NAME_TOO_LONG: _left_out("The name of a file is longer than is read: its end is left out."),
     Defect.TEXT_TOO_LONG: _left_out("The mail's text is longer than is read: its end is left out."),
     Defect.MESSAGE_PARTIAL: _fault("This mail is one piece of a mail that was sent in several; the pieces are not joined."),
@@ -106,7 +110,7 @@ def _notice(word: str, amounts: Mapping[str, int]) -> Notice:
     count, octets = amounts.get("count"), amounts.get("bytes")
     pieces = [_counted(count, text.of)] if count and text.of[0] else []
     pieces += [size(octets)] if octets else []
-    amount = f" Left out: {', '.join(pieces)}." if pieces else ""
+    amount = f" {text.what}: {', '.join(pieces)}." if pieces else ""
     return Notice(word, text.sentence + amount, text.remedy, count, octets, text.left_out)
 
 

@@ -22,6 +22,7 @@ from mailroom.domain.parsing.yenc import take_yenc
 
 _ID = re.compile(r"<([^<>]+)>")
 _PGP = re.compile(rb"(?m)^-----BEGIN PGP (SIGNED )?MESSAGE-----[ \t]*\r?$")
+_ARMOUR = b"-----BEGIN PGP MESSAGE-----"
 _PGP_IN_HTML = re.compile(rb"(?m)(?:^|>)-----BEGIN PGP MESSAGE-----[ \t]*(?:\r?$|<)")
 _ENCODED = re.compile(rb"(?i)base64|quoted")
 _FORWARDED = frozenset({"message/rfc822", "message/global", "message/news"})
@@ -143,7 +144,7 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
     elif about.role is Role.TEXT:
         _read_text(contents, leaf, data)
     elif about.role is Role.HTML:
-        if _PGP_IN_HTML.search(data):
+        if _ARMOUR in data and _PGP_IN_HTML.search(data):
             contents.protection[Protection.PGP_ENCRYPTED] = None
         contents.htmls.append(_body(contents, leaf, data))
     elif about.role is Role.ATTACHMENT:

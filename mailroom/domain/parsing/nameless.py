@@ -8,6 +8,7 @@ _SAYS_NOTHING = frozenset({"application/octet-stream", "application/x-octet-stre
 _PDF = re.compile(rb"%PDF-\d\.\d{1,2}[ \t]{0,9}[\r\n]")
 _PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|II\*\x00|MM\x00\*|RIFF....WEBP", re.S)
 _GIF = re.compile(rb"GIF8[79]a[^\x00-\x08]{0,20}[\x00-\x08]", re.S)
+_FIRST = (b"%", b"\x89", b"\xff", b"I", b"M", b"R", b"G")
 _BEGIN = 1_024
 #: A name: no path, no sentence's end, and an extension that people's files have.
 _FILE_NAME = re.compile(r"[^\s/\\<>|?*:\"][^/\\<>|?*:\"\x00-\x1f]{0,150}\.([A-Za-z0-9]{1,8})")
@@ -133,7 +134,7 @@ def naming_type(declared: str, detected: str | None) -> str:
 def begins_as_file(data: bytes) -> bool:
     """Return whether a part begins as a PDF or a picture does, though it is declared as text."""
     begin = data[:_BEGIN].lstrip()
-    return any(pattern.match(begin) for pattern in (_PDF, _PICTURE, _GIF))
+    return begin[:1] in _FIRST and any(pattern.match(begin) for pattern in (_PDF, _PICTURE, _GIF))
 
 
 def described_name(description: str | None) -> str | None:

@@ -20,6 +20,7 @@ from mailroom.api.zipping import UniqueNames, zipped
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment
+from mailroom.domain.inbox.notices import notices_of
 from mailroom.domain.parsing import Defect
 from mailroom.ports.inbox_reader import FiledItem
 
@@ -140,5 +141,6 @@ def _note(filed: FiledItem, missing: list[Attachment]) -> str:
         lines += [
             "",
             "This mail goes over a limit, and has more files than Mailroom lists. The raw e-mail has all of them.",
+            *(one.sentence for one in notices_of(filed.item.defects, filed.item.left_out) if one.code in INCOMPLETE),
         ]
     return "".join(f"{line}\r\n" for line in lines).lstrip()

@@ -5,7 +5,8 @@ page shows the result in a sandboxed frame with its own policy, so this is the f
 
 The parser behind it follows the HTML standard, whose algorithm is quadratic in nested elements and in the attributes of a
 tag, and multiplies formatting elements (measured: 200 000 open `<div>`, one megabyte, take two minutes). So all but
-short HTML is parsed in a child process with limits, started by this file's path: of Mailroom it imports only what reads URLs.
+short HTML is parsed in a child process with limits, started by this file's path: of Mailroom it imports only what reads URLs
+and pictures.
 """
 
 import json
@@ -14,11 +15,14 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from threading import BoundedSemaphore
 
 import nh3
 
+from mailroom.api.embedded_pictures import EmbeddedPictures
+from mailroom.domain.mail.content_ids import cid_of, compared
+from mailroom.domain.mail.data_pictures import in_styles
 from mailroom.domain.mail.urls import opaque_url, web_url
 
 #: The most characters that are parsed at all, and in this process (the worst of these take 50 ms).
@@ -56,24 +60,30 @@ _CHILDREN = BoundedSemaphore(2)
 
 @dataclass(frozen=True, slots=True)
 class SafeHtml:
-    """Sanitised HTML; its links' targets, in order; the number of blocked external pictures."""
+    """Sanitised HTML; its links' targets, in order; the number of blocked external pictures.
+
+    `content_ids` are those of the mail's own pictures that it draws, as `compared`; `embedded_left_out` is the number of
+    `data:` pictures that are left out.
+    """
 
     html: str
     links: tuple[str, ...] = ()
     remote_pictures: int = 0
+    content_ids: tuple[str, ...] = ()
+    embedded_left_out: int = 0
 
 
 def sanitise(html: str) -> SafeHtml | None:
-    """Return `html` for programs: links and `cid:` pictures stay; None if it is too large or costly to parse."""
-    return _clean_in_limits(html, None)
+    """Return `html` for programs: links, `cid:` and `data:` pictures stay; None if it is too large or costly to parse."""
+    return _clean_in_limits(html, None, MAX_PICTURES)
 
 
-def sanitise_for_frame(html: str, pictures: Mapping[str, str]) -> SafeHtml | None:
+def sanitise_for_frame(html: str, pictures: Mapping[str, str], *, room: int = MAX_PICTURES) -> SafeHtml | None:
     """Return `html` for the frame, without working links: each is replaced by its number.
 
-    `pictures` maps content ids to data URIs.
+    `pictures` maps content ids to data URIs; of equal ones the first counts. `room` is what `data:` pictures may have, in bytes.
     """
-    return _clean_in_limits(html, pictures)
+    return _clean_in_limits(html, {compared(cid): uri for cid, uri in reversed(list(pictures.items()))}, room)
 
 
 def data_uri(content: bytes, content_type: str) -> str:
@@ -92,11 +102,17 @@ def plain_link(url: str) -> str | None:
 
 @dataclass(slots=True)
 class _Attributes:
-    """Decides on each attribute, and collects links. `pictures` is None when the HTML is for programs."""
+    """Decides on each attribute, and collects links. `pictures` is None when the HTML is for programs.
+
+    A `data:` picture that begins with `mark` is one that may be shown (`embedded_pictures`).
+    """
 
     pictures: Mapping[str, str] | None
+    mark: str
     links: list[str] = field(default_factory=list)
+    content_ids: dict[str, None] = field(default_factory=dict)
     remote: int = 0
+    left_out: int = 0
 
     def keep(self, tag: str, name: str, value: str) -> str | None:
         if (tag, name) == ("a", "href"):
@@ -111,20 +127,28 @@ class _Attributes:
         return target if self.pictures is None else f"#{len(self.links)}"
 
     def _source(self, value: str) -> str | None:
-        if value.lower().startswith("cid:"):
-            return value if self.pictures is None else self.pictures.get(value[4:].strip("<> "))
-        self.remote += not value.lower().startswith("data:")
+        if cid := cid_of(value):
+            self.content_ids[compared(cid)] = None
+            return value if self.pictures is None else self.pictures.get(compared(cid))
+        if value.startswith(self.mark):
+            return value
+        embedded = value.lower().startswith("data:")
+        self.left_out += embedded
+        self.remote += not embedded
         return None
 
 
-def _clean_in_limits(html: str, pictures: Mapping[str, str] | None) -> SafeHtml | None:
+def _clean_in_limits(html: str, pictures: Mapping[str, str] | None, room: int) -> SafeHtml | None:
+    embedded = EmbeddedPictures(largest=MAX_PICTURE, room=room)
+    html = embedded.take(html)
     if len(html) > MAX_CHARACTERS:
         return None
-    return _clean(html, pictures) if len(html) <= SHORT else _clean_apart(html, pictures)
+    safe = (_clean if len(html) <= SHORT else _clean_apart)(html, pictures, embedded.mark)
+    return replace(safe, html=embedded.put_back(safe.html)) if safe else None
 
 
-def _clean(html: str, pictures: Mapping[str, str] | None) -> SafeHtml:
-    attributes = _Attributes(pictures)
+def _clean(html: str, pictures: Mapping[str, str] | None, mark: str) -> SafeHtml:
+    attributes = _Attributes(pictures, mark)
     cleaned = nh3.clean(
         html,
         tags=set(_TAGS),
@@ -134,11 +158,13 @@ def _clean(html: str, pictures: Mapping[str, str] | None) -> SafeHtml:
         url_schemes=_LINKS | {"cid", "data"},
         link_rel="noopener noreferrer nofollow",
     )
-    return SafeHtml(cleaned, tuple(attributes.links), attributes.remote)
+    left_out = attributes.left_out + in_styles(html)
+    return SafeHtml(cleaned, tuple(attributes.links), attributes.remote, tuple(attributes.content_ids), left_out)
 
 
-def _clean_apart(html: str, pictures: Mapping[str, str] | None) -> SafeHtml | None:
-    task = json.dumps({"html": html, "pictures": dict(pictures) if pictures is not None else None}).encode()
+def _clean_apart(html: str, pictures: Mapping[str, str] | None, mark: str) -> SafeHtml | None:
+    named = dict(pictures) if pictures is not None else None
+    task = json.dumps({"html": html, "pictures": named, "mark": mark}).encode()
     command = [sys.executable, "-I", __file__]
     with _CHILDREN:
         try:
@@ -146,7 +172,7 @@ def _clean_apart(html: str, pictures: Mapping[str, str] | None) -> SafeHtml | No
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
             return None
     values = json.loads(done.stdout)
-    return SafeHtml(values["html"], tuple(values["links"]), values["remote_pictures"])
+    return SafeHtml(**values | {name: tuple(values[name]) for name in ("links", "content_ids")})
 
 
 def _child() -> None:

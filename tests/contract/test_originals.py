@@ -1,95 +1,24 @@
 """Raw mail, its source and all files as a zip, by API and page, on items in memory and in PostgreSQL."""
 
-import hashlib
 import io
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
 from zipfile import ZipFile
 
 import pytest
-from sqlalchemy import Engine, insert, text
 
-from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
-from mailroom.adapters.postgres.models import DepositRow, table
-from mailroom.adapters.postgres.tenants.directory import SqlDirectory
-from mailroom.api.app import create_app
-from mailroom.archive.depositing import deposit_all
 from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
-from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.parsing import parse_email
-from mailroom.inbound.filing import items_for
-from mailroom.inbound.routing import RoutingDecision
-from mailroom.testing.api import BROWSER, NOW, Memory, TestClient, two_tenants
-from tests.support.filed_mail import inbound_on
+from mailroom.testing.api import BROWSER, two_tenants
+from tests.support.filed_documents import Case, case_in_memory, case_in_postgres
 
 ACME, OTHER, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme", "other", "admin"))
-ROUTE = Route("ann@acme.test", "acme", "ann", "exact")
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """The service, its archive, and how a mail is filed in acme's inbox or withdrawn."""
-
-    client: TestClient
-    memory: Memory
-    file: Callable[[bytes], str]
-    withdraw: Callable[[str], None]
-
-    def lose(self, content: bytes) -> None:
-        del self.memory.archive.contents[f"acme/{hashlib.sha256(content).hexdigest()}"]
-
-    def alter(self, content: bytes) -> None:
-        self.memory.archive.contents[f"acme/{hashlib.sha256(content).hexdigest()}"] = b"other"
 
 
 @pytest.fixture(params=["memory", "postgres"])
 def case(request: pytest.FixtureRequest) -> Case:
     memory = two_tenants()
     if request.param == "memory":
-        return _in_memory(memory)
-    return _in_postgres(memory, request.getfixturevalue("engine"))
-
-
-def _in_memory(memory: Memory) -> Case:
-    def file(raw: bytes) -> str:
-        parsed, decision = parse_email(raw), RoutingDecision((ROUTE,), ("acme",))
-        receipts = [
-            memory.archive.deposit("acme", one) for one in (raw, *(part.content for part in parsed.attachments))
-        ]
-        [item] = items_for(parsed, raw, decision, {("acme", one.sha256): one for one in receipts})
-        return memory.file(item).id
-
-    def withdraw(item_id: str) -> None:
-        memory.reader.filed = [replace(one, withdrawn="virus") for one in memory.reader.filed if one.id == item_id]
-
-    return Case(TestClient(create_app(memory.services()), base_url="http://mail.example"), memory, file, withdraw)
-
-
-def _in_postgres(memory: Memory, engine: Engine) -> Case:
-    SqlDirectory(engine).add(Address(ROUTE.recipient, ROUTE.tenant, ROUTE.user, ROUTE.processor))
-    ledger, number = inbound_on(engine).ledger, iter(range(100))
-
-    def file(raw: bytes) -> str:
-        envelope = Envelope((ROUTE.recipient,), "carl@sender.test", NOW)
-        entry = ledger.register(Arrival(ObjectRef("inbound", f"in/{next(number)}"), envelope), now=NOW)
-        assert entry is not None
-        parsed, decision = parse_email(raw), RoutingDecision((ROUTE,), ("acme",))
-        contents = [raw, *(part.content for part in parsed.attachments)]
-        kept = deposit_all(entry, ["acme"], contents, archive=memory.archive, ledger=ledger, now=NOW)
-        rows = [asdict(receipt) | {"deposited_at": NOW} for receipt in kept.values()]
-        with engine.begin() as connection:
-            connection.execute(insert(table(DepositRow)), rows)
-        return SqlInbox(engine).file(entry.id, items_for(parsed, raw, decision, kept), now=NOW)[0]
-
-    def withdraw(item_id: str) -> None:
-        statement = text("update inbox_item set withdrawn_at = :now, withdrawn_reason = 'virus' where id = :id")
-        with engine.begin() as connection:
-            connection.execute(statement, {"now": NOW, "id": item_id})
-
-    services = replace(memory.services(), reader=SqlInboxReader(engine), ledger=ledger)
-    return Case(TestClient(create_app(services), base_url="http://mail.example"), memory, file, withdraw)
+        return case_in_memory(memory)
+    return case_in_postgres(memory, request.getfixturevalue("engine"))
 
 
 def mail(*files: tuple[str, bytes], inline: bytes | None = None, head: bytes = b"") -> bytes:

@@ -58,7 +58,7 @@ def test_whole_mail_reads_as_the_contract_says() -> None:
                 "detected_type": "image/png",
                 "size": 4,
                 "sha256": hashlib.sha256(b"\x89PNG").hexdigest(),
-                "inline": True,
+                "inline": False,
                 "content_id": "logo@x",
                 "members": [],
             }
@@ -226,12 +226,16 @@ def test_named_text_is_shown_where_there_is_no_other() -> None:
     assert [one.filename for one in parsed.attachments] == ["body.txt"]
 
 
-def test_image_that_the_html_shows_is_inline() -> None:
-    """Regardless of its disposition, a reader sees it in the text."""
+@pytest.mark.parametrize(
+    ("disposition", "inline"),
+    [("", True), ("\r\nContent-Disposition: inline", True), ("\r\nContent-Disposition: attachment", False)],
+)
+def test_image_that_the_html_shows_is_inline(disposition: str, inline: bool) -> None:
+    """A reader sees it in the text; what the sender attached is a file as well."""
     html = part("Content-Type: text/html", '<img src="cid:a@x">')
-    image = part("Content-Type: image/png; name=a.png\r\nContent-ID: <a@x>\r\nContent-Disposition: attachment", "png")
+    image = part(f"Content-Type: image/png; name=a.png\r\nContent-ID: <a@x>{disposition}", "png")
 
-    assert only(mixed(html, image)).inline
+    assert only(mixed(html, image)).inline is inline
 
 
 def test_declared_and_detected_type_are_both_kept() -> None:

@@ -70,7 +70,7 @@ QMAIL = b"From: MAILER-DAEMON@x.test\nSubject: failure notice\n\nHi. This is the
     ("raw", "text", "html", "attached"),
     [
         (OUTLOOK, "Grüße", "<img src='cid:image001.png@01D5'>", [("image001.png", True)]),
-        (APPLE, "before\nafter", None, [("été.pdf", True)]),
+        (APPLE, "before\nafter", None, [("été.pdf", False)]),
         (NOTES, "(Embedded image moved to file: pic1.pcx)", None, [("Bericht März.doc", False)]),
         (KOREAN, None, "<p>본문</p>", [("견적서.hwp", False)]),
         (SCANNER, None, None, [("Scan.pdf", False)]),

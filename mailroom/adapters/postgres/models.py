@@ -226,6 +226,7 @@ class InboxItemRow(SQLModel, table=True):
     text: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     html: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     defects: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    left_out: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
     raw_archive_id: str = Field(foreign_key="deposit.archive_id")
     received_at: datetime = time_column()
     filed_at: datetime = time_column()

@@ -1,5 +1,6 @@
 """The inbox pages: rendered on the server, without scripts or external resources."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request
@@ -8,14 +9,15 @@ from starlette.responses import HTMLResponse, Response
 from mailroom.api.access import tenant_for
 from mailroom.api.auth import PageHolder
 from mailroom.api.downloads import download
-from mailroom.api.originals import is_incomplete, item_of
+from mailroom.api.mail_pictures import item_notices, shown_pictures, text_of_html
+from mailroom.api.originals import INCOMPLETE, is_incomplete, item_of
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
-from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtml, data_uri, sanitise_for_frame
+from mailroom.api.sanitising import MAX_PICTURES, SafeHtml, data_uri, sanitise_for_frame
 from mailroom.api.services import AppServices, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import REPLAYABLE
+from mailroom.domain.inbound.received_email import REPLAYABLE, Attachment
 from mailroom.domain.inbox.search_query import UnreadableSearch
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import FiledItem, Page
@@ -62,14 +64,19 @@ def inbox(
 def item(services: AppServices, holder: PageHolder, item_id: str) -> Response:
     """One item with everything known of it."""
     filed = _filed(services, holder, item_id)
-    # Links and blocked pictures are counted as the frame will show them; the bytes of pictures do not matter here.
-    framed = sanitise_for_frame(filed.item.html, {}) if filed.item.html else None
+    # Links and pictures are counted as the frame will show them; the bytes of the mail's own do not matter here.
+    pictures = shown_pictures(filed.item)
+    framed = sanitise_for_frame(filed.item.html, {}, room=_room(pictures)) if filed.item.html else None
+    notices = item_notices(filed.item, framed, framed=True)
     return render(
         "item.html",
         holder=holder,
         filed=filed,
         framed=framed,
         incomplete=is_incomplete(filed),
+        notices=[notice for notice in notices if notice.code not in INCOMPLETE],
+        files_left_out=[notice for notice in notices if notice.code in INCOMPLETE],
+        html_text=text_of_html(filed.item.html) if filed.item.html and framed is None else None,
         run_url=run_url(services, holder, filed.run_id),
         history=_history(services, holder, filed.email_id),
     )
@@ -81,7 +88,8 @@ def item_html(services: AppServices, holder: PageHolder, item_id: str) -> Respon
     filed = _filed(services, holder, item_id)
     if not filed.item.html:
         raise HTTPException(404, "This mail has no HTML part.")
-    framed = sanitise_for_frame(filed.item.html, _pictures(services, filed))
+    pictures = shown_pictures(filed.item)
+    framed = sanitise_for_frame(filed.item.html, _contents(services, pictures), room=_room(pictures))
     if framed is None:
         framed = SafeHtml("<p>This HTML is too large or too complex to sanitise. The archive has the original.</p>")
     return render("frame.html", headers={"Content-Security-Policy": FRAME_POLICY}, framed=framed)
@@ -134,18 +142,17 @@ def _plain(facts: Any) -> dict[str, str]:
     }
 
 
-def _pictures(services: Services, filed: FiledItem) -> dict[str, str]:
-    """Return the mail's small inline pictures by content id; one that the archive does not have is left out."""
-    pictures: dict[str, str] = {}
-    room = MAX_PICTURES
-    for part in filed.item.attachments:
-        fits = part.size <= min(MAX_PICTURE, room)
-        if not (part.content_id and fits and part.detected_type in PICTURES):
-            continue
+def _contents(services: Services, pictures: Mapping[str, Attachment]) -> dict[str, str]:
+    """Return the pictures as data URIs; one that the archive does not have is left out."""
+    contents: dict[str, str] = {}
+    for cid, part in pictures.items():
         try:
-            content = services.archive.read(part.archive_id)
+            contents[cid] = data_uri(services.archive.read(part.archive_id), part.detected_type or "")
         except (LookupError, PermanentError):
             continue
-        pictures[part.content_id.strip("<> ")] = data_uri(content, part.detected_type)
-        room -= part.size
-    return pictures
+    return contents
+
+
+def _room(pictures: Mapping[str, Attachment]) -> int:
+    """Return what is left for pictures inside the HTML, in bytes."""
+    return MAX_PICTURES - sum(part.size for part in pictures.values())

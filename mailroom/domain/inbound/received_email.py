@@ -182,6 +182,8 @@ class Item:
     header_fields: tuple[HeaderField, ...] | None = None
     not_carried: Mapping[str, int] | None = None
     """The number of entries that a limit left out of the fields above, by the field's name."""
+    left_out: Mapping[str, Mapping[str, int]] | None = None
+    """How much could not be read, as in `ParsedEmail`; None for an item that an earlier release filed."""
 
     @property
     def sender_ambiguous(self) -> bool:

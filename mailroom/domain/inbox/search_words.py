@@ -45,11 +45,11 @@ def words_asked(question: str, *, folded: bool = True) -> str:
     return _GAPS_OF_QUESTION.sub(" ", plain(question, folded=folded)).strip()
 
 
-def html_text(source: str) -> str:
-    """Return roughly the visible text of HTML, for searching and not for display. Takes time linear in its length."""
+def html_text(source: str, *, most: int = 4 * MOST) -> str:
+    """Return roughly the visible text of the first `most` characters of HTML, in time linear in them."""
     seen: list[str] = []
     unseen = ""
-    for at, piece in enumerate(_TAGS.split(source[: 4 * MOST])):
+    for at, piece in enumerate(_TAGS.split(source[:most])):
         if at % 2:
             name = piece.lower().lstrip().split(maxsplit=1)[:1]
             if unseen:

@@ -41,14 +41,17 @@ class _Mailbox:
 def read_addresses(values: list[bytes], *, hint: str | None, reading: Reading) -> tuple[str, ...]:
     """Return each mailbox in `values` as `Name <address>` or `address`, decoded."""
     addresses: list[str] = []
+    beyond = 0
     for value in values:
         for mailbox in _mailboxes(value):
             if len(addresses) >= reading.limits.addresses:
-                reading.note(Defect.TOO_MANY_ADDRESSES)
-                return tuple(addresses)
+                beyond += bool(mailbox.words or mailbox.route)
+                continue
             shown = _show(mailbox, hint=hint, reading=reading)
             if shown:
                 addresses.append(shown)
+    if beyond:
+        reading.note(Defect.TOO_MANY_ADDRESSES, count=beyond)
     return tuple(addresses)
 
 

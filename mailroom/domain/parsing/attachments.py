@@ -1,18 +1,17 @@
 """Builds a mail's list of attachments from the files found in it: names, digests, types, and which are inline."""
 
 import hashlib
-import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 import filetype
 
+from mailroom.domain.parsing.decoration import decorations
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.model import ParsedAttachment
 from mailroom.domain.parsing.msg import list_members
+from mailroom.domain.parsing.nameless import naming_type
 from mailroom.domain.parsing.names import display_name, unique_name
 
-_CID = re.compile(r"cid:([^\s\"'<>)]{1,300})", re.I)
 _SNIFFED_BYTES = 8192
 
 
@@ -31,11 +30,16 @@ class Found:
 def attach(files: list[Found], html: str | None, *, reading: Reading) -> tuple[ParsedAttachment, ...]:
     """Return the attachments in order, each with a unique name."""
     if len(files) > reading.limits.files:
-        reading.note(Defect.TOO_MANY_FILES)
+        beyond = files[reading.limits.files :]
+        reading.note(Defect.TOO_MANY_FILES, count=len(beyond), size=sum(len(one.content) for one in beyond))
     kept = _within(files[: reading.limits.files], reading=reading)
-    shown = _shown_ids(html or "") if any(item.content_id for item in kept) else set()
+    types = [_detect(item.content) for item in kept]
+    drawn = decorations(kept, types, html or "")
     taken: dict[str, int] = {}
-    return tuple(_attachment(item, number, shown, taken, reading=reading) for number, item in enumerate(kept, 1))
+    return tuple(
+        _attachment(item, index + 1, types[index], index in drawn, taken, reading=reading)
+        for index, item in enumerate(kept)
+    )
 
 
 def _within(files: list[Found], *, reading: Reading) -> list[Found]:
@@ -47,30 +51,25 @@ def _within(files: list[Found], *, reading: Reading) -> list[Found]:
             room -= len(item.content)
             kept.append(item)
         else:
-            reading.note(Defect.FILES_TOO_LARGE)
+            reading.note(Defect.FILES_TOO_LARGE, count=1, size=len(item.content))
     return kept
 
 
-def _shown_ids(html: str) -> set[str]:
-    """Return the content ids that the HTML shows, as written and percent-decoded (RFC 2392)."""
-    written = set(_CID.findall(html))
-    return written | {unquote(one) for one in written if "%" in one}
-
-
 def _attachment(
-    item: Found, number: int, shown: set[str], taken: dict[str, int], *, reading: Reading
+    item: Found, number: int, detected: str | None, inline: bool, taken: dict[str, int], *, reading: Reading
 ) -> ParsedAttachment:
     longest = reading.limits.name_bytes
-    name = display_name(item.name or item.suggestion, content_type=item.content_type, number=number, longest=longest)
+    kind = naming_type(item.content_type, detected)
+    name = display_name(item.name or item.suggestion, content_type=kind, number=number, longest=longest)
     return ParsedAttachment(
         filename=name,
         display_name=unique_name(name, taken, longest=longest),
         original_name=item.name,
         content_type=item.content_type,
-        detected_type=_detect(item.content),
+        detected_type=detected,
         size=len(item.content),
         sha256=hashlib.sha256(item.content).hexdigest(),
-        inline=item.disposition == "inline" or item.content_id in shown,
+        inline=inline,
         content_id=item.content_id,
         content=item.content,
         members=list_members(item.content, reading=reading),

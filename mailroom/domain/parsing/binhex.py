@@ -75,6 +75,6 @@ def _unpack(packed: bytes, *, reading: Reading) -> bytearray:
     else:
         reading.note(Defect.BINHEX_DAMAGED)
     if len(plain) > room:
-        reading.note(Defect.FILES_TOO_LARGE)
+        reading.note(Defect.FILES_TOO_LARGE, count=1)
     del plain[reading.remaining.file_bytes.take(len(plain)) :]
     return plain

@@ -46,7 +46,7 @@ def name_text(value: Value, *, hint: str | None, reading: Reading) -> str:
     """Return a part's decoded name, in any of the encodings in use."""
     data = value.data
     if len(data) > reading.limits.raw_name_bytes:
-        reading.note(Defect.NAME_TOO_LONG)
+        reading.note(Defect.NAME_TOO_LONG, size=len(data) - reading.limits.raw_name_bytes)
         data = data[: reading.limits.raw_name_bytes]
     if value.charset and b"=?" not in data:
         return storable(decode_word(data, value.charset, hint=hint))

@@ -11,6 +11,7 @@ from mailroom.domain.parsing.headers import read_headers
 from mailroom.domain.parsing.invitations import outlook_invitation
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.model import Invitation, Protection, Report
+from mailroom.domain.parsing.nameless import begins_as_file, described_name
 from mailroom.domain.parsing.outlook import members_as_files
 from mailroom.domain.parsing.reports import read_report, report_type
 from mailroom.domain.parsing.structure import Leaf, split
@@ -22,6 +23,8 @@ from mailroom.domain.parsing.yenc import take_yenc
 
 _ID = re.compile(r"<([^<>]+)>")
 _PGP = re.compile(rb"(?m)^-----BEGIN PGP (SIGNED )?MESSAGE-----[ \t]*\r?$")
+_ARMOUR = b"-----BEGIN PGP MESSAGE-----"
+_PGP_IN_HTML = re.compile(rb"(?m)(?:^|>)-----BEGIN PGP MESSAGE-----[ \t]*(?:\r?$|<)")
 _ENCODED = re.compile(rb"(?i)base64|quoted")
 _FORWARDED = frozenset({"message/rfc822", "message/global", "message/news"})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
@@ -107,7 +110,7 @@ def _within_wrappings(contents: Contents, inner: bytes | None) -> bytes | None:
     """Return `inner`, or None if it exceeds the limit of wrappings."""
     contents.wrappings += inner is not None
     if contents.wrappings > contents.reading.limits.wrappings:
-        contents.reading.note(Defect.TOO_DEEP)
+        contents.reading.note(Defect.TOO_DEEP, size=len(inner or b""))
         return None
     return inner
 
@@ -145,9 +148,13 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
         contents.reports += [report] if report else []
         contents.invitations += invitations
         contents.entries_not_read += more
-    if about.role is Role.TEXT:
+    if about.role in (Role.TEXT, Role.HTML) and begins_as_file(data):
+        _read_file(contents, leaf, about, data)
+    elif about.role is Role.TEXT:
         _read_text(contents, leaf, data)
     elif about.role is Role.HTML:
+        if _ARMOUR in data and _PGP_IN_HTML.search(data):
+            contents.protection[Protection.PGP_ENCRYPTED] = None
         contents.htmls.append(_body(contents, leaf, data))
     elif about.role is Role.ATTACHMENT:
         _read_file(contents, leaf, about, data)
@@ -169,7 +176,7 @@ def _body(contents: Contents, leaf: Leaf, data: bytes) -> str:
     """Return a body's text, within the limit of all texts together."""
     room = contents.reading.limits.text_bytes - contents.text_bytes
     if len(data) > room:
-        contents.reading.note(Defect.TEXT_TOO_LONG)
+        contents.reading.note(Defect.TEXT_TOO_LONG, size=len(data) - room)
         data = data[:room]
     contents.text_bytes += len(data)
     return body_text(leaf, data, reading=contents.reading)
@@ -184,7 +191,7 @@ def _read_file(contents: Contents, leaf: Leaf, about: Description, data: bytes) 
         _open_tnef(contents, tnef)
         return
     contents.found.append(_file(contents, leaf, about, data))
-    if leaf.type.name in ("text/plain", "text/html") and about.disposition != "attachment":
+    if leaf.type.name in ("text/plain", "text/html") and about.disposition != "attachment" and not begins_as_file(data):
         contents.shown.append((leaf, data))
 
 
@@ -206,14 +213,23 @@ def _open_tnef(contents: Contents, tnef: Tnef) -> None:
 
 def _file(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> Found:
     name = name_text(about.name, hint=contents.hint, reading=contents.reading) if about.name else None
+    if name is None and (description := leaf.headers.first(b"content-description")):
+        name = described_name(header_text(description, hint=contents.hint, reading=contents.reading))
     return Found(
         name=name,
         content_type=leaf.type.name,
         content=data,
         disposition=about.disposition,
         content_id=identity(leaf.headers.first(b"content-id"), reading=contents.reading),
-        suggestion=_subject_of(data, silent=contents.reading.aside()) if leaf.type.name in _FORWARDED else None,
+        suggestion=_suggestion(contents, leaf, data),
     )
+
+
+def _suggestion(contents: Contents, leaf: Leaf, data: bytes) -> str | None:
+    """Return a name for a file if the sender gave none: a message's subject, or the usual one of OpenPGP (RFC 3156)."""
+    if leaf.around == "multipart/encrypted" and leaf.type.name == "application/octet-stream":
+        return "encrypted.asc"
+    return _subject_of(data, silent=contents.reading.aside()) if leaf.type.name in _FORWARDED else None
 
 
 def _subject_of(message: bytes, *, silent: Reading) -> str | None:

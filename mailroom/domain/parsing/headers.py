@@ -119,7 +119,7 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
     else:
         body = limit if limit == end else _find_end(raw, limit, end)
     if body > limit or not reading.remaining.header_lines.left:
-        reading.note(Defect.HEADER_BLOCK_TOO_LONG)
+        reading.note(Defect.HEADER_BLOCK_TOO_LONG, size=max(0, body - limit))
     return _gather(block.collected, reading=reading), body
 
 
@@ -147,13 +147,13 @@ def _find_end(raw: bytes, at: int, end: int) -> int:
 def _gather(collected: list[tuple[bytes, list[bytes]]], *, reading: Reading) -> Headers:
     limits = reading.limits
     if len(collected) > limits.headers:
-        reading.note(Defect.TOO_MANY_HEADERS)
+        reading.note(Defect.TOO_MANY_HEADERS, count=len(collected) - limits.headers)
     headers = Headers()
     for name, lines in collected[: limits.headers]:
         value = b"".join(lines).strip()
         most = limits.address_header_bytes if name in _LISTS else limits.header_bytes
         if len(value) > most:
-            reading.note(Defect.HEADER_TOO_LONG)
+            reading.note(Defect.HEADER_TOO_LONG, count=1, size=len(value) - most)
             value = value[:most]
         headers.fields.setdefault(name, []).append(value)
     return headers

@@ -137,7 +137,7 @@ class Reading:
 
     limits: Limits = field(default_factory=Limits)
     remaining: Allowances = field(init=False)
-    _noted: dict[Defect, None] = field(default_factory=dict)
+    _noted: dict[Defect, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start with the full limits."""
@@ -149,11 +149,21 @@ class Reading:
         inner.remaining = self.remaining
         return inner
 
-    def note(self, defect: Defect) -> None:
-        """Record `defect`, once."""
-        self._noted[defect] = None
+    def note(self, defect: Defect, *, count: int = 0, size: int = 0) -> None:
+        """Record `defect`, once; `count` things and `size` bytes, that it leaves out, are added up."""
+        counted, octets = self._noted.get(defect, (0, 0))
+        self._noted[defect] = (counted + count, octets + size)
 
     @property
     def defects(self) -> tuple[str, ...]:
         """The defects recorded so far."""
         return tuple(defect.value for defect in self._noted)
+
+    @property
+    def left_out(self) -> dict[str, dict[str, int]]:
+        """How much each defect left out, where that is known: `{"too_many_parts": {"count": 101, "bytes": 9500}}`."""
+        amounts = {
+            defect.value: {name: amount for name, amount in (("count", count), ("bytes", size)) if amount}
+            for defect, (count, size) in self._noted.items()
+        }
+        return {word: known for word, known in amounts.items() if known}

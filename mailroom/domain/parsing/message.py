@@ -4,13 +4,13 @@ import re
 
 from mailroom.domain.parsing.addresses import names_several, read_addresses
 from mailroom.domain.parsing.attachments import attach
-from mailroom.domain.parsing.contents import identity, read_contents
+from mailroom.domain.parsing.contents import Contents, identity, read_contents
 from mailroom.domain.parsing.dates import read_date
 from mailroom.domain.parsing.fields import CarriedFields, carried_fields
 from mailroom.domain.parsing.headers import Headers
 from mailroom.domain.parsing.invitations import MOST_INVITATIONS
 from mailroom.domain.parsing.limits import Defect, Limits, Reading
-from mailroom.domain.parsing.model import ParsedEmail
+from mailroom.domain.parsing.model import ENCRYPTED, ParsedEmail
 from mailroom.domain.parsing.structure import split
 from mailroom.domain.parsing.words import header_text
 
@@ -49,6 +49,7 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
         invitations=invitations[:MOST_INVITATIONS],
         header_fields=carried.header_fields,
         not_carried=_not_carried(carried, len(invitations), contents.entries_not_read),
+        left_out=_unreadable(contents) | reading.left_out,
     )
 
 
@@ -62,7 +63,7 @@ def _prepare(raw: bytes, *, reading: Reading) -> bytes:
     if not raw.strip():
         reading.note(Defect.EMPTY)
     if len(raw) > reading.limits.raw_bytes:
-        reading.note(Defect.TOO_LARGE)
+        reading.note(Defect.TOO_LARGE, size=len(raw) - reading.limits.raw_bytes)
         raw = raw[: reading.limits.raw_bytes]
     if raw.startswith(_UTF16):
         raw = _from_utf16(raw)
@@ -95,6 +96,11 @@ def _senders(headers: Headers, *, hint: str | None, reading: Reading) -> tuple[s
     if len(values) > 1 or len(senders) > 1 or any(names_several(one) for one in senders):
         reading.note(Defect.SENDER_AMBIGUOUS)
     return senders
+
+
+def _unreadable(contents: Contents) -> dict[str, dict[str, int]]:
+    """Return the words of the encryptions that hide the mail, or a part of it."""
+    return {word.value: {} for word in contents.protection if word in ENCRYPTED}
 
 
 def _joined(parts: list[str]) -> str | None:

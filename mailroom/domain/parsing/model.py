@@ -20,6 +20,10 @@ class Protection(StrEnum):
     PGP_ENCRYPTED = "pgp_encrypted"
 
 
+#: What is encrypted cannot be read here: no private key of a recipient is kept.
+ENCRYPTED = frozenset({Protection.SMIME_ENCRYPTED, Protection.PGP_ENCRYPTED})
+
+
 @dataclass(frozen=True, slots=True)
 class Contained:
     """A file inside an attached Outlook item (.msg): listed, not extracted."""
@@ -30,7 +34,7 @@ class Contained:
 
 @dataclass(frozen=True, slots=True)
 class ParsedAttachment:
-    """An attachment: a file, an inline image, a forwarded message, or a member of winmail.dat."""
+    """An attachment: a file, a picture in the text, a forwarded message, or a member of winmail.dat."""
 
     filename: str
     """The sender's name for it, cleaned, at most 200 bytes; not unique in the mail. Never use it as a path."""
@@ -45,6 +49,7 @@ class ParsedAttachment:
     size: int
     sha256: str
     inline: bool
+    """Decoration: a picture that the mail's HTML draws, and no file that the sender attached (`parsing.decoration`)."""
     content_id: str | None
     """Without its angle brackets, so that it equals what follows `cid:` in the HTML."""
     content: bytes
@@ -99,6 +104,8 @@ class ParsedEmail:
     """The other fields of its header block; `header_fields` says which."""
     not_carried: Mapping[str, int] = field(default_factory=dict)
     """The number of entries that a limit left out of the fields above, by the field's name."""
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """How much could not be read: `count` and `bytes`, where known, by the word of a defect or of an encryption."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the object of the `parse` contract, ready for JSON."""

@@ -22,7 +22,7 @@ def list_members(content: bytes, *, reading: Reading) -> tuple[Contained, ...]:
     except ValueError:
         return ()
     if len(folders) > reading.limits.members:
-        reading.note(Defect.TOO_MANY_FILES)
+        reading.note(Defect.TOO_MANY_FILES, count=len(folders) - reading.limits.members)
     folders = sorted(folders, key=lambda entry: entry.name)[: reading.limits.members]
     return tuple(_member(item, folder, number, reading=reading) for number, folder in enumerate(folders, 1))
 

@@ -5,6 +5,8 @@ The rules are for display; nothing is stored under these names. The sender's own
 
 import re
 
+import filetype
+
 _DEVICE = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[ .]*(?:\.|$)")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|.*(?:\\|(?:^|/)\.\.(?:/|$))", re.S)
 _BLANKS = re.compile(r"\s+")
@@ -56,6 +58,10 @@ _ENDINGS = {
     "application/pkcs7-mime": ".p7m",
     "application/x-pkcs7-mime": ".p7m",
 }
+#: Of the types that are recognised by their first bytes.
+_RECOGNISED = {
+    kind.mime: f".{kind.extension}" for kind in reversed(filetype.types) if kind.mime != "application/octet-stream"
+}
 
 
 def display_name(original: str | None, *, content_type: str, number: int, longest: int = 200) -> str:
@@ -70,7 +76,7 @@ def display_name(original: str | None, *, content_type: str, number: int, longes
     if name.startswith("."):
         name = "_" + name.lstrip(".") if name.strip("._ ") else ""
     if not name.strip("._ "):
-        name = f"attachment-{number}{_ENDINGS.get(content_type, '')}"
+        name = f"attachment-{number}{ending_of(content_type)}"
     if _DEVICE.match(name):
         name = f"_{name}"
     return _cut(name, longest)
@@ -94,7 +100,7 @@ def unique_name(name: str, taken: dict[str, int], *, longest: int = 200) -> str:
 
 def ending_of(content_type: str) -> str:
     """Return the usual extension of a type with its dot, or an empty string."""
-    return _ENDINGS.get(content_type, "")
+    return _ENDINGS.get(content_type) or _RECOGNISED.get(content_type, "")
 
 
 def _visible(text: str) -> str:

@@ -12,7 +12,7 @@ from mailroom.domain.parsing.model import Contained, HeaderField, Invitation, Pa
 
 def to_record(parsed: ParsedEmail) -> dict[str, Any]:
     """Return everything in `parsed` but the bytes of its attachments, ready for JSON."""
-    record = parsed.as_dict()
+    record = parsed.as_dict() | {"left_out": dict(parsed.left_out)}
     for values, attachment in zip(record["attachments"], parsed.attachments, strict=True):
         values["nested"] = attachment.nested
     return record

@@ -42,7 +42,7 @@ def read_report(
     kind = _KINDS[content_type]
     granted = reading.remaining.report_bytes.take(len(data))
     if granted < len(data):
-        reading.note(Defect.TEXT_TOO_LONG)
+        reading.note(Defect.TEXT_TOO_LONG, size=len(data) - granted)
         data = data[:granted]
     if kind == "calendar":
         calendar = read_calendar(decode(data, charset, reading=reading.aside()), reading.limits)

@@ -107,7 +107,7 @@ def decompress(data: bytes, *, reading: Reading) -> bytes:
     wanted = min(size, len(body) * _MOST_GROWTH)
     most = reading.remaining.rtf_bytes.take(wanted)
     if most < wanted:
-        reading.note(Defect.TEXT_TOO_LONG)
+        reading.note(Defect.TEXT_TOO_LONG, size=wanted - most)
     if kind == _PLAIN:
         return body[:most]
     if kind != _COMPRESSED:

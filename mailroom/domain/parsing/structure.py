@@ -101,7 +101,7 @@ def _open(
     if kind.main != "multipart":
         return None
     if place.depth >= reading.limits.depth:
-        reading.note(Defect.TOO_DEEP)
+        reading.note(Defect.TOO_DEEP, size=place.end - body)
         return None
     default = "message/rfc822" if kind.name == "multipart/digest" else "text/plain"
     for boundary in _boundaries(raw, body, place.end, declared=kind.parameters.raw(b"boundary"), reading=reading):
@@ -140,20 +140,25 @@ def _cuts(
     cuts: list[tuple[int, int]] = []
     opened: int | None = None
     seen = False
+    beyond = beyond_bytes = 0
     for before, after, closes in _delimiters(raw, start, end, boundary=boundary, reading=reading):
-        if opened is not None:
+        if opened is not None and len(cuts) < room:
             cuts.append((opened, max(opened, before)))
+        elif opened is not None:
+            beyond, beyond_bytes = beyond + 1, beyond_bytes + max(0, before - opened)
         opened = None if closes else after
         seen = True
-        if len(cuts) > room:
-            break
-    if opened is not None and len(cuts) <= room:
+    if opened is not None:
         reading.note(Defect.BOUNDARY_NOT_CLOSED)
-        if opened < end:
+        if opened < end and len(cuts) < room:
             cuts.append((opened, end))
-    if len(cuts) > room:
-        reading.note(Defect.TOO_MANY_PARTS)
-        return cuts[: max(0, room)] or None
+        elif opened < end:
+            beyond, beyond_bytes = beyond + 1, beyond_bytes + end - opened
+    if beyond:
+        # Without room for any, the multipart is kept whole, as text: nothing of it is left out.
+        known = {"count": beyond, "size": beyond_bytes} if cuts else {}
+        reading.note(Defect.TOO_MANY_PARTS, **known)
+        return cuts or None
     return cuts if seen else None
 
 
@@ -165,7 +170,7 @@ def _delimiters(
     at = start if raw.startswith(line, start, end) else _next_line(raw, line, start, end)
     while at >= 0:
         if not reading.remaining.delimiters.take():
-            reading.note(Defect.TOO_MANY_DELIMITERS)
+            reading.note(Defect.TOO_MANY_DELIMITERS, size=end - at)
             return
         tail = at + len(line)
         stop = raw.find(b"\n", tail, end)

@@ -113,6 +113,7 @@ def _read_attributes(stream: _Stream, *, reading: Reading) -> None:
     data, at = stream.data, 6
     while at + 9 <= len(data):
         if not _spend(reading):
+            reading.note(Defect.TOO_MANY_PROPERTIES, size=len(data) - at)
             return
         level, attribute, length = struct.unpack_from("<BII", data, at)
         if level not in (1, 2):
@@ -271,7 +272,7 @@ def _member(stream: _Stream, attachment: _Attachment, *, reading: Reading) -> Me
         if data.startswith(SIGNATURE) and stream.depth < reading.limits.tnef_depth:
             message = Tnef()
         elif data.startswith(SIGNATURE):
-            reading.note(Defect.TOO_DEEP)
+            reading.note(Defect.TOO_DEEP, size=len(data))
 
     def text(number: int) -> str | None:
         return _string(stream, properties.get(number), b"", reading=reading)

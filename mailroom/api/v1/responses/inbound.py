@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from mailroom.api.mail_pictures import item_notices, text_of_html
 from mailroom.api.sanitising import sanitise
 from mailroom.api.v1.responses.carried import HeaderFieldResponse, InvitationResponse, ReportResponse
 from mailroom.domain.inbound.filing_policy import Finding
@@ -75,10 +76,21 @@ class AttachmentResponse(JsonModel):
     detected_type: str | None = Field(description="Media type detected from the content")
     size: int
     sha256: str
-    inline: bool
+    inline: bool = Field(description="Decoration: a picture that the HTML draws, not counted among the attachments")
     content_id: str | None
     url: str
     archive: DepositReceiptResponse | None
+
+
+class NoticeResponse(JsonModel):
+    """What of a mail was not read or is not shown, or a fault of it."""
+
+    code: str = Field(description="A word of `defects`, an encryption, or what of the HTML is not shown")
+    sentence: str = Field(description="For people, with how much was left out where that is known")
+    what_to_do: str | None
+    count: int | None = Field(description="How many parts, files, pictures and so on; null if not known")
+    bytes: int | None
+    left_out: bool = Field(description="False for a fault that hides nothing")
 
 
 class ItemLineResponse(JsonModel):
@@ -138,7 +150,9 @@ class ItemResponse(JsonModel):
     received_at: datetime
     filed_at: datetime
     text: str | None
-    html: str | None = Field(description="Sanitised HTML; null if there is none, or it is too large to sanitise")
+    html: str | None = Field(
+        description="Sanitised HTML; null if there is none, or it is too large to sanitise: then `text` has its text"
+    )
     defects: list[str]
     protection: list[str] | None = Field(
         description="`smime_signed`, `smime_encrypted`, `pgp_signed`, `pgp_encrypted`: recognised, never verified;"
@@ -155,6 +169,12 @@ class ItemResponse(JsonModel):
         description="Number of entries that a limit left out or cut, by the field above; the raw e-mail has them"
     )
     unrouted: list[str] | None = Field(description=_UNROUTED)
+    left_out: dict[str, dict[str, int]] | None = Field(
+        description="`count` and `bytes` that were left out, by the word; null for an item of an earlier release"
+    )
+    notices: list[NoticeResponse] = Field(
+        description="What was not read or is not shown, and each defect, as a sentence"
+    )
     verdicts: VerdictsResponse | None
     scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
     archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")
@@ -212,7 +232,10 @@ def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
     safe = sanitise(item.html) if item.html else None
     values: dict[str, Any] = {name: getattr(item, name) for name in ItemResponse.model_fields if hasattr(item, name)}
     values |= {name: getattr(filed, name) for name in ItemResponse.model_fields if hasattr(filed, name)}
+    if item.html and safe is None:
+        values["text"] = item.text or text_of_html(item.html)
     values |= {
+        "notices": item_notices(item, safe, framed=False),
         "html": safe.html if safe else None,
         "archive": _receipt(filed, item.raw_archive_id, internal),
         "attachments": [_attachment(filed, part, internal) for part in item.attachments],

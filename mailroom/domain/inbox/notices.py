@@ -1,0 +1,118 @@
+"""Notices of an item: what of the mail was not read or is not shown, each as a sentence, with how much it is.
+
+Every word of `Defect` has its sentence here, and so have the two encryptions. Sentences contain nothing that a sender wrote.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mailroom.domain.parsing import Defect, Protection
+from mailroom.domain.readable import size
+
+_RAW = "Download the raw e-mail (.eml), which has everything."
+_KEY = "Download its encrypted file or the raw e-mail (.eml), and open it with the program that has the key."
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notice. `count` and `bytes` are how much was left out, None where that is not known."""
+
+    code: str
+    sentence: str
+    """Complete, with the amounts."""
+    what_to_do: str | None = None
+    count: int | None = None
+    bytes: int | None = None
+    left_out: bool = True
+    """Whether something of the mail is not read or not shown; False for a fault of the mail that hides nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """`of` names what is counted, one and several; `what` says what happened to it."""
+
+    sentence: str
+    of: tuple[str, str] = ("", "")
+    what: str = "Left out"
+    left_out: bool = True
+    remedy: str | None = _RAW
+
+
+def _left_out(sentence: str, one: str = "", several: str = "") -> _Text:
+    return _Text(sentence, (one, several))
+
+
+def _fault(sentence: str) -> _Text:
+    return _Text(sentence, left_out=False, remedy=None)
+
+
+_DAMAGED = "The {} in this mail is damaged: what could be read of it is here, and some may be missing."
+
+#: The sentence of each word that the parser notes.
+TEXTS: Mapping[str, _Text] = {
+    Protection.PGP_ENCRYPTED: _Text(
+        "This mail, or a part of it, is protected by OpenPGP: encrypted, cannot be read here.", remedy=_KEY
+    ),
+    Protection.SMIME_ENCRYPTED: _Text(
+        "This mail, or a part of it, is protected by S/MIME: encrypted, cannot be read here.", remedy=_KEY
+    ),
+    Defect.EMPTY: _fault("The mail is empty."),
+    Defect.TOO_LARGE: _left_out("The mail is larger than is read: its end is left out."),
+    Defect.TOO_DEEP: _Text(
+        "The mail has parts inside parts, deeper than is read: the innermost are shown as text or files, as they were sent.",
+        what="Not opened",
+    ),
+    Defect.TOO_MANY_PARTS: _left_out("The mail has more parts than are read.", "part", "parts"),
+    Defect.TOO_MANY_DELIMITERS: _left_out("The mail has more lines between parts than are read: its end is left out."),
+    Defect.TOO_MANY_HEADERS: _left_out("The mail has more header fields than are read.", "field", "fields"),
+    Defect.TOO_MANY_ADDRESSES: _left_out("The mail has more recipients than are shown.", "address", "addresses"),
+    Defect.TOO_MANY_WORDS: _fault("A header field has more encoded words than are decoded: its end is shown as it was sent."),
+    Defect.TOO_MANY_PARAMETERS: _left_out("A header field has more parameters than are read."),
+    Defect.TOO_MANY_FILES: _left_out("The mail has more files than are listed.", "file", "files"),
+    Defect.FILES_TOO_LARGE: _left_out("The mail's files are together larger than are taken.", "file", "files"),
+    Defect.TOO_MANY_PROPERTIES: _left_out("A winmail.dat file has more properties than are read: some may be missing."),
+    Defect.HEADER_BLOCK_TOO_LONG: _left_out("A header block is longer than is read: its last fields are left out."),
+    Defect.HEADER_TOO_LONG: _left_out("A header field is longer than is read: its end is left out.", "field", "fields"),
+    Defect.HEADER_MALFORMED: _fault("A line between the header fields is no field; it is skipped."),
+    Defect.HEADERS_NOT_ENDED: _fault("The header fields do not end with an empty line: the text begins where they stop."),
+    Defect.BOUNDARY_MISSING: _fault("The mail does not say where its parts begin; that was guessed."),
+    Defect.BOUNDARY_NOT_FOUND: _fault("The parts of the mail are not where it says: what is there is shown as text."),
+    Defect.BOUNDARY_NOT_CLOSED: _fault("The last part of the mail has no end mark: the mail may have been cut off."),
+    Defect.BASE64_DAMAGED: _fault(_DAMAGED.format("base64 encoding")),
+    Defect.UUENCODE_DAMAGED: _fault(_DAMAGED.format("uuencoded file")),
+    Defect.YENC_DAMAGED: _fault(_DAMAGED.format("yEnc file")),
+    Defect.BINHEX_DAMAGED: _fault(_DAMAGED.format("BinHex file")),
+    Defect.RTF_DAMAGED: _fault(_DAMAGED.format("formatted text (RTF)")),
+    Defect.SMIME_DAMAGED: _left_out("The S/MIME container is damaged and was not opened: it is listed as a file."),
+    Defect.NAME_TOO_LONG: _left_out("The name of a file is longer than is read: its end is left out."),
+    Defect.TEXT_TOO_LONG: _left_out("The mail's text is longer than is read: its end is left out."),
+    Defect.MESSAGE_PARTIAL: _fault("This mail is one piece of a mail that was sent in several; the pieces are not joined."),
+    Defect.EXTERNAL_BODY: _Text("A part of the mail is kept elsewhere by its sender; it was not fetched.", remedy=None),
+    Defect.TNEF_DAMAGED: _fault(_DAMAGED.format("winmail.dat file")),
+    Defect.ENCODING_UNKNOWN: _fault("A part declares a transfer encoding that is not known: its content is as it was sent."),
+    Defect.CHARSET_UNKNOWN: _fault("A text declares a character set that is not known: it was guessed, and may be misread."),
+    Defect.CHARSET_MISMATCH: _fault("A text has bytes that its character set does not have: some letters may be misread."),
+    Defect.DATE_UNREADABLE: _fault("The Date field of the mail cannot be read."),
+    Defect.SENDER_AMBIGUOUS: _fault("From has more than one address: mail programs may show different senders."),
+}  # fmt: skip
+_ORDER = {word: at for at, word in enumerate(TEXTS)}
+
+
+def notices_of(defects: Iterable[str], left_out: Mapping[str, Mapping[str, int]] | None) -> tuple[Notice, ...]:
+    """Return the notices of a mail; those about encryption first. A word that this release does not know is shown itself."""
+    known = left_out or {}
+    words = sorted({*defects, *known}, key=lambda word: (_ORDER.get(word, len(_ORDER)), word))
+    return tuple(_notice(word, known.get(word, {})) for word in words)
+
+
+def _notice(word: str, amounts: Mapping[str, int]) -> Notice:
+    text = TEXTS.get(word) or _fault(f"The mail has a fault that this release cannot explain: {word}.")
+    count, octets = amounts.get("count"), amounts.get("bytes")
+    pieces = [_counted(count, text.of)] if count and text.of[0] else []
+    pieces += [size(octets)] if octets else []
+    amount = f" {text.what}: {', '.join(pieces)}." if pieces else ""
+    return Notice(word, text.sentence + amount, text.remedy, count, octets, text.left_out)
+
+
+def _counted(count: int, of: tuple[str, str]) -> str:
+    return f"{count:,} {of[0] if count == 1 else of[1]}"

@@ -1,11 +1,15 @@
 """Every fault of a mail is a sentence, with how much it left out."""
 
+from html import unescape
+
 import pytest
 
+from mailroom.api.app import create_app
 from mailroom.domain.inbox.notices import TEXTS, notices_of
 from mailroom.domain.parsing import Defect, Limits, ParsedEmail, parse_email
 from mailroom.domain.parsing.model import ENCRYPTED
 from mailroom.domain.parsing.record import from_record, to_record
+from mailroom.testing.api import BROWSER, TestClient, an_item, two_tenants
 from tests.support.mail_parts import PDF, mail, part
 
 TEXT = b"Content-Type: text/plain\r\n\r\nhello"
@@ -29,6 +33,23 @@ def test_every_word_of_the_parser_is_a_sentence(word: str) -> None:
     assert notice.sentence.endswith(".")
     assert word not in notice.sentence or " " not in word
     assert (notice.what_to_do or "Download it.").endswith(".")
+
+
+def test_page_and_api_have_the_sentence_of_every_word() -> None:
+    """An item with all faults at once; the page's ways to draw them forget none."""
+    memory = two_tenants()
+    words = (*Defect, *sorted(ENCRYPTED))
+    item_id = memory.file(
+        an_item(defects=tuple(Defect), left_out={word: {"count": 7, "bytes": 2_000} for word in words})
+    ).id
+    client = TestClient(create_app(memory.services()), base_url="http://mail.example")
+
+    page = unescape(client.get(f"/items/{item_id}", headers={"Authorization": "Bearer admin"} | BROWSER).text)
+    notices = client.get(f"/v1/items/{item_id}", headers={"Authorization": "Bearer admin"}).json()["notices"]
+
+    assert {one["code"] for one in notices} == set(words)
+    assert [one["code"] for one in notices if one["sentence"] not in page] == []
+    assert all("2.0 kB" in one["sentence"] for one in notices)
 
 
 def test_an_unknown_word_is_shown_itself() -> None:

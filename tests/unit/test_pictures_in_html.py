@@ -61,6 +61,7 @@ def seen(client: TestClient, memory: Memory, html: str, *parts: Attachment, **ch
         f'<img src="{STAMP.replace("+", "%2B").replace("=", "")}">',
         f'<img src=" {STAMP.replace("data:image/png", "DATA:IMAGE/PNG;charset=utf-8;name=a.png")} ">',
         f'<img src="{STAMP.replace("image/png", "image/jpeg")}">',
+        f'<img src="{STAMP.replace("base64", "BASE64")}">',
         f'<img src="{WRAPPED}">'.replace("\r\n", "&#13;&#10;"),
     ],
 )
@@ -190,7 +191,7 @@ def test_the_first_of_equal_content_ids_is_shown(client: TestClient, memory: Mem
 @given(st.text("dataimge/png;bs64,:=\"' <>+&#10%", max_size=200), st.binary(max_size=60))
 def test_any_text_and_any_bytes_are_read(text: str, content: bytes) -> None:
     """Nothing raises, and only what is a picture by its bytes comes through."""
-    assert replace_pictures(f'base64"{text}', lambda one: one) == f'base64"{text}'
+    assert replace_pictures(f';base64,"{text}', lambda one: one) == f';base64,"{text}'
     safe = sanitise(f'<img src="{text}"><img src="{uri(content)}">')
 
     assert safe is not None
@@ -212,7 +213,7 @@ def test_pictures_are_found_in_linear_time(piece: str) -> None:
     """Four times as much takes about four times as long."""
 
     def seconds(times: int) -> float:
-        html = "base64" + piece * (times // len(piece))
+        html = ";base64," + piece * (times // len(piece))
         begun = time.process_time()
         replace_pictures(html, lambda one: one)
         return time.process_time() - begun

@@ -13,6 +13,7 @@ _LETTER = r"-A-Za-z0-9+/=_%"
 _QUOTED = rf"(?<=[\"'])\s{{0,9}}{_HEAD}(?:[{_LETTER}\s]++|&#(?:10|13|x0?[ad]);)*+(?=[\"'])"
 _BARE = rf"(?<==){_HEAD}[{_LETTER}]*+"
 _PICTURE = re.compile(f"{_QUOTED}|{_BARE}", re.I)
+_ANY = re.compile(";base64,", re.I)
 #: Where HTML draws one otherwise than by `src`, which a mail's page never does.
 _IN_STYLES = re.compile(r"url\(\s{0,9}[\"']?data:image/|background\s{0,9}=\s{0,9}[\"']?data:image/", re.I)
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
@@ -20,7 +21,7 @@ _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), 
 
 def replace_pictures(html: str, replacement: Callable[[str], str]) -> str:
     """Return `html` with the result of `replacement` for each `data:` picture in an attribute."""
-    return _PICTURE.sub(lambda match: replacement(match[0]), html) if "base64" in html else html
+    return _PICTURE.sub(lambda match: replacement(match[0]), html) if _ANY.search(html) else html
 
 
 def without_data(html: str) -> str:

@@ -3,24 +3,13 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.postgres.engine import transaction
-from mailroom.adapters.postgres.models import table, time_column
+from mailroom.adapters.postgres.inbound.receiving_models import OtherNoticeRow
+from mailroom.adapters.postgres.models import table
 from mailroom.domain.inbound.other_notices import OtherNotice
-
-
-class OtherNoticeRow(SQLModel, table=True):
-    """How many notices of one kind were acknowledged, and when the last one was."""
-
-    __tablename__ = "other_notice"
-
-    kind: str = Field(primary_key=True)
-    notices: int = Field(sa_column=Column(BigInteger, nullable=False))
-    last_at: datetime = time_column()
-
 
 _rows = table(OtherNoticeRow)
 

@@ -10,11 +10,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Engine, Index, LargeBinary, Text, cast, select, text, update
-from sqlmodel import Field, SQLModel
+from sqlalchemy import Connection, Engine, Text, cast, select, text, update
 
 from mailroom.adapters.postgres.engine import transaction
-from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, table, time_column
+from mailroom.adapters.postgres.inbound.receiving_models import SenderMailRow
+from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, table
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.sender_limit import WINDOW
 
@@ -22,23 +22,6 @@ from mailroom.ports.sender_limit import WINDOW
 KEPT_FOR = timedelta(days=30)
 #: Older rows that each e-mail deletes: more than it adds, so that they never gather.
 _FORGOTTEN_AT_ONCE = 20
-
-
-class SenderMailRow(SQLModel, table=True):
-    """One e-mail of one sender for one inbox; `sender` is a digest, `held` whether it exceeded the limit."""
-
-    __tablename__ = "sender_mail"
-    __table_args__ = (
-        Index("ix_sender_mail_pair", "tenant", "recipient", "sender", "received_at"),
-        Index("ix_sender_mail_received_at", "received_at"),
-    )
-
-    email_id: UUID = Field(primary_key=True)
-    tenant: str = Field(primary_key=True)
-    recipient: str = Field(primary_key=True)
-    sender: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    received_at: datetime = time_column()
-    held: bool
 
 
 _emails, _activity = table(InboundEmailRow), table(InboundActivityRow).c

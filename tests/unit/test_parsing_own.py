@@ -46,9 +46,10 @@ KNOWN: dict[int, list[str]] = {
         "named_alternatives 0 1 2 3 4 5",
         "own/forwarded-as-attachment-encoded",
         "own/pec-transport-envelope",
-        "quoted_printable_damage 0",
+        "quoted_printable_damage 0 5",
         "signed_file 0 1 2 3 4 5",
         "signed_mail 0 1 2 3 4",
+        "split_mail 0 1 2 3 4",
         "text_behind_delimiters 0 2 4 5",
         "unreadable_multipart 0 1 2 3 4 5 7 9",
         "uuencoded_part 1 3 4 5",
@@ -56,6 +57,10 @@ KNOWN: dict[int, list[str]] = {
     ],
     5: [
         "many_files 3 4",
+    ],
+    6: [
+        "invitation 0 1 2 3 4 5",
+        "thread_fields 0 1 2 3 4",
     ],
 }
 

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.mails import documents, forms, heads, names, nested, reports, texts
+from tests.support.mails import documents, files, forms, heads, names, nested, reports, texts
 from tests.support.mails.making import Sample, samples
 
 #: Imported for the kinds that they register.
-GENERATORS = (documents, forms, heads, names, nested, reports, texts)
+GENERATORS = (documents, files, forms, heads, names, nested, reports, texts)
 BY_HAND = Path(__file__).parents[2] / "data" / "parser_own"
 
 

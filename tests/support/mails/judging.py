@@ -2,7 +2,8 @@
 
 Asserted are only the columns that a record names: subject, from, to, cc, date, message_id, text_contains, text_lacks,
 text_is, html_contains, attachments (filename, filename_alt, content_type, sha256, cid, decoration), complete (the number of
-attachments), once (names that only one attachment has), nested (files inside attachments), protection, reports, defects (at least these), sound (no defect at all). Blanks are ignored in texts,
+attachments), once (names that only one attachment has), nested (files inside attachments), protection, reports, defects (at least these), sound (no defect at all), thread (reply_to, in_reply_to,
+references), meeting (summary, at, location, organiser), part_of (number and total of a split mail), left_out (how many of what). Blanks are ignored in texts,
 but not by text_is.
 """
 
@@ -16,7 +17,7 @@ from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
 
 COLUMNS = (
     "subject", "from", "to", "cc", "date", "message_id", "count", "names", "types", "content", "cid", "decoration", "text", "html",
-    "nested", "protection", "reports", "defects",
+    "nested", "protection", "reports", "defects", "thread", "meeting", "part_of", "left_out",
 )  # fmt: skip
 _ADDRESS = re.compile(r"(?:(?P<name>.*?)\s*<)?(?P<email>[^<>]*)>?", re.S)
 
@@ -45,6 +46,32 @@ def judge(right: Mapping[str, Any], parsed: ParsedEmail) -> dict[str, bool]:
         verdict["defects"] = set(right["defects"]) <= set(parsed.defects)
     if right.get("sound"):
         verdict["defects"] = not parsed.defects
+    return verdict | _carried(right, parsed)
+
+
+def _carried(right: Mapping[str, Any], parsed: ParsedEmail) -> dict[str, bool]:
+    verdict: dict[str, bool] = {}
+    if "thread" in right:
+        verdict["thread"] = all(list(getattr(parsed, key, ())) == wanted for key, wanted in right["thread"].items())
+    if "meeting" in right:
+        found = [
+            {
+                "summary": one.summary,
+                "at": one.starts.at.isoformat(),
+                "location": one.location,
+                "organiser": one.organiser,
+            }
+            for one in getattr(parsed, "invitations", ())
+        ]
+        verdict["meeting"] = found == [right["meeting"]]
+    if "part_of" in right:
+        found = [getattr(parsed, key, None) for key in ("partial_number", "partial_total")]
+        verdict["part_of"] = found == right["part_of"]
+    if "left_out" in right:
+        found = {
+            word: amounts["count"] for word, amounts in getattr(parsed, "left_out", {}).items() if "count" in amounts
+        }
+        verdict["left_out"] = found == right["left_out"]
     return verdict
 
 

@@ -42,9 +42,9 @@ def text_behind_delimiters(s: Style) -> Made:
     opening, closing = (
         (b" extra", b"--"),
         (b" \t", b"-- x"),
-        (b"; x=1", b"--"),
+        (b" ; x=1", b"--"),
         (b" ", b" --"),
-        (b"-", b"--"),
+        (b" (part 1)", b"--"),
         (b"\t# 1", b"--"),
         (b"   ", b"--   "),
     )[s.n]
@@ -240,7 +240,9 @@ def split_mail(s: Style) -> Made:
     """Part of a mail that was split (RFC 2046 5.2.2): named as such, and kept."""
     fields = [f'Content-Type: message/partial; id="abc{s.n}@x.example"; number={s.n + 1}; total=5']
     body = f"Subject: whole\r\nFrom: a@x.example\r\n\r\npiece {s.n}".encode()
-    return mail(s, fields, body), right(s, text_contains=[], complete=False, defects=["message_partial"])
+    return mail(s, fields, body), right(
+        s, text_contains=[], complete=False, defects=["message_partial"], part_of=[s.n + 1, 5]
+    )
 
 
 @kind(6)

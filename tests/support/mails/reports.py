@@ -93,7 +93,30 @@ def invitation(s: Style) -> Made:
         raw = whole(s, "mixed", text_part(s), event)
     else:
         raw = single(s, event)
-    return raw, right(s, text_contains=[s.text] if s.n < 5 else [], reports=["calendar"], complete=False)
+    meeting = {
+        "summary": s.subject,
+        "at": "2026-12-01T09:00:00+00:00",
+        "location": "Room 1",
+        "organiser": "Ann <ann@x.example>",
+    }
+    text = [s.text] if s.n < 5 else []
+    return raw, right(s, text_contains=text, reports=["calendar"], complete=False, meeting=meeting)
+
+
+@kind(6)
+def thread_fields(s: Style) -> Made:
+    """Where to answer, and what the mail answers: one or several, folded, with comments and names."""
+    fields, reply_to, answered, before = (
+        (["Reply-To: a@x.example", "In-Reply-To: <1@x>", "References: <0@x> <1@x>"], ["a@x.example"], ["1@x"], ["0@x", "1@x"]),
+        (["Reply-To: Ann <a@x.example>, b@x.example", "References: <0@x>\r\n <1@x>\r\n\t<2@x>"], ["Ann <a@x.example>", "b@x.example"], [], ["0@x", "1@x", "2@x"]),
+        (["reply-to: <a@x.example>", "in-reply-to: Your mail of Monday <1@x>"], ["a@x.example"], ["1@x"], []),
+        (["Reply-To: =?utf-8?Q?J=C3=B6rg?= <a@x.example>", "In-Reply-To:\r\n <1@x>"], ["Jörg <a@x.example>"], ["1@x"], []),
+        (["Reply-To:", "In-Reply-To: ", "References: <0@x><1@x>"], [], [], ["0@x", "1@x"]),
+        (["X-A: 1"], [], [], []),
+    )[s.n]  # fmt: skip
+    wanted = {"reply_to": reply_to, "in_reply_to": answered, "references": before}
+    head = text_part(s).partition(b"\r\n\r\n")
+    return mail(s, [*fields, *head[0].decode().split("\r\n")], head[2]), right(s, thread=wanted)
 
 
 @kind(5)

@@ -147,6 +147,7 @@ def services_for(installation: Installation) -> Services:
         runs=installation.runs,
         ledger=store.ledger,
         keys=store.api_keys,
+        opener=wiring.opener(),
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
             message_reader=store.message_reader,

@@ -12,12 +12,14 @@ from starlette.exceptions import StarletteDeprecationWarning
 from mailroom.api.services import InboundHook, Services
 from mailroom.domain.inbound.received_email import Item
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
+from mailroom.domain.parsing import parse_member
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import FiledItem, InboxLine
 from mailroom.settings import Settings
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryKeys, MemoryLedgerReader
+from mailroom.testing.parser import MemoryParser
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -52,6 +54,7 @@ class Memory:
             runs=self.runs,
             ledger=book,
             keys=self.keys,
+            opener=MemoryParser(parse_member),
             now=lambda: NOW,
             inbound_hook=inbound_hook,
         )

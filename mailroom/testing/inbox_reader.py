@@ -13,7 +13,17 @@ from mailroom.domain.inbound.received_email import Attachment, Entry, ObjectRef,
 from mailroom.domain.inbound.routing import is_starred, takes
 from mailroom.domain.inbox.search_words import words_asked, words_of
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.inbox_reader import Census, EmailCount, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position
+from mailroom.ports.inbox_reader import (
+    Census,
+    EmailCount,
+    EmailLine,
+    FiledItem,
+    InboxLine,
+    ItemLine,
+    Page,
+    PartialLine,
+    Position,
+)
 
 _Line = TypeVar("_Line", ItemLine, EmailLine)
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -64,7 +74,8 @@ class MemoryInboxReader:
         filed_items = [filed for filed in self.filed if filed.id == item_id and tenant in (None, filed.item.tenant)]
         if not filed_items:
             return None
-        return filed_items[0] if tenant is None else replace(filed_items[0], run_id=None)
+        filed = replace(filed_items[0], partials=self._partials(filed_items[0]))
+        return filed if tenant is None else replace(filed, run_id=None)
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return the description of one attachment."""
@@ -112,6 +123,16 @@ class MemoryInboxReader:
             raise self.fault
         if self.down:
             raise TransientError("the database cannot be reached")
+
+    def _partials(self, filed: FiledItem) -> tuple[PartialLine, ...]:
+        mine = filed.item
+        others = [
+            PartialLine(one.id, one.item.partial_number, one.item.partial_total)
+            for one in self.filed
+            if mine.partial_id and one.id != filed.id and one.withdrawn is None and one.item.partial_number
+            and (one.item.tenant, one.item.recipient, one.item.partial_id) == (mine.tenant, mine.recipient, mine.partial_id)
+        ]  # fmt: skip
+        return tuple(sorted(others, key=lambda one: one.number)[:100])
 
     def _of(self, tenant: str | None, address: str) -> list[FiledItem]:
         self.ping()

@@ -204,6 +204,13 @@ class InboxItemRow(SQLModel, table=True):
             postgresql_include=["withdrawn_at"],
         ),
         Index("ix_inbox_item_words", "words", postgresql_using="gin"),
+        Index(
+            "ix_inbox_item_partial",
+            "tenant",
+            "recipient",
+            "partial_id",
+            postgresql_where=text("partial_id is not null"),
+        ),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -226,6 +233,9 @@ class InboxItemRow(SQLModel, table=True):
     filed_at: datetime = time_column()
     withdrawn_at: datetime | None = time_column(nullable=True)
     withdrawn_reason: str | None = None
+    partial_id: str | None = None
+    partial_number: int | None = None
+    partial_total: int | None = None
     words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False, server_default=""))
 
 
@@ -244,6 +254,7 @@ class AttachmentRow(SQLModel, table=True):
     inline: bool
     content_id: str | None = None
     archive_id: str = Field(foreign_key="deposit.archive_id")
+    members: list[dict[str, Any]] | None = json_column(nullable=True)
 
 
 class ProcessingRow(SQLModel, table=True):

@@ -20,10 +20,14 @@ _UNSEEN = ("style", "script", "title")
 
 
 def words_of(item: Item) -> str:
-    """Return the words of `item`, separated by spaces: subject, sender, names of attachments, then its text."""
+    """Return the words of `item`, separated by spaces: subject, sender, names of attachments and of
+    what is inside them, then its text and those of attached mails."""
     text = item.text if item.text and item.text.strip() else html_text(item.html or "")
     heading = [item.subject or "", item.from_ or "", *(part.filename for part in item.attachments)]
-    return _GAPS.sub(" ", _plain(" ".join(piece[:MOST] for piece in (*heading, text)))).strip()[:MOST]
+    members = [member for part in item.attachments for member in part.members]
+    heading += [member.name for member in members]
+    inside = (member.text or "" for member in members)
+    return _GAPS.sub(" ", _plain(" ".join(piece[:MOST] for piece in (*heading, text, *inside)))).strip()[:MOST]
 
 
 def words_asked(question: str) -> str:

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from mailroom.domain.mail.contained import Contained
+
 
 class Protection(StrEnum):
     """How a mail is signed or encrypted. Recognised, never verified: it is no basis for trust."""
@@ -34,14 +36,6 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Contained:
-    """A file inside an attached Outlook item (.msg): listed, not extracted."""
-
-    name: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
 class ParsedAttachment:
     """An attachment: a file, an inline image, a forwarded message, or a member of winmail.dat."""
 
@@ -64,7 +58,7 @@ class ParsedAttachment:
     nested: bool = False
     """Found inside a container, such as a message inside winmail.dat."""
     members: tuple[Contained, ...] = ()
-    """The files in an attached .msg."""
+    """What is inside: an attached mail's texts and files, a signed file's content, the files in a .msg."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return its JSON object: everything but the bytes."""
@@ -78,7 +72,7 @@ class ParsedAttachment:
             "sha256": self.sha256,
             "inline": self.inline,
             "content_id": self.content_id,
-            "members": [{"name": member.name, "size": member.size} for member in self.members],
+            "members": [member.as_dict() for member in self.members],
         }
 
 
@@ -102,9 +96,19 @@ class ParsedEmail:
     reports: tuple[Report, ...] = ()
     defects: tuple[str, ...] = ()
     """Words of `Defect`; they contain nothing that a sender wrote."""
+    partial_id: str | None = None
+    """Of a part of a split mail (message/partial): the id that its parts share."""
+    partial_number: int | None = None
+    partial_total: int | None = None
+    """How many parts there are; only the last one must say it."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the object of the `parse` contract, ready for JSON."""
+        """Return the object of the `parse` contract, ready for JSON; only a part of a split mail has `partial_...`."""
+        split = {
+            "partial_id": self.partial_id,
+            "partial_number": self.partial_number,
+            "partial_total": self.partial_total,
+        }
         return {
             "message_id": self.message_id,
             "subject": self.subject,
@@ -118,4 +122,4 @@ class ParsedEmail:
             "protection": list(self.protection),
             "reports": [report.as_dict() for report in self.reports],
             "defects": list(self.defects),
-        }
+        } | (split if self.partial_id else {})

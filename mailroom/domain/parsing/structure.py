@@ -11,13 +11,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mailroom.domain.parsing.delimiters import damaged_delimiters, is_damaged_end, lost_parts
 from mailroom.domain.parsing.headers import Headers, read_headers
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.parameters import Parameters, read_parameters
 
 _GUESS = re.compile(rb"(?im)^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:content-|mime-version:)")
+_QUOTES = re.compile(rb"^(?:[\"'`\s]|\xe2\x80[\x98-\x9f])+|(?:[\"'`\s]|\xe2\x80[\x98-\x9f])+$")
 _GUESS_BYTES = 64 * 1024
 _TYPE = re.compile(rb"[\s\"'<:;]*([\w.+-]+)\s*/\s*([\w.+-]+)")
+_BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
+_FIRST_PARAMETER = re.compile(rb"(?:;|\s|^)\s*[\w*-]+\s*=")
+_MAIN_TYPES = frozenset(
+    {"text", "image", "audio", "video", "application", "message", "multipart", "font", "model", "example", "haptics", "chemical"}
+)  # fmt: skip
 _BINARY = re.compile(rb"(?i)[\s\"]*(?:application|image|audio|video)\b")
 
 
@@ -27,6 +34,8 @@ class ContentType:
 
     name: str
     parameters: Parameters
+    readable: bool = True
+    """Whether the mail declares a type that exists, or none."""
 
     @property
     def main(self) -> str:
@@ -43,6 +52,8 @@ class Leaf:
     start: int
     end: int
     around: str
+    first: bool = False
+    """Whether it is the first part of the multipart around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +63,22 @@ class _Range:
     default: str
     around: str
     depth: int
+    first: bool = False
 
 
 def split(raw: bytes, *, reading: Reading) -> tuple[Headers, list[Leaf]]:
     """Return the mail's own header block and its leaves in order."""
     top: Headers | None = None
     leaves: list[Leaf] = []
-    waiting = [_Range(0, len(raw), "text/plain", "", 0)]
+    waiting = [_Range(0, len(raw), "text/plain", "", 0, first=True)]
     while waiting:
         place = waiting.pop()
         headers, body = read_headers(raw, place.start, place.end, reading=reading)
         top = headers if top is None else top
         kind = content_type(headers, place.default, reading=reading)
+        if _is_unreadable_multipart(raw, body, place.end, kind):
+            reading.note(Defect.MULTIPART_MISTYPED)
+            kind = ContentType("multipart/mixed", kind.parameters)
         room = reading.limits.parts - len(leaves) - len(waiting)
         inside = _open(raw, body, place, kind=kind, room=room, reading=reading)
         if inside is not None:
@@ -79,8 +94,13 @@ def content_type(headers: Headers, default: str, *, reading: Reading) -> Content
         match = _TYPE.match(value)
         if match:
             name = f"{match[1].decode('ascii', 'ignore')}/{match[2].decode('ascii', 'ignore')}".lower()
-            return ContentType(name, read_parameters(value[match.end() :], reading=reading))
+            main = name.partition("/")[0]
+            known = main in _MAIN_TYPES or main.startswith("x-")
+            return ContentType(name, read_parameters(value[match.end() :], reading=reading), readable=known)
     value = headers.first(b"content-type") or b""
+    if _BOUNDARY.search(value):
+        rest = value[gap.start() :] if (gap := _FIRST_PARAMETER.search(value)) else value
+        return ContentType(default, read_parameters(rest, reading=reading), readable=False)
     if _BINARY.match(value):
         default = "application/octet-stream"
     return ContentType(default, read_parameters(value.partition(b";")[2], reading=reading))
@@ -88,10 +108,18 @@ def content_type(headers: Headers, default: str, *, reading: Reading) -> Content
 
 def _leaf(headers: Headers, kind: ContentType, body: int, place: _Range, *, reading: Reading) -> Leaf:
     if kind.main != "multipart":
-        return Leaf(headers, kind, body, place.end, place.around)
+        return Leaf(headers, kind, body, place.end, place.around, place.first)
     if place.depth >= reading.limits.depth:
         return Leaf(headers, kind, place.start, place.end, place.around)
     return Leaf(headers, ContentType("text/plain", kind.parameters), body, place.end, place.around)
+
+
+def _is_unreadable_multipart(raw: bytes, body: int, end: int, kind: ContentType) -> bool:
+    """Whether a part of a type that cannot be read is a multipart: its boundary begins a line of its body."""
+    if kind.readable or kind.main == "multipart":
+        return False
+    line = b"--" + (kind.parameters.raw(b"boundary") or b"").strip()
+    return len(line) > 2 and (raw.startswith(line, body, end) or _next_line(raw, line, body, end) >= 0)
 
 
 def _open(
@@ -107,10 +135,19 @@ def _open(
     for boundary in _boundaries(raw, body, place.end, declared=kind.parameters.raw(b"boundary"), reading=reading):
         cuts = _cuts(raw, body, place.end, boundary=boundary, room=room, reading=reading)
         if cuts is not None:
-            return [_Range(start, end, default, kind.name, place.depth + 1) for start, end in cuts]
+            return _ranges(cuts, place, default=default, around=kind.name)
     if body < place.end:
         reading.note(Defect.BOUNDARY_NOT_FOUND)
+    if (parts := lost_parts(raw, body, place.end, room=room, reading=reading)) and not raw[body : parts[0][0]].strip():
+        return _ranges(parts, place, default=default, around=kind.name)
     return None
+
+
+def _ranges(cuts: list[tuple[int, int]], place: _Range, *, default: str, around: str) -> list[_Range]:
+    return [
+        _Range(start, end, default, around, place.depth + 1, first=number == 0)
+        for number, (start, end) in enumerate(cuts)
+    ]
 
 
 def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, reading: Reading) -> Iterator[bytes]:
@@ -118,7 +155,7 @@ def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, rea
     if declared and declared.strip():
         yield declared.rstrip()
         bare = re.sub(rb"\s+", b"", declared)
-        unquoted = declared.partition(b" (")[0].strip(b" '")
+        unquoted = _QUOTES.sub(b"", declared.partition(b" (")[0].strip())
         for other in (bare, unquoted):
             if other and other != declared:
                 yield other
@@ -126,6 +163,8 @@ def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, rea
         reading.note(Defect.BOUNDARY_MISSING)
     match = _GUESS.search(raw, start, min(end, start + _GUESS_BYTES))
     if match:
+        if declared and declared.strip():
+            reading.note(Defect.BOUNDARY_DAMAGED)
         yield match[1]
 
 
@@ -140,13 +179,19 @@ def _cuts(
     cuts: list[tuple[int, int]] = []
     opened: int | None = None
     seen = False
-    for before, after, closes in _delimiters(raw, start, end, boundary=boundary, reading=reading):
+    free = start
+    lines = _delimiters(raw, start, end, boundary=boundary, reading=reading)
+    for before, after, closes in _with_damaged(lines, raw, start, end, boundary=boundary, reading=reading):
         if opened is not None:
             cuts.append((opened, max(opened, before)))
-        opened = None if closes else after
+        elif not seen:
+            cuts += lost_parts(raw, free, before, room=room, reading=reading)
+        opened, free = (None, after) if closes else (after, end)
         seen = True
         if len(cuts) > room:
             break
+    if seen and free < end and len(cuts) <= room:
+        cuts += lost_parts(raw, free, end, room=room, reading=reading)
     if opened is not None and len(cuts) <= room:
         reading.note(Defect.BOUNDARY_NOT_CLOSED)
         if opened < end:
@@ -154,7 +199,27 @@ def _cuts(
     if len(cuts) > room:
         reading.note(Defect.TOO_MANY_PARTS)
         return cuts[: max(0, room)] or None
-    return cuts if seen else None
+    # Only a closing delimiter after words: they are the text.
+    hides = not cuts and raw[start:end].partition(b"--" + boundary)[0].strip()
+    return cuts if seen and not hides else None
+
+
+def _with_damaged(
+    lines: Iterator[tuple[int, int, bool]], raw: bytes, start: int, end: int, *, boundary: bytes, reading: Reading
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield the delimiters, or where there is none of them, or only a closing one, those that are damaged."""
+    first = next(lines, None)
+    if first is not None and not (first[2] and raw[start : first[0]].strip()):
+        yield first
+        yield from lines
+        return
+    damaged = list(damaged_delimiters(raw, start, end, boundary=boundary, reading=reading))
+    if any(not closes for _, _, closes in damaged):
+        reading.note(Defect.BOUNDARY_DAMAGED)
+        yield from ((_before(raw, start, at), after, closes) for at, after, closes in damaged)
+    elif first is not None:
+        yield first
+        yield from lines
 
 
 def _delimiters(
@@ -173,6 +238,9 @@ def _delimiters(
         rest = raw[tail:after].strip()
         if rest in (b"", b"--"):
             yield _before(raw, start, at), after, rest == b"--"
+        elif (closes := is_damaged_end(raw[tail:after])) is not None:
+            reading.note(Defect.BOUNDARY_DAMAGED)
+            yield _before(raw, start, at), after, closes
         at = _next_line(raw, line, max(start, after - 1), end)
 
 

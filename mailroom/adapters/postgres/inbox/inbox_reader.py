@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from mailroom.adapters.postgres.archive.findings import damage
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
 from mailroom.adapters.postgres.inbound.reasons import has_reason
-from mailroom.adapters.postgres.inbox import item_rows
+from mailroom.adapters.postgres.inbox import item_rows, partials
 from mailroom.adapters.postgres.inbox.columns import attachment_of
 from mailroom.adapters.postgres.inbox.visible_to import item_owned, owned, routed_to
 from mailroom.adapters.postgres.models import (
@@ -140,9 +140,10 @@ class SqlInboxReader:
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
             receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
             kept_of = list(connection.execute(receipts))
-            return readable(
+            filed = readable(
                 lambda one: item_rows.filed_item(one, attachments, kept_of, internal=tenant is None), row, kind="item"
             )
+            return partials.with_partials(connection, filed) if filed and row.partial_id else filed
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return one attachment without its bytes, or None."""

@@ -25,6 +25,11 @@ class AppleFile:
     document: bytes | None
 
 
+def may_be_apple(content_type: str, data: bytes) -> bool:
+    """Whether a part is declared as such a file, or begins like AppleSingle."""
+    return content_type == TYPE or data.startswith(_SINGLE_MAGIC)
+
+
 def read_apple(content_type: str, data: bytes, *, declared: bool) -> AppleFile | None:
     """Return what `data` has, as far as it goes; None if it is not such a file.
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from mailroom.domain.parsing.apple import DOUBLE, AppleFile, fork_name, read_apple
+from mailroom.domain.parsing.apple import DOUBLE, fork_name, may_be_apple, read_apple
 from mailroom.domain.parsing.attachments import Found
 from mailroom.domain.parsing.binhex import take_binhex
 from mailroom.domain.parsing.bodies import Description, Role, body_text, describe, name_text
@@ -80,7 +80,8 @@ def read_contents(raw: bytes, leaves: list[Leaf], *, hint: str | None, reading: 
             _read_leaf(contents, leaf, data)
         else:
             waiting += [(inner, one) for one in reversed(split(inner, reading=reading)[1])]
-        _add_files(contents, files)
+        if files:
+            _add_files(contents, files)
     _show_named_text(contents)
     if contents.container is not None:
         leaf, data = contents.container
@@ -166,18 +167,20 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
         charset = leaf.type.parameters.token(b"charset")
         report = read_report(kind, data, charset=charset, reading=contents.reading)
         contents.reports += [report] if report else []
-    apple = read_apple(kind, data, declared=leaf.around == DOUBLE)
-    if apple is not None or (leaf.around == DOUBLE and contents.apple_name):
-        _read_apple(contents, leaf, about, data, apple)
-    elif about.name is not None and contents.has_body(about.role):
-        # The mail has its text: of several named alternatives of one type only the first is the body.
+    if may_be_apple(kind, data) or leaf.around == DOUBLE:
+        _read_apple(contents, leaf, about, data)
+    else:
+        _read_part(contents, leaf, about, data)
+
+
+def _read_part(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> None:
+    if about.role is Role.ATTACHMENT or (about.name is not None and contents.has_body(about.role)):
+        # Of several named alternatives of one type only the first is the body.
         _read_file(contents, leaf, about, data)
     elif about.role is Role.TEXT:
         _read_text(contents, leaf, data)
     elif about.role is Role.HTML:
         contents.htmls.append(_body(contents, leaf, data))
-    elif about.role is Role.ATTACHMENT:
-        _read_file(contents, leaf, about, data)
 
 
 def _read_text(contents: Contents, leaf: Leaf, data: bytes) -> None:
@@ -218,15 +221,18 @@ def _read_file(contents: Contents, leaf: Leaf, about: Description, data: bytes) 
         contents.shown.append((leaf, data))
 
 
-def _read_apple(contents: Contents, leaf: Leaf, about: Description, data: bytes, apple: AppleFile | None) -> None:
+def _read_apple(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> None:
     """Add a Mac's document under its name, and its other fork under a name of its own."""
+    apple = read_apple(leaf.type.name, data, declared=leaf.around == DOUBLE)
+    if apple is None and (leaf.around != DOUBLE or contents.apple_name is None):
+        _read_part(contents, leaf, about, data)
+        return
     file = _file(contents, leaf, about, data)
     if apple is None:
         contents.found.append(replace(file, suggestion=file.suggestion or contents.apple_name))
         contents.apple_name = None
         return
-    name = file.name or apple.name
-    contents.apple_name = name
+    name = contents.apple_name = file.name or apple.name
     if apple.document is not None:
         contents.found.append(replace(file, name=name, content_type="application/octet-stream", content=apple.document))
     contents.found.append(replace(file, name=fork_name(name), content_id=None))

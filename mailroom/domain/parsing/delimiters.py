@@ -13,6 +13,7 @@ from mailroom.domain.parsing.limits import Defect, Reading
 _DASH = rb"(?:[-_=\x96\x97]|\xe2\x80[\x90-\x95])"
 _QUOTE = rb"(?:[\"'`]|\xe2\x80[\x98-\x9f])?"
 _PART_FIELD = re.compile(rb"(?im)^content-(?:type|transfer-encoding|disposition|id|description)[ \t]*:")
+_SHORTEST_PART = len(b"content-id:")
 _PREAMBLE_BYTES = 64 * 1024
 #: A boundary of so few letters may be a word of the text.
 _SHORT = 6
@@ -61,6 +62,8 @@ def lost_parts(raw: bytes, start: int, end: int, *, room: int, reading: Reading)
 
     A part begins with its fields, after an empty line; words before them are no part, as in a preamble.
     """
+    if end - start < _SHORTEST_PART:
+        return []
     first = _PART_FIELD.search(raw, start, min(end, start + _PREAMBLE_BYTES))
     if first is None or room < 1:
         return []

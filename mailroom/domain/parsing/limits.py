@@ -150,18 +150,17 @@ class Reading:
     """The state of reading one mail: its limits, the rest of them, and the defects so far in order."""
 
     limits: Limits = field(default_factory=Limits)
+    shared: Allowances | None = None
     remaining: Allowances = field(init=False)
     _noted: dict[Defect, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Start with the full limits."""
-        self.remaining = Allowances(self.limits)
+        """Start with the full limits, or with what is left of those of the mail around."""
+        self.remaining = self.shared or Allowances(self.limits)
 
     def aside(self) -> "Reading":
         """Return a reading of something inside this mail: it shares the mail's allowances, and its defects are dropped."""
-        inner = Reading(self.limits)
-        inner.remaining = self.remaining
-        return inner
+        return Reading(self.limits, self.remaining)
 
     def note(self, defect: Defect) -> None:
         """Record `defect`, once."""

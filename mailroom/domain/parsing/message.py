@@ -24,10 +24,8 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
     """Return the parsed e-mail, as far as `raw` can be read. It never raises; faults are in `defects`."""
     reading = Reading(limits or Limits())
     mail, opened = read_mail(raw, reading=reading)
-    if mail.attachments:
-        attachments = with_members(mail.attachments, opened, read=read_mail, reading=reading)
-        mail = replace(mail, attachments=attachments, defects=reading.defects)
-    return mail
+    attachments = with_members(mail.attachments, opened, read=read_mail, reading=reading)
+    return mail if attachments is mail.attachments else replace(mail, attachments=attachments, defects=reading.defects)
 
 
 def read_mail(raw: bytes, *, reading: Reading) -> tuple[ParsedEmail, list[bytes]]:

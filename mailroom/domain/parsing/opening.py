@@ -46,6 +46,7 @@ class _Entry:
     content_type: str
     content: bytes
     text: str | None = None
+    sha256: str = ""
     is_open: bool = False
     """Whether its content is listed beside it already."""
 
@@ -62,6 +63,8 @@ def with_members(
     attachments: tuple[ParsedAttachment, ...], opened: list[bytes], *, read: ReadMail, reading: Reading
 ) -> tuple[ParsedAttachment, ...]:
     """Return the attachments with their members; those in `opened` have theirs in the mail itself."""
+    if not any(_form(one.display_name, one.content_type, one.content) for one in attachments):
+        return attachments
     return tuple(
         one
         if one.members or any(one.content is data for data in opened)
@@ -161,7 +164,7 @@ def _of_message(entry: _Entry, *, read: ReadMail, reading: Reading) -> Iterator[
         yield _Entry("message.html", "text/html", mail.html.encode())
     for part in mail.attachments:
         is_open = any(part.content is data for data in opened)
-        yield _Entry(part.display_name, part.content_type, part.content, is_open=is_open)
+        yield _Entry(part.display_name, part.content_type, part.content, sha256=part.sha256, is_open=is_open)
 
 
 def _readable(mail: ParsedEmail) -> str:
@@ -187,7 +190,7 @@ def _member(entry: _Entry, number: int, inside: int, *, unopened: bool, reading:
         size=len(entry.content),
         number=number,
         content_type=entry.content_type,
-        sha256=hashlib.sha256(entry.content).hexdigest(),
+        sha256=entry.sha256 or hashlib.sha256(entry.content).hexdigest(),
         inside=inside,
         text=text[:granted] or None,
         text_cut=granted < len(text),

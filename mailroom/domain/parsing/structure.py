@@ -76,7 +76,7 @@ def split(raw: bytes, *, reading: Reading) -> tuple[Headers, list[Leaf]]:
         headers, body = read_headers(raw, place.start, place.end, reading=reading)
         top = headers if top is None else top
         kind = content_type(headers, place.default, reading=reading)
-        if _is_unreadable_multipart(raw, body, place.end, kind):
+        if not kind.readable and _has_boundary(raw, body, place.end, kind):
             reading.note(Defect.MULTIPART_MISTYPED)
             kind = ContentType("multipart/mixed", kind.parameters)
         room = reading.limits.parts - len(leaves) - len(waiting)
@@ -114,10 +114,8 @@ def _leaf(headers: Headers, kind: ContentType, body: int, place: _Range, *, read
     return Leaf(headers, ContentType("text/plain", kind.parameters), body, place.end, place.around)
 
 
-def _is_unreadable_multipart(raw: bytes, body: int, end: int, kind: ContentType) -> bool:
+def _has_boundary(raw: bytes, body: int, end: int, kind: ContentType) -> bool:
     """Whether a part of a type that cannot be read is a multipart: its boundary begins a line of its body."""
-    if kind.readable or kind.main == "multipart":
-        return False
     line = b"--" + (kind.parameters.raw(b"boundary") or b"").strip()
     return len(line) > 2 and (raw.startswith(line, body, end) or _next_line(raw, line, body, end) >= 0)
 

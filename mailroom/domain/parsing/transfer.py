@@ -56,7 +56,9 @@ def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:
 
 def is_uuencoded(encoding: bytes | None) -> bool:
     """Whether a part declares that it is uuencoded."""
-    match = _ENCODING.search((encoding or b"").lower())
+    if encoding is None or b"uu" not in encoding.lower():
+        return False
+    match = _ENCODING.search(encoding.lower())
     return match is not None and b"uu" in match[0]
 
 

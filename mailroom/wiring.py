@@ -104,6 +104,12 @@ def parser() -> ParserProcess:
     return ParserProcess()
 
 
+@cache
+def opener() -> ParserProcess:
+    """Return what opens attachments in this process, for downloads of what is inside: bounded and isolated as the parser."""
+    return ParserProcess(function="mailroom.domain.parsing:parse_member")
+
+
 class Store:
     """The SQL adapters of one database. No connection is made before one of them is used."""
 

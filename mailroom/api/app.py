@@ -12,6 +12,7 @@ from mailroom.api.hooks import provider_events as hooks
 from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
+from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
@@ -25,6 +26,7 @@ from mailroom.api.v1 import (
     breakers,
     endpoints,
     inbound,
+    members,
     outbound,
     raw_mail,
     resends,
@@ -42,6 +44,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, inbound.router),
     (Face.PRIVATE, raw_mail.router),
     (Face.PRIVATE, addresses.router),
+    (Face.PRIVATE, members.router),
     (Face.PRIVATE, outbound.router),
     (Face.PRIVATE, batch_list.router),
     (Face.PRIVATE, sent_content.router),
@@ -57,6 +60,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PUBLIC, tracking.router),
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
+    (Face.PRIVATE, member_pages.router),
     (Face.PRIVATE, outbound_pages.router),
     (Face.PRIVATE, sent_mail.router),
     (Face.PRIVATE, resend_pages.router),

@@ -148,6 +148,7 @@ def services_for(installation: Installation) -> Services:
         ledger=store.ledger,
         keys=store.api_keys,
         addresses=store.directory,
+        opener=wiring.opener(),
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
             message_reader=store.message_reader,

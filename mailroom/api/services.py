@@ -25,6 +25,7 @@ from mailroom.ports.inbox_reader import InboxReader
 from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
 from mailroom.ports.outbox import Outbox
+from mailroom.ports.parser import Parser
 from mailroom.ports.quotas import Quotas
 from mailroom.ports.runs import RunStarter
 from mailroom.ports.scheduler import Scheduler
@@ -106,7 +107,7 @@ class Services:
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
     `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
-    `small_slots`; sent mail is rendered again, to be shown, in `view_slots`.
+    `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`.
     """
 
     settings: Settings
@@ -115,6 +116,7 @@ class Services:
     runs: RunStarter
     ledger: LedgerReader
     keys: ApiKeys
+    opener: Parser
     addresses: Addresses | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
@@ -128,6 +130,7 @@ class Services:
     slots: Slots = field(default_factory=Slots)
     small_slots: Slots = field(default_factory=Slots)
     view_slots: Slots = field(default_factory=Slots)
+    open_slots: Slots = field(default_factory=Slots)
 
 
 def services_of(request: Request) -> Services:

@@ -79,6 +79,15 @@ class ItemLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialLine:
+    """Another part of a split mail in the same inbox."""
+
+    id: str
+    number: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class FiledItem:
     """An item with all its details; `deposits` are the receipts by archive id, the raw e-mail's included.
 
@@ -101,6 +110,13 @@ class FiledItem:
     damages: Mapping[str, str] = field(default_factory=dict)
     envelope_sender: str | None = None
     unrouted: tuple[str, ...] | None = None
+    partials: tuple[PartialLine, ...] = ()
+    """The other parts of a split mail that this inbox has, at most 100, by their numbers."""
+
+    @property
+    def parts_of_split(self) -> int | None:
+        """How many parts the split mail has, by this part or another; None where none of them says it."""
+        return self.item.partial_total or max((one.total or 0 for one in self.partials), default=0) or None
 
 
 @dataclass(frozen=True, slots=True)

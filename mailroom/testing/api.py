@@ -12,6 +12,7 @@ from starlette.exceptions import StarletteDeprecationWarning
 from mailroom.api.services import InboundHook, Services
 from mailroom.domain.inbound.received_email import Item
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
+from mailroom.domain.parsing import parse_member
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import FiledItem, InboxLine
@@ -19,6 +20,7 @@ from mailroom.settings import Settings
 from mailroom.testing.addresses import MemoryAddresses
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryKeys, MemoryLedgerReader
+from mailroom.testing.parser import MemoryParser
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -55,6 +57,7 @@ class Memory:
             ledger=book,
             keys=self.keys,
             addresses=self.addresses,
+            opener=MemoryParser(parse_member),
             now=lambda: NOW,
             inbound_hook=inbound_hook,
         )

@@ -21,6 +21,7 @@ from mailroom.ports.inbox_reader import (
     InboxLine,
     ItemLine,
     Page,
+    PartialLine,
     Position,
     Window,
 )
@@ -91,7 +92,8 @@ class MemoryInboxReader:
         filed_items = [filed for filed in self.filed if filed.id == item_id and tenant in (None, filed.item.tenant)]
         if not filed_items:
             return None
-        return filed_items[0] if tenant is None else replace(filed_items[0], run_id=None, unrouted=None)
+        filed = replace(filed_items[0], partials=self._partials(filed_items[0]))
+        return filed if tenant is None else replace(filed, run_id=None, unrouted=None)
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return the description of one attachment."""
@@ -141,6 +143,16 @@ class MemoryInboxReader:
             raise self.fault
         if self.down:
             raise TransientError("the database cannot be reached")
+
+    def _partials(self, filed: FiledItem) -> tuple[PartialLine, ...]:
+        mine = filed.item
+        others = [
+            PartialLine(one.id, one.item.partial_number, one.item.partial_total)
+            for one in self.filed
+            if mine.partial_id and one.id != filed.id and one.withdrawn is None and one.item.partial_number
+            and (one.item.tenant, one.item.recipient, one.item.partial_id) == (mine.tenant, mine.recipient, mine.partial_id)
+        ]  # fmt: skip
+        return tuple(sorted(others, key=lambda one: one.number)[:100])
 
     def _of(self, tenant: str | None, address: str) -> list[FiledItem]:
         self.ping()

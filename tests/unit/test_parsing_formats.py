@@ -148,11 +148,11 @@ def signed(content: bytes) -> bytes:
 
 
 def test_opaque_signed_message_is_unwrapped() -> None:
-    """A person sees the text, not a smime.p7m; the raw mail keeps the signature."""
+    """A person sees the text, and the smime.p7m that has the signature, after the files in it."""
     parsed = parse_email(smime(signed(INNER)))
 
     assert parsed.text == "signed text"
-    assert [one.filename for one in parsed.attachments] == ["p.png"]
+    assert [one.filename for one in parsed.attachments] == ["p.png", "smime.p7m"]
     assert parsed.protection == ("smime_signed",)
     assert parsed.subject == "secret"
 
@@ -163,7 +163,7 @@ def test_wrapping_of_wrappings_ends() -> None:
 
     parsed = parse_email(raw, limits=Limits(wrappings=2))
 
-    assert [one.filename for one in parsed.attachments] == ["smime.p7m"]
+    assert [one.filename for one in parsed.attachments] == ["smime.p7m", "smime.p7m"]
     assert parsed.defects == ("too_deep",)
 
 

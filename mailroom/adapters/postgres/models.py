@@ -209,6 +209,13 @@ class InboxItemRow(SQLModel, table=True):
         Index("ix_inbox_item_words", "words", postgresql_using="gin"),
         Index("ix_inbox_item_listed", "tenant", "recipient", text("coalesce(listed_at, filed_at)"), "id"),
         Index("ix_inbox_item_old_words", "id", postgresql_where=text("words_version < 1")),
+        Index(
+            "ix_inbox_item_partial",
+            "tenant",
+            "recipient",
+            "partial_id",
+            postgresql_where=text("partial_id is not null"),
+        ),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -232,6 +239,9 @@ class InboxItemRow(SQLModel, table=True):
     filed_at: datetime = time_column()
     withdrawn_at: datetime | None = time_column(nullable=True)
     withdrawn_reason: str | None = None
+    partial_id: str | None = None
+    partial_number: int | None = None
+    partial_total: int | None = None
     words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False, server_default=""))
     # Null where an older release filed the item.
     plus_tokens: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
@@ -268,6 +278,7 @@ class AttachmentRow(SQLModel, table=True):
     inline: bool
     content_id: str | None = None
     archive_id: str = Field(foreign_key="deposit.archive_id")
+    members: list[dict[str, Any]] | None = json_column(nullable=True)
 
 
 class ProcessingRow(SQLModel, table=True):

@@ -19,6 +19,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.verdicts import Verdicts
 from mailroom.domain.mail.carried import HeaderField, Invitation, Report
+from mailroom.domain.mail.contained import Contained
 from mailroom.domain.staged_words import StagedWord
 
 
@@ -143,6 +144,8 @@ class Attachment:
     inline: bool
     content_id: str | None
     archive_id: str
+    members: tuple[Contained, ...] = ()
+    """What is inside; none either where an older release filed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,10 @@ class Item:
     attachments: tuple[Attachment, ...]
     defects: tuple[str, ...] = ()
     plus_token: str | None = None
+    partial_id: str | None = None
+    """Of a part of a split mail: the id that its parts share."""
+    partial_number: int | None = None
+    partial_total: int | None = None
     held: str | None = None
     """The reason if the tenant's policy holds it back, else None."""
     plus_tokens: tuple[str, ...] | None = None

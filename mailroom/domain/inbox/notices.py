@@ -78,6 +78,8 @@ TEXTS: Mapping[str, _Text] = {
     Defect.BOUNDARY_MISSING: _fault("The mail does not say where its parts begin; that was guessed."),
     Defect.BOUNDARY_NOT_FOUND: _fault("The parts of the mail are not where it says: what is there is shown as text."),
     Defect.BOUNDARY_NOT_CLOSED: _fault("The last part of the mail has no end mark: the mail may have been cut off."),
+    Defect.BOUNDARY_DAMAGED: _fault("Lines between the parts of the mail are damaged: where its parts begin was guessed."),
+    Defect.MULTIPART_MISTYPED: _fault("The mail's type cannot be read: it was read as a mail of several parts."),
     Defect.BASE64_DAMAGED: _fault(_DAMAGED.format("base64 encoding")),
     Defect.UUENCODE_DAMAGED: _fault(_DAMAGED.format("uuencoded file")),
     Defect.YENC_DAMAGED: _fault(_DAMAGED.format("yEnc file")),

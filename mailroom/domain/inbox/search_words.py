@@ -25,14 +25,19 @@ _MOST_CARRIED = 20_000
 
 
 def words_of(item: Item) -> str:
-    """Return the words of `item`, separated by spaces: subject, sender, names of attachments, what it carries, then its text.
+    """Return the words of `item`, separated by spaces, in an order in which a limit cuts the longest last.
 
-    It carries the addresses of Reply-To, plus tokens, meetings, and the recipients of delivery reports.
+    Subject, sender, names of attachments and of what is inside them; the addresses of Reply-To, plus tokens, meetings and the
+    recipients of delivery reports; its text and those of attached mails.
     """
     text = item.text if item.text and item.text.strip() else html_text(item.html or "")
     heading = [item.subject or "", item.from_ or "", *(part.filename for part in item.attachments)]
+    members = [member for part in item.attachments for member in part.members]
+    heading += [member.name for member in members]
     carried = " ".join(_carried(item))[:_MOST_CARRIED]
-    return _GAPS.sub(" ", plain(" ".join(piece[:MOST] for piece in (*heading, carried, text)))).strip()[:MOST]
+    inside = (member.text or "" for member in members)
+    pieces = (piece[:MOST] for piece in (*heading, carried, text, *inside))
+    return _GAPS.sub(" ", plain(" ".join(pieces))).strip()[:MOST]
 
 
 def words_in(text: str, *, folded: bool = True) -> tuple[str, ...]:

@@ -67,11 +67,20 @@ def body_text(leaf: Leaf, data: bytes, *, reading: Reading) -> str:
 
 
 def _role(leaf: Leaf, disposition: str, *, named: bool) -> Role:
-    if named or (disposition == "attachment" and leaf.around):
+    if (named and not (disposition != "attachment" and _is_rendered(leaf))) or (
+        disposition == "attachment" and leaf.around
+    ):
         return Role.ATTACHMENT
     if leaf.type.name in _RENDERINGS:
         return Role.RENDERING if leaf.around == "multipart/alternative" else Role.TEXT
     return {"text/plain": Role.TEXT, "text/html": Role.HTML}.get(leaf.type.name, Role.ATTACHMENT)
+
+
+def _is_rendered(leaf: Leaf) -> bool:
+    """Whether a named part is a rendering of the text, which mail programs show: an alternative, or the root of HTML."""
+    if leaf.around == "multipart/alternative":
+        return leaf.type.name in ("text/plain", "text/html")
+    return leaf.around == "multipart/related" and leaf.first and leaf.type.name == "text/html"
 
 
 def _name(leaf: Leaf, parameters: bytes, *, reading: Reading) -> Value | None:

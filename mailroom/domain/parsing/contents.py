@@ -1,12 +1,13 @@
 """The contents of a mail's parts: texts, files, reports, and how it is protected."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from mailroom.domain.parsing.apple import DOUBLE, fork_name, may_be_apple, read_apple
 from mailroom.domain.parsing.attachments import Found
 from mailroom.domain.parsing.binhex import take_binhex
 from mailroom.domain.parsing.bodies import Description, Role, body_text, describe, name_text
-from mailroom.domain.parsing.cms import Kind, read_cms
+from mailroom.domain.parsing.cms import Kind
 from mailroom.domain.parsing.headers import read_headers
 from mailroom.domain.parsing.invitations import outlook_invitation
 from mailroom.domain.parsing.limits import Defect, Reading
@@ -14,10 +15,11 @@ from mailroom.domain.parsing.model import Invitation, Protection, Report
 from mailroom.domain.parsing.nameless import begins_as_file, described_name
 from mailroom.domain.parsing.outlook import members_as_files
 from mailroom.domain.parsing.reports import read_report, report_type
+from mailroom.domain.parsing.signed_files import is_body, is_signed_type, read_signed
 from mailroom.domain.parsing.structure import Leaf, split
 from mailroom.domain.parsing.tnef import SIGNATURE, Tnef, read_tnef
-from mailroom.domain.parsing.transfer import transfer_decode
-from mailroom.domain.parsing.uuencode import take_files
+from mailroom.domain.parsing.transfer import is_uuencoded, transfer_decode
+from mailroom.domain.parsing.uuencode import TextFile, decode_part, take_files
 from mailroom.domain.parsing.words import decode_words, header_text
 from mailroom.domain.parsing.yenc import take_yenc
 
@@ -27,7 +29,6 @@ _ARMOUR = b"-----BEGIN PGP MESSAGE-----"
 _PGP_IN_HTML = re.compile(rb"(?m)(?:^|>)-----BEGIN PGP MESSAGE-----[ \t]*(?:\r?$|<)")
 _ENCODED = re.compile(rb"(?i)base64|quoted")
 _FORWARDED = frozenset({"message/rfc822", "message/global", "message/news"})
-_CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _PROTECTED = {
     "application/pkcs7-signature": Protection.SMIME_SIGNED,
     "application/x-pkcs7-signature": Protection.SMIME_SIGNED,
@@ -56,6 +57,17 @@ class Contents:
     """Named texts with the disposition inline; the first one becomes the text of a mail without any other."""
     text_bytes: int = 0
     wrappings: int = 0
+    container: tuple[Leaf, bytes] | None = None
+    """The outermost S/MIME container that was opened; it is listed after what is inside."""
+    opened: list[bytes] = field(default_factory=list)
+    """Containers whose content is that of the mail itself."""
+    apple_name: str | None = None
+    """The document's name, by the header part of a multipart/appledouble."""
+
+    def has_body(self, role: Role) -> bool:
+        """Return whether a body of this role was found yet."""
+        bodies = {Role.TEXT: self.texts, Role.HTML: self.htmls}.get(role, [])
+        return any(one.strip() for one in bodies)
 
     @property
     def has_text(self) -> bool:
@@ -69,16 +81,31 @@ def read_contents(raw: bytes, leaves: list[Leaf], *, hint: str | None, reading: 
     waiting = [(raw, leaf) for leaf in reversed(leaves)]
     while waiting:
         around, leaf = waiting.pop()
-        data = transfer_decode(
-            around[leaf.start : leaf.end], leaf.headers.first(b"content-transfer-encoding"), reading=reading
-        )
+        data, files = _decoded(contents, leaf, around)
         inner = _unwrap(contents, leaf, data)
         if inner is None:
             _read_leaf(contents, leaf, data)
         else:
             waiting += [(inner, one) for one in reversed(split(inner, reading=reading)[1])]
+        if files:
+            _add_files(contents, files)
     _show_named_text(contents)
+    if contents.container is not None:
+        leaf, data = contents.container
+        contents.found.append(_file(contents, leaf, describe(leaf, reading=reading), data))
     return contents
+
+
+def _decoded(contents: Contents, leaf: Leaf, around: bytes) -> tuple[bytes, list[TextFile]]:
+    """Return a part's content, and the files besides it in a uuencoded one, whose text around them is added at once."""
+    data, encoding = around[leaf.start : leaf.end], leaf.headers.first(b"content-transfer-encoding")
+    if not is_uuencoded(encoding):
+        return transfer_decode(data, encoding, reading=contents.reading), []
+    is_text = describe(leaf, reading=contents.reading).role is Role.TEXT
+    data, files, words = decode_part(data, is_text=is_text, reading=contents.reading)
+    if words:
+        contents.texts.append(_body(contents, leaf, words))
+    return data, files
 
 
 def identity(value: bytes | None, *, reading: Reading) -> str | None:
@@ -94,16 +121,20 @@ def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
         return _within_wrappings(contents, _decoded_multipart(leaf, data))
     if not _may_be_cms(leaf, data):
         return None
-    cms = read_cms(data, values=contents.reading.remaining.cms_values)
+    cms = read_signed(data, values=contents.reading.remaining.cms_values)
     if cms is None:
         contents.reading.note(Defect.SMIME_DAMAGED)
         return None
     if cms.kind is Kind.ENCRYPTED:
         contents.protection[Protection.SMIME_ENCRYPTED] = None
-    if cms.kind is not Kind.SIGNED or not cms.content:
+    if cms.kind is not Kind.SIGNED or not cms.content or not is_body(leaf, cms.content, reading=contents.reading):
         return None
     contents.protection[Protection.SMIME_SIGNED] = None
-    return _within_wrappings(contents, cms.content)
+    inner = _within_wrappings(contents, cms.content)
+    contents.opened.append(data)
+    if inner is not None and contents.container is None:
+        contents.container = leaf, data
+    return inner
 
 
 def _within_wrappings(contents: Contents, inner: bytes | None) -> bytes | None:
@@ -119,7 +150,7 @@ def _may_be_cms(leaf: Leaf, data: bytes) -> bool:
     """Whether a part is S/MIME, even if a gateway removed its type (RFC 8551 section 3.9)."""
     name = leaf.type.parameters.raw(b"name") or b""
     stripped = leaf.type.name == "application/octet-stream" and name.lower().endswith(b".p7m")
-    return leaf.type.name in _CMS or (stripped and data[:1] == b"\x30")
+    return is_signed_type(leaf.type.name) or (stripped and data[:1] == b"\x30")
 
 
 def _decoded_multipart(leaf: Leaf, data: bytes) -> bytes | None:
@@ -148,7 +179,17 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
         contents.reports += [report] if report else []
         contents.invitations += invitations
         contents.entries_not_read += more
-    if about.role in (Role.TEXT, Role.HTML) and begins_as_file(data):
+    if may_be_apple(kind, data) or leaf.around == DOUBLE:
+        _read_apple(contents, leaf, about, data)
+    else:
+        _read_part(contents, leaf, about, data)
+
+
+def _read_part(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> None:
+    if about.role is Role.ATTACHMENT or (about.name is not None and contents.has_body(about.role)):
+        # Of several named alternatives of one type only the first is the body.
+        _read_file(contents, leaf, about, data)
+    elif about.role in (Role.TEXT, Role.HTML) and begins_as_file(data):
         _read_file(contents, leaf, about, data)
     elif about.role is Role.TEXT:
         _read_text(contents, leaf, data)
@@ -156,8 +197,6 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
         if _ARMOUR in data and _PGP_IN_HTML.search(data):
             contents.protection[Protection.PGP_ENCRYPTED] = None
         contents.htmls.append(_body(contents, leaf, data))
-    elif about.role is Role.ATTACHMENT:
-        _read_file(contents, leaf, about, data)
 
 
 def _read_text(contents: Contents, leaf: Leaf, data: bytes) -> None:
@@ -166,10 +205,14 @@ def _read_text(contents: Contents, leaf: Leaf, data: bytes) -> None:
         contents.protection[Protection.PGP_SIGNED if pgp[1] else Protection.PGP_ENCRYPTED] = None
     for take in (take_files, take_yenc, take_binhex):
         data, files = take(data, reading=contents.reading)
-        for file in files:
-            name = decode_words(file.name, hint=contents.hint, reading=contents.reading)
-            contents.found.append(Found(name, "application/octet-stream", file.content))
+        _add_files(contents, files)
     contents.texts.append(_body(contents, leaf, data))
+
+
+def _add_files(contents: Contents, files: list[TextFile]) -> None:
+    for file in files:
+        name = decode_words(file.name, hint=contents.hint, reading=contents.reading)
+        contents.found.append(Found(name, "application/octet-stream", file.content))
 
 
 def _body(contents: Contents, leaf: Leaf, data: bytes) -> str:
@@ -193,6 +236,23 @@ def _read_file(contents: Contents, leaf: Leaf, about: Description, data: bytes) 
     contents.found.append(_file(contents, leaf, about, data))
     if leaf.type.name in ("text/plain", "text/html") and about.disposition != "attachment" and not begins_as_file(data):
         contents.shown.append((leaf, data))
+
+
+def _read_apple(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> None:
+    """Add a Mac's document under its name, and its other fork under a name of its own."""
+    apple = read_apple(leaf.type.name, data, declared=leaf.around == DOUBLE)
+    if apple is None and (leaf.around != DOUBLE or contents.apple_name is None):
+        _read_part(contents, leaf, about, data)
+        return
+    file = _file(contents, leaf, about, data)
+    if apple is None:
+        contents.found.append(replace(file, suggestion=file.suggestion or contents.apple_name))
+        contents.apple_name = None
+        return
+    name = contents.apple_name = file.name or apple.name
+    if apple.document is not None:
+        contents.found.append(replace(file, name=name, content_type="application/octet-stream", content=apple.document))
+    contents.found.append(replace(file, name=fork_name(name), content_id=None))
 
 
 def _show_named_text(contents: Contents) -> None:

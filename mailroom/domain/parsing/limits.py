@@ -44,7 +44,15 @@ class Limits:
     cms_values: int = 200_000
     """Values read before the signed content, in all parts of one mail; a message in chunks has many."""
     members: int = 1_000
-    """Files listed of one .msg."""
+    """Files listed of one .msg, and members of all opened attachments of one mail."""
+    containers: int = 100
+    """Attached mails and signed files that are opened, in one mail."""
+    container_depth: int = 3
+    """Attached mails and signed files inside each other."""
+    container_bytes: int = 60 * 1024 * 1024
+    """Of all that are opened in one mail; one inside another counts in both."""
+    member_text: int = 100_000
+    """Characters kept of the texts of all attached mails of one mail."""
     raw_name_bytes: int = 8 * 1024
     """Of a file's undecoded name; longer ones are cut."""
     name_bytes: int = 200
@@ -80,6 +88,8 @@ class Defect(StrEnum):
     BOUNDARY_MISSING = "boundary_missing"
     BOUNDARY_NOT_FOUND = "boundary_not_found"
     BOUNDARY_NOT_CLOSED = "boundary_not_closed"
+    BOUNDARY_DAMAGED = "boundary_damaged"
+    MULTIPART_MISTYPED = "multipart_mistyped"
     BASE64_DAMAGED = "base64_damaged"
     UUENCODE_DAMAGED = "uuencode_damaged"
     YENC_DAMAGED = "yenc_damaged"
@@ -115,7 +125,7 @@ class Allowances:
     """The limits of one mail that its parts share."""
 
     __slots__ = (
-        "cms_values", "delimiters", "escapes", "file_bytes", "header_lines", "lines", "properties", "report_bytes", "rtf_bytes",
+        "cms_values", "container_bytes", "containers", "delimiters", "escapes", "file_bytes", "header_lines", "lines", "member_text", "members", "properties", "report_bytes", "rtf_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -129,6 +139,10 @@ class Allowances:
         self.report_bytes = Allowance(limits.report_bytes)
         self.properties = Allowance(limits.properties)
         self.cms_values = Allowance(limits.cms_values)
+        self.containers = Allowance(limits.containers)
+        self.container_bytes = Allowance(limits.container_bytes)
+        self.members = Allowance(limits.members)
+        self.member_text = Allowance(limits.member_text)
 
 
 @dataclass(slots=True)
@@ -136,18 +150,17 @@ class Reading:
     """The state of reading one mail: its limits, the rest of them, and the defects so far in order."""
 
     limits: Limits = field(default_factory=Limits)
+    shared: Allowances | None = None
     remaining: Allowances = field(init=False)
     _noted: dict[Defect, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Start with the full limits."""
-        self.remaining = Allowances(self.limits)
+        """Start with the full limits, or with what is left of those of the mail around."""
+        self.remaining = self.shared or Allowances(self.limits)
 
     def aside(self) -> "Reading":
         """Return a reading of something inside this mail: it shares the mail's allowances, and its defects are dropped."""
-        inner = Reading(self.limits)
-        inner.remaining = self.remaining
-        return inner
+        return Reading(self.limits, self.remaining)
 
     def note(self, defect: Defect, *, count: int = 0, size: int = 0) -> None:
         """Record `defect`, once; `count` things and `size` bytes, that it leaves out, are added up."""

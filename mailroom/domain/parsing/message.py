@@ -1,6 +1,7 @@
 """The steps of parsing an e-mail from its raw bytes."""
 
 import re
+from dataclasses import replace
 
 from mailroom.domain.parsing.addresses import names_several, read_addresses
 from mailroom.domain.parsing.attachments import attach
@@ -11,6 +12,8 @@ from mailroom.domain.parsing.headers import Headers
 from mailroom.domain.parsing.invitations import MOST_INVITATIONS
 from mailroom.domain.parsing.limits import Defect, Limits, Reading
 from mailroom.domain.parsing.model import ENCRYPTED, ParsedEmail
+from mailroom.domain.parsing.opening import member_of, with_members
+from mailroom.domain.parsing.partial import read_partial
 from mailroom.domain.parsing.structure import split
 from mailroom.domain.parsing.words import header_text
 
@@ -22,6 +25,16 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
     """Return the parsed e-mail, as far as `raw` can be read. It never raises; faults are in `defects`."""
     reading = Reading(limits or Limits())
+    mail, opened = read_mail(raw, reading=reading)
+    attachments = with_members(mail.attachments, opened, read=read_mail, reading=reading)
+    if attachments is mail.attachments:
+        return mail
+    left_out = dict(mail.left_out) | reading.left_out
+    return replace(mail, attachments=attachments, defects=reading.defects, left_out=left_out)
+
+
+def read_mail(raw: bytes, *, reading: Reading) -> tuple[ParsedEmail, list[bytes]]:
+    """Return an e-mail whose attachments are not opened, and the containers among them whose content is its own."""
     raw = _prepare(raw, reading=reading)
     headers, leaves = split(raw, reading=reading)
     hint = next((charset for leaf in leaves if (charset := leaf.type.parameters.token(b"charset"))), None)
@@ -30,7 +43,8 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
     senders = _senders(headers, hint=hint, reading=reading)
     carried = carried_fields(headers, hint=hint, reading=reading)
     invitations = tuple(dict.fromkeys(contents.invitations))
-    return ParsedEmail(
+    partial = read_partial(leaves, reading=reading)
+    mail = ParsedEmail(
         message_id=identity(headers.first(b"message-id"), reading=reading),
         subject=header_text(headers.first(b"subject"), hint=hint, reading=reading),
         from_=", ".join(senders) or None,
@@ -42,6 +56,9 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
         attachments=attach(contents.found, html, reading=reading),
         protection=tuple(word.value for word in contents.protection),
         reports=tuple(contents.reports),
+        partial_id=partial.id,
+        partial_number=partial.number,
+        partial_total=partial.total,
         defects=reading.defects,
         reply_to=carried.reply_to,
         in_reply_to=carried.in_reply_to,
@@ -51,6 +68,7 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
         not_carried=_not_carried(carried, len(invitations), contents.entries_not_read),
         left_out=_unreadable(contents) | reading.left_out,
     )
+    return mail, contents.opened
 
 
 def _not_carried(carried: CarriedFields, invitations: int, not_read: int) -> dict[str, int]:
@@ -106,3 +124,8 @@ def _unreadable(contents: Contents) -> dict[str, dict[str, int]]:
 def _joined(parts: list[str]) -> str | None:
     """Return the parts joined by line breaks, or None if all are blank."""
     return "\n".join(part for part in parts if part.strip()) or None
+
+
+def parse_member(request: bytes) -> ParsedEmail:
+    """Return a mail whose only attachment is the member asked for; see `opening.member_of`."""
+    return member_of(request, read=read_mail)

@@ -9,6 +9,7 @@ from typing import Any
 from mailroom.domain.mail.carried import HeaderField as HeaderField
 from mailroom.domain.mail.carried import Invitation as Invitation
 from mailroom.domain.mail.carried import Report as Report
+from mailroom.domain.mail.contained import Contained
 
 
 class Protection(StrEnum):
@@ -22,14 +23,6 @@ class Protection(StrEnum):
 
 #: What is encrypted cannot be read here: no private key of a recipient is kept.
 ENCRYPTED = frozenset({Protection.SMIME_ENCRYPTED, Protection.PGP_ENCRYPTED})
-
-
-@dataclass(frozen=True, slots=True)
-class Contained:
-    """A file inside an attached Outlook item (.msg): listed, not extracted."""
-
-    name: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class ParsedAttachment:
     nested: bool = False
     """Found inside a container, such as a message inside winmail.dat."""
     members: tuple[Contained, ...] = ()
-    """The files in an attached .msg."""
+    """What is inside: an attached mail's texts and files, a signed file's content, the files in a .msg."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return its JSON object: everything but the bytes."""
@@ -70,7 +63,7 @@ class ParsedAttachment:
             "sha256": self.sha256,
             "inline": self.inline,
             "content_id": self.content_id,
-            "members": [{"name": member.name, "size": member.size} for member in self.members],
+            "members": [member.as_dict() for member in self.members],
         }
 
 
@@ -106,9 +99,19 @@ class ParsedEmail:
     """The number of entries that a limit left out of the fields above, by the field's name."""
     left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """How much could not be read: `count` and `bytes`, where known, by the word of a defect or of an encryption."""
+    partial_id: str | None = None
+    """Of a part of a split mail (message/partial): the id that its parts share."""
+    partial_number: int | None = None
+    partial_total: int | None = None
+    """How many parts there are; only the last one must say it."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the object of the `parse` contract, ready for JSON."""
+        """Return the object of the `parse` contract, ready for JSON; only a part of a split mail has `partial_...`."""
+        split = {
+            "partial_id": self.partial_id,
+            "partial_number": self.partial_number,
+            "partial_total": self.partial_total,
+        }
         return {
             "message_id": self.message_id,
             "subject": self.subject,
@@ -128,4 +131,4 @@ class ParsedEmail:
             "invitations": [invitation.as_dict() for invitation in self.invitations],
             "header_fields": [one.as_dict() for one in self.header_fields],
             "not_carried": dict(self.not_carried),
-        }
+        } | (split if self.partial_id else {})

@@ -1,9 +1,9 @@
 """The files in an attached Outlook item (.msg), listed: names and sizes ([MS-OXMSG] section 2.2.2)."""
 
+from mailroom.domain.mail.contained import Contained
 from mailroom.domain.parsing.charsets import storable
 from mailroom.domain.parsing.compound import SIGNATURE, Compound, Entry
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.model import Contained
 from mailroom.domain.parsing.names import display_name
 
 _ATTACHMENT = "__attach_version1.0_#"

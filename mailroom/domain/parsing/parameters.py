@@ -129,10 +129,15 @@ def _unescape(value: bytes) -> bytes:
 
 
 def _join(parts: dict[int, tuple[bytes, bool]]) -> Value:
-    """Join the pieces of one parameter; the first extended one names the charset (RFC 2231 section 4.1)."""
+    """Join the pieces of one parameter up to a gap in their numbers; the first extended one names the charset.
+
+    RFC 2231 section 4.1. What follows a gap is left out, as Thunderbird does: it may be a name's real ending, or a trap.
+    """
     charset: str | None = None
     joined: list[bytes] = []
-    for _, (data, extended) in sorted(parts.items()):
+    numbers = sorted(parts)
+    for number in (one for place, one in enumerate(numbers) if one - numbers[0] == place):
+        data, extended = parts[number]
         if extended and not joined and (match := _CHARSET.match(data)):
             charset = (match[1] or match[2] or b"").decode("ascii", "ignore").strip() or None
             data = data[match.end() :]

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from mailroom.domain.parsing.model import Contained, HeaderField, Invitation, ParsedAttachment, ParsedEmail, Report
+from mailroom.domain.mail.contained import contained_of
+from mailroom.domain.parsing.model import HeaderField, Invitation, ParsedAttachment, ParsedEmail, Report
 
 
 def to_record(parsed: ParsedEmail) -> dict[str, Any]:
@@ -40,5 +41,5 @@ def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmai
 
 
 def _attachment(values: dict[str, Any], content: bytes) -> ParsedAttachment:
-    members = tuple(Contained(**member) for member in values.pop("members"))
+    members = tuple(contained_of(member) for member in values.pop("members"))
     return ParsedAttachment(members=members, content=content, **values)

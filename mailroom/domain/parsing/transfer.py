@@ -68,7 +68,21 @@ def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:
     if lines.left and (b"= " in data or b"=\t" in data):
         data, mended = _BLANK_SOFT_BREAK.subn(b"=", data, count=lines.left)
         lines.take(mended)
-    return binascii.a2b_qp(data)
+    return binascii.a2b_qp(both_equals(data))
+
+
+def is_uuencoded(encoding: bytes | None) -> bool:
+    """Whether a part declares that it is uuencoded."""
+    if encoding is None or b"uu" not in encoding.lower():
+        return False
+    match = _ENCODING.search(encoding.lower())
+    return match is not None and b"uu" in match[0]
+
+
+def both_equals(data: bytes) -> bytes:
+    """Return quoted-printable with each `=` before another escaped: the decoder would make one of two."""
+    # Twice: the first pass leaves every other pair of a run.
+    return data.replace(b"==", b"=3D=").replace(b"==", b"=3D=")
 
 
 def base64_bytes(data: bytes, *, lines: Allowance) -> tuple[bytes, bool]:

@@ -1,6 +1,7 @@
 """Uuencoded files in the text of a mail: they are extracted, and removed from the text.
 
-The format is POSIX's: `begin MODE NAME`, lines that start with their length, `end`. A truncated file gives its complete
+The format is POSIX's: `begin MODE NAME`, lines that start with their length, `end`; or
+`begin-base64 MODE NAME`, base64, `====`. A truncated file gives its complete
 lines; a line that only looks like `begin` stays text.
 """
 
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 
 from mailroom.domain.parsing.limits import Allowance, Defect, Reading
 
-_BEGIN = re.compile(rb"(?m)^begin [0-7]{3,4} ([^\r\n]{1,1000})\r?\n")
+_BEGIN = re.compile(rb"(?m)^begin(-base64)? [0-7]{3,6}(?: ([^\r\n]{0,1000}))?\r?\n")
+_END_OF_BASE64 = re.compile(rb"(?m)^={4}[ \t]*(?:\r?\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +25,46 @@ class TextFile:
 
 def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
     """Return `text` without its uuencoded files, and the files."""
-    if not text.startswith(b"begin ") and b"\nbegin " not in text:
+    if not text.startswith(b"begin") and b"\nbegin" not in text:
         return text, []
     left: list[bytes] = []
     files: list[TextFile] = []
     at = seek = 0
+    last_end = text.rfind(b"\n====") if b"begin-base64 " in text else -1
     for _ in range(reading.limits.files):
         begin = _BEGIN.search(text, seek) if reading.remaining.lines.left else None
         if begin is None:
             break
-        content, seek, ended = _decode(text, begin.end(), lines=reading.remaining.lines)
-        if not ended and not content:
+        if begin[1] and begin.end() > last_end + 1:
+            seek = begin.end()
+            continue
+        if begin[1]:
+            content, seek, ended = _decode_base64(text, begin.end())
+        else:
+            content, seek, ended = _decode(text, begin.end(), lines=reading.remaining.lines)
+        name = (begin[2] or b"").strip()
+        if not ended and not (content and name):
             continue
         if not ended:
             reading.note(Defect.UUENCODE_DAMAGED)
         left.append(text[at : begin.start()])
-        files.append(TextFile(begin[1].strip(), content))
+        files.append(TextFile(name, content))
         at = seek
     return b"".join([*left, text[at:]]), files
+
+
+def decode_part(data: bytes, *, is_text: bool, reading: Reading) -> tuple[bytes, list[TextFile], bytes]:
+    """Return the content of a part that is declared uuencoded, the files besides it, and the text around them.
+
+    A text with files in it stays a text. In a file, the first one is the part, and the others are besides.
+    """
+    rest, files = take_files(data, reading=reading)
+    words = rest if rest.strip() else b""
+    if not files:
+        return decode_only(data, reading=reading), [], b""
+    if is_text and (words or len(files) > 1):
+        return rest, files, b""
+    return files[0].content, files[1:], words
 
 
 def decode_only(data: bytes, *, reading: Reading) -> bytes:
@@ -59,7 +83,7 @@ def _decode(text: bytes, at: int, *, lines: Allowance) -> tuple[bytes, int, bool
         stop = text.find(b"\n", at)
         after = len(text) if stop < 0 else stop + 1
         line = text[at:after].rstrip(b"\r\n")
-        if line.rstrip() == b"end":
+        if line.rstrip().lower() == b"end":
             return b"".join(decoded), after, True
         piece = _line(line)
         if piece is None:
@@ -67,6 +91,17 @@ def _decode(text: bytes, at: int, *, lines: Allowance) -> tuple[bytes, int, bool
         decoded.append(piece)
         at = after
     return b"".join(decoded), at, False
+
+
+def _decode_base64(text: bytes, at: int) -> tuple[bytes, int, bool]:
+    """Return the file of `begin-base64` (POSIX's `uuencode -m`), which ends with `====`; without content if it is damaged."""
+    end = _END_OF_BASE64.search(text, at)
+    if end is None:
+        return b"", len(text), False
+    try:
+        return binascii.a2b_base64(text[at : end.start()]), end.end(), True
+    except binascii.Error:
+        return b"", end.end(), False
 
 
 def _line(line: bytes) -> bytes | None:
@@ -78,6 +113,7 @@ def _line(line: bytes) -> bytes | None:
     if not 32 <= line[0] <= 96 or len(line) - 1 > wanted + 4:
         return None
     try:
-        return binascii.a2b_uu(line[: wanted + 1])
+        # Only the letters that carry its bytes: encoders leave rubbish in the rest of the last group.
+        return binascii.a2b_uu(line[: 1 + (((line[0] - 32) & 63) * 4 + 2) // 3])
     except (binascii.Error, ValueError):
         return None

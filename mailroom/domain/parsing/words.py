@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mailroom.domain.parsing.charsets import decode_header, decode_word, is_text, storable
 from mailroom.domain.parsing.limits import Allowance, Defect, Reading
-from mailroom.domain.parsing.transfer import base64_bytes
+from mailroom.domain.parsing.transfer import base64_bytes, both_equals
 
 _OPENING = re.compile(rb"=\?([\w.:+-]{1,60})(?:\*[\w-]{0,20})?\?([bBqQ])\?")
 _QUESTION_INSIDE = re.compile(rb"\?=[0-9A-Fa-f]{2}")
@@ -97,7 +97,7 @@ def _word(encoding: bytes, text: bytes) -> bytes:
     if text.endswith(b"="):
         text += b"3D"
     try:
-        return binascii.a2b_qp(text, header=True)
+        return binascii.a2b_qp(both_equals(text), header=True)
     except (binascii.Error, ValueError):
         return text
 

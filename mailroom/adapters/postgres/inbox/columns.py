@@ -12,6 +12,7 @@ from sqlalchemy import Table
 
 from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Attachment, Item
+from mailroom.domain.mail.contained import contained_of
 
 _NAMED = {"user": "user_name", "from_": "from"}
 #: Attachments are rows of another table; a held item is stored as withdrawn, with the reason.
@@ -61,12 +62,14 @@ def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
 
 def attachment_values(part: Attachment) -> dict[str, Any]:
     """Return the columns of an attachment's row that come from the attachment."""
-    return {column: getattr(part, name) for name, column in _ATTACHMENT.items()}
+    members = [member.as_dict() for member in part.members] or None
+    return {column: getattr(part, name) for name, column in _ATTACHMENT.items()} | {_ATTACHMENT["members"]: members}
 
 
 def attachment_of(row: Any) -> Attachment:
     """Return the attachment of a row, without its bytes."""
-    return Attachment(**{name: row._mapping[column] for name, column in _ATTACHMENT.items()})
+    values = {name: row._mapping[column] for name, column in _ATTACHMENT.items()}
+    return Attachment(**values | {"members": tuple(contained_of(member) for member in values["members"] or ())})
 
 
 def _entries(stored: Any, entry: Callable[[Any], Any]) -> tuple[Any, ...] | None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, text
 from mailroom.adapters.postgres.archive.findings import damage
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
 from mailroom.adapters.postgres.inbound.reasons import has_reason
-from mailroom.adapters.postgres.inbox import item_rows
+from mailroom.adapters.postgres.inbox import item_rows, partials
 from mailroom.adapters.postgres.inbox.columns import attachment_of
 from mailroom.adapters.postgres.inbox.listing import LISTED_AT, listed_until, within
 from mailroom.adapters.postgres.inbox.search_index import OLD_WORDS, matches
@@ -161,9 +161,10 @@ class SqlInboxReader:
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
             receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
             kept_of = list(connection.execute(receipts))
-            return readable(
+            filed = readable(
                 lambda one: item_rows.filed_item(one, attachments, kept_of, internal=tenant is None), row, kind="item"
             )
+            return partials.with_partials(connection, filed) if filed and row.partial_id else filed
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return one attachment without its bytes, or None."""

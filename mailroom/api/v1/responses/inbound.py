@@ -12,6 +12,7 @@ from mailroom.domain.inbound.filing_policy import Finding
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, State
 from mailroom.domain.inbound.verdicts import Verdict
+from mailroom.domain.mail.contained import Contained
 from mailroom.outbound.json_model import JsonModel
 from mailroom.ports.inbox_reader import EmailLine, FiledItem
 from mailroom.ports.runs import Run
@@ -67,6 +68,30 @@ class DepositReceiptResponse(JsonModel):
     )
 
 
+class MemberResponse(JsonModel):
+    """A file inside an attachment; download it at `url`, where it can be extracted."""
+
+    number: int = Field(description="Its address within the attachment, from 1; 0 if it is listed only")
+    name: str
+    content_type: str | None = Field(description="Media type, where the container says it")
+    size: int
+    sha256: str | None = Field(description="Null if it is listed only")
+    inside: int = Field(description="Number of the member that contains it; 0 is the attachment itself")
+    text: str | None = Field(description="Of an attached mail: its heading and text, perhaps only the begin")
+    text_cut: bool = Field(description="True if `text` is only the begin; the download has all of it")
+    unopened: bool = Field(description="True if a limit was reached, so that what it contains is not listed")
+    url: str | None
+
+
+class PartialResponse(JsonModel):
+    """Another part of the same split mail, in the same inbox."""
+
+    id: str
+    number: int
+    total: int | None
+    url: str
+
+
 class AttachmentResponse(JsonModel):
     """One attachment; download it at `url`."""
 
@@ -78,6 +103,9 @@ class AttachmentResponse(JsonModel):
     sha256: str
     inline: bool = Field(description="Decoration: a picture that the HTML draws, not counted among the attachments")
     content_id: str | None
+    members: list[MemberResponse] = Field(
+        description="What is inside: an attached mail's text and files, a signed file's content"
+    )
     url: str
     archive: DepositReceiptResponse | None
 
@@ -175,6 +203,12 @@ class ItemResponse(JsonModel):
     notices: list[NoticeResponse] = Field(
         description="What was not read or is not shown, and each defect, as a sentence"
     )
+    partial_id: str | None = Field(
+        description="Of a part of a split mail (message/partial): the id that its parts share"
+    )
+    partial_number: int | None
+    partial_total: int | None = Field(description="How many parts there are; null where this part does not say it")
+    partials: list[PartialResponse] = Field(description="The other parts of the split mail that this inbox has")
     verdicts: VerdictsResponse | None
     scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
     archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")
@@ -239,6 +273,10 @@ def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
         "html": safe.html if safe else None,
         "archive": _receipt(filed, item.raw_archive_id, internal),
         "attachments": [_attachment(filed, part, internal) for part in item.attachments],
+        "partials": [
+            {"id": one.id, "number": one.number, "total": one.total, "url": f"/v1/items/{one.id}"}
+            for one in filed.partials
+        ],
         "raw_url": f"/v1/items/{filed.id}/raw",
         "files_url": f"/v1/items/{filed.id}/files.zip" if item.attachments else None,
     }
@@ -262,7 +300,14 @@ def replay_response(email_id: str, run: Run, *, internal: bool) -> ReplayRespons
 def _attachment(filed: FiledItem, part: Attachment, internal: bool) -> dict[str, Any]:
     listed = {name: getattr(part, name) for name in part.__slots__}
     url = f"/v1/items/{filed.id}/attachments/{part.number}"
+    listed["members"] = [_member(url, member) for member in part.members]
     return listed | {"url": url, "archive": _receipt(filed, part.archive_id, internal)}
+
+
+def _member(url: str, member: Contained) -> dict[str, Any]:
+    listed = {name: getattr(member, name) for name in member.__slots__}
+    at = f"{url}/members/{member.number}" if member.sha256 else None
+    return listed | {"content_type": member.content_type or None, "url": at}
 
 
 def _receipt(filed: FiledItem, archive_id: str, internal: bool) -> dict[str, Any] | None:

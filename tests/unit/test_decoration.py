@@ -50,6 +50,8 @@ def picture(
         '<p title="a > b"><img src="cid:logo@x.test">',
         "<p title=it's><img src=cid:logo@x.test>",
         "<!--> <img src=cid:logo@x.test>",
+        "<!DOCTYPE html><![if !vml]><img src=cid:logo@x.test><![endif]>",
+        "<style><!-- .a{background:url(cid:logo@x.test)} --></style>",
     ],
 )  # fmt: skip
 def test_a_picture_that_the_html_draws_is_decoration(html: str) -> None:
@@ -81,6 +83,9 @@ def test_a_picture_that_the_html_draws_is_decoration(html: str) -> None:
         '<img data-src="cid:logo@x.test">',
         '<input src="cid:logo@x.test">',
         "&lt;img src=cid:logo@x.test&gt;",
+        "<![CDATA[<img src=cid:logo@x.test>]]>",
+        "<?xml <img src=cid:logo@x.test>?>",
+        '<!--[if gte vml 1]><v:imagedata src="cid:logo@x.test"/><![endif]-->',
         "",
     ],
 )
@@ -188,7 +193,7 @@ def test_any_text_is_read_as_html(anything: str, markup: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["<", "<a ", "<!--", "<a b='", '<a b="', "<div>", "<style>", "</style", "<a " + "b " * 9, "<img srcset='", "&#", "url(",
+    ["<", "<!", "<a ", "<!--", "<a b='", '<a b="', "<div>", "<style>", "</style", "<a " + "b " * 9, "<img srcset='", "&#", "url(",
      "<style>/*", "<p style='url(\"cid:'>", "=data:image/png;base64,", "'data:image/png;base64,A"],
 )  # fmt: skip
 def test_reading_html_takes_linear_time(piece: str) -> None:

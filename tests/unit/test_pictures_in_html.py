@@ -33,12 +33,12 @@ def large(size: int) -> str:
     return uri(PNG + bytes(size - len(PNG)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def memory() -> Memory:
     return two_tenants()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(memory: Memory) -> TestClient:
     return TestClient(create_app(memory.services()), base_url="http://mail.example")
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
-_OPENING = re.compile(r"<(?:(!--)|([a-zA-Z][^\s/>]*+))")
+_OPENING = re.compile(r"<(?:(!--)|([a-zA-Z][^\s/>]*+)|[!?])")
 _ATTRIBUTE = re.compile(
     r"[\s/]*+(?:(>)|([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:\"([^\"]*+)(\"?)|'([^']*+)('?)|([^\s>]*+)))?+)"
 )
@@ -28,6 +28,10 @@ def tags_of(html: str) -> Iterator[tuple[str, dict[str, str]]]:
     while match := _OPENING.search(html, at):
         if match[1]:
             at = _after_comment(html, match.end())
+            continue
+        if not match[2]:
+            # A declaration or instruction, and `<![if !mso]>`: a comment up to the next bracket.
+            at = html.find(">", match.end()) + 1 or len(html)
             continue
         name = match[2].lower()
         attributes, at = _attributes(html, match.end())

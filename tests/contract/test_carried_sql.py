@@ -80,13 +80,29 @@ def test_a_row_of_a_newer_release_is_read_as_far_as_it_is_known(installation: Sq
 def test_a_row_that_a_person_damaged_is_an_error_with_its_name(installation: SqlInstallation, engine: Engine) -> None:
     """The page says which row, not what is in it."""
     item_id = installation.letter(**carried())
-    with engine.begin() as connection:
-        connection.execute(text("update inbox_item set invitations = '[7]'"))
+    for damage in (
+        "invitations = '[7]'",
+        """invitations = '[{"component": 7}]'""",
+        'invitations = jsonb_set(invitations, \'{0,starts}\', \'{"local": "x", "zone": null, "at": "2026-01-01T00:00:00Z"}\')',
+        """reports = '{"kind": "delivery"}'""",
+        """header_fields = '[{"name": "x-a", "value": null}]'""",
+        "not_carried = '[]'",
+    ):
+        with engine.connect() as connection:
+            connection.exec_driver_sql("create temporary table before as select * from inbox_item")
+            connection.exec_driver_sql(f"update inbox_item set {damage}")
+            connection.commit()
+            with pytest.raises(PermanentError) as raised:
+                read(installation, item_id)
+            assert raised.value.facts["row"] == f"item {item_id}"
+            connection.exec_driver_sql(
+                "update inbox_item i set invitations = b.invitations, reports = b.reports,"
+                " header_fields = b.header_fields, not_carried = b.not_carried from before b where i.id = b.id"
+            )
+            connection.exec_driver_sql("drop table before")
+            connection.commit()
 
-    with pytest.raises(PermanentError) as raised:
-        read(installation, item_id)
-
-    assert raised.value.facts["row"] == f"item {item_id}"
+    assert read(installation, item_id)
 
 
 def test_the_envelopes_sender_stands_in_for_a_missing_from_alone(installation: SqlInstallation) -> None:

@@ -57,6 +57,7 @@ def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
     values: dict[str, Any] = {name: row._mapping[column] for name, column in _ITEM.items()}
     values |= {name: tuple(values[name]) for name in _TUPLES}
     values |= {name: _entries(values[name], entry) for name, entry in _MAYBE_TUPLES.items()}
+    values["not_carried"] = _counts(values["not_carried"])
     return Item(**values, attachments=attachments)
 
 
@@ -73,7 +74,13 @@ def attachment_of(row: Any) -> Attachment:
 
 
 def _entries(stored: Any, entry: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    if not isinstance(stored, list | None):
+        raise TypeError("not a list")
     return None if stored is None else tuple(entry(one) for one in stored)
+
+
+def _counts(stored: Any) -> dict[str, int] | None:
+    return None if stored is None else {str(name): int(count) for name, count in stored.items()}
 
 
 def _stored(value: Any) -> Any:

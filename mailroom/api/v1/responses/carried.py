@@ -1,7 +1,6 @@
 """JSON shapes of what an item carries beside its text and files. Null where an older release filed the item: not known."""
 
 from datetime import datetime
-from typing import Literal
 
 from pydantic import Field
 
@@ -47,7 +46,7 @@ class AttendeeResponse(JsonModel):
 class InvitationResponse(JsonModel):
     """A meeting, task or other entry of a calendar in the mail. Nothing of it is verified."""
 
-    component: Literal["event", "task", "journal", "free_busy"]
+    component: str = Field(description="`event`, `task`, `journal` or `free_busy`")
     action: str | None = Field(
         description="`request`, `update` (a request that changes an earlier one), `cancel`, `reply`, `counter`,"
         " `decline_counter`, `add`, `refresh` or `publish`; null if the calendar says none"

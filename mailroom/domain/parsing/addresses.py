@@ -15,6 +15,8 @@ from mailroom.domain.parsing.words import decode_words, header_text
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|<[^<>]*>|=\?[^?\s]{1,80}\?[bBqQ]\?[^?\s]*\?=|[^"<>(),:;=]+|.', re.S)
 _PLAIN_TOKEN = re.compile(rb"<[^<>]*>|[^<>,;]+|.", re.S)
 _COMMENT = re.compile(rb"\\.|[()]|[^()\\]+|\\", re.S)
+#: Python's `email` wrote the comma between two addresses so, where it folded a list there (CVE-2025-1795).
+_ENCODED_COMMA = re.compile(rb"=\?[^?]{1,80}\?(?:[qQ]\?(?:=2[cC]|,)_?|[bB]\?LA==|[bB]\?LCA=)\?=")
 _SOURCE_ROUTE = re.compile(rb"\A\s*@[^:\"\[<>]*:")
 _INNER_COMMENT = re.compile(rb"\([^()]*\)")
 _GAP = re.compile(r" \. ?")
@@ -96,7 +98,7 @@ def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
         elif token == b'"' and tokens is _TOKEN:
             # An unclosed quote or comment is searched for once; the rest is read without either.
             tokens = _PLAIN_TOKEN
-        elif token in (b",", b";"):
+        elif token in (b",", b";") or (_ENCODED_COMMA.fullmatch(token) and (current.route or current.has_address)):
             yield current
             current = _Mailbox()
         elif token == b":" and current.route is None and current.has_address:

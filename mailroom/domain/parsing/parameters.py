@@ -49,7 +49,7 @@ class Parameters:
 
 def without_comments_before(value: bytes) -> bytes:
     """Return a field's value without the comments before its first word (RFC 5322 section 3.2.2)."""
-    match = _COMMENTS_BEFORE.match(value) if b"(" in value[:20] else None
+    match = _COMMENTS_BEFORE.match(value) if value[:1] == b"(" else None
     return value[match.end() :] if match else value
 
 
@@ -74,7 +74,7 @@ def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
             # Leading zeros are no numbers of pieces (RFC 2231 section 7); such pieces are read where there is nothing else.
             kept = padded if match[2][:1] == b"0" and len(match[2]) > 1 else pieces
             kept.setdefault(match[1], {}).setdefault(int(match[2]), (value, match[3] is not None))
-    return Parameters(_preferred(plain, padded | pieces, whole))
+    return Parameters(_preferred(plain, padded | pieces, whole) if padded or pieces or whole else plain)
 
 
 def _preferred(

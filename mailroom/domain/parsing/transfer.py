@@ -22,7 +22,8 @@ _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 
 def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) -> bytes:
     """Return `data` decoded; comments and rubbish around the name of the encoding are ignored."""
-    match = _ENCODING.search(_spelled(encoding or b"7bit"))
+    written = (encoding or b"7bit").lower()
+    match = _ENCODING.search(written) or _ENCODING.search(_spelled(written))
     if match is None:
         reading.note(Defect.ENCODING_UNKNOWN)
         return data
@@ -43,7 +44,7 @@ def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) ->
 
 def _spelled(encoding: bytes) -> bytes:
     """Return the name of an encoding as the RFC spells it: some programs write `Base 64` or `quoted_printable`."""
-    return encoding.lower().translate(_UNDERSCORE, b" \t\r\n").replace(b"base-64", b"base64")
+    return encoding.translate(_UNDERSCORE, b" \t\r\n").replace(b"base-64", b"base64")
 
 
 def _is_prose(data: bytes) -> bool:

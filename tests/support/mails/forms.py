@@ -24,7 +24,7 @@ def examples_of_rfc_5322(s: Style) -> Made:
     return f"To: {written}\r\nSubject: x\r\n\r\nx".encode(), {"to": meant}
 
 
-@kind(14)
+@kind(17)
 def addresses_of_rare_forms(s: Style) -> Made:
     """Address literals, quoted signs, double brackets, X.400 and gateways, names behind and around."""
     a = {"email": "a@x.example"}
@@ -34,6 +34,9 @@ def addresses_of_rare_forms(s: Style) -> Made:
         ("<@r.example:user@[IPv6:::1]>", [{"email": "user@[IPv6:::1]"}]), ('<"a:b"@x.example>', [{"email": '"a:b"@x.example'}]), ('"/C=DE/A=X/"@gw.example', [{"email": '"/C=DE/A=X/"@gw.example'}]),
         ("user%host@relay.example", [{"email": "user%host@relay.example"}]), ("<a@x.example> Name", [{"name": "Name", **a}]), ("Name Two a@x.example", [{"name": "Name Two", **a}]),
         ("=?utf-8?Q?J=C3=B6rg_=3Ca=40x.example=3E?=", [{"name": "Jörg", **a}]), ('"" <a@x.example>', [a]), ("a@x.example\t", [a]),
+        ("A <a@x.example> =?utf-8?q?=2C?= b@y.example", [{"name": "A", **a}, {"email": "b@y.example"}]),
+        ("=?utf-8?q?=C3=A4?= <a@x.example>\r\n =?utf-8?b?LA==?= B <b@y.example>", [{"name": "ä", **a}, {"name": "B", "email": "b@y.example"}]),
+        ("Ann <IT> <a@x.example>", [{"name": "Ann IT", **a}]),
     )[s.n]  # fmt: skip
     return f"To: {written}\r\nSubject: x\r\n\r\nx".encode(), {"to": meant}
 

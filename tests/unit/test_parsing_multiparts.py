@@ -52,6 +52,16 @@ def test_damaged_or_lost_delimiters_hide_nothing(first: bytes, second: bytes, en
     assert {Defect.BOUNDARY_DAMAGED, Defect.BOUNDARY_NOT_FOUND} & set(parsed.defects)
 
 
+@pytest.mark.parametrize("after", [b";", b"...", b"<br>", b" =20", b'"', b"\xa0"])
+def test_signs_after_a_boundary_hide_nothing(after: bytes) -> None:
+    """d1: a gateway wrote HTML, an editor punctuation; only a boundary that can be no word of a text is found like that."""
+    kind = b"multipart/mixed; boundary=edge-of-part"
+
+    assert whole(
+        parse_email(mail(b"--edge-of-part" + after, b"--edge-of-part" + after, b"--edge-of-part--" + after, kind))
+    )
+
+
 def test_text_before_a_closing_delimiter_alone_is_shown() -> None:
     """The opening one was lost, and with it the fields of the part."""
     raw = HEAD + b"Content-Type: multipart/mixed; boundary=q\r\n\r\nhello world\r\n--q--\r\n"

@@ -33,7 +33,8 @@ def words_of(item: Item) -> str:
     text = item.text if item.text and item.text.strip() else html_text(item.html or "")
     heading = [item.subject or "", item.from_ or "", *(part.filename for part in item.attachments)]
     members = [member for part in item.attachments for member in part.members]
-    heading += [member.name for member in members]
+    # A thousand names leave room for the text.
+    heading.append(" ".join(member.name for member in members)[: MOST // 5])
     carried = " ".join(_carried(item))[:_MOST_CARRIED]
     inside = (member.text or "" for member in members)
     pieces = (piece[:MOST] for piece in (*heading, carried, text, *inside))

@@ -49,11 +49,11 @@ def damaged_delimiters(
 
 
 def _damaged(boundary: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a line that has the boundary and little else."""
-    bare = rb"|" if len(boundary) >= _SHORT else rb""
+    """Return the pattern of a line that has the boundary and little else: signs after it only if it is no word of a text."""
+    bare, signs = (rb"|", rb"(?:[^\w\r\n-][^\r\n]{0,200})?") if len(boundary) >= _SHORT else (rb"", rb"[ \t]{0,200}")
     return re.compile(
         rb"(?i)[ \t>|*]{0,8}(?:" + _DASH + rb"{1,4}[ \t]{0,3}" + bare + rb")" + _QUOTE + re.escape(boundary) + _QUOTE
-        + rb"([ \t]{0,3}" + _DASH + rb"{1,4})?[ \t]{0,200}\r?(?:\n|\Z)"
+        + rb"([ \t]{0,3}" + _DASH + rb"{1,4})?" + signs + rb"\r?(?:\n|\Z)"
     )  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def test_addresses_are_stored_as_mail_is_filed(written: str, stored: str) -> Non
 )  # fmt: skip
 def test_what_is_no_scope_is_refused(written: list[str]) -> None:
     """A key that does nothing, or more than its author meant, is worse than an error."""
-    with pytest.raises(ValueError, match="scope|inbox"):
+    with pytest.raises(ValueError, match=r"scope|inbox"):
         read_scopes(written)
 
 
@@ -134,7 +134,7 @@ def test_an_inbox_scope_reads_its_inbox_alone(scope: str, address: str, reads: b
 @pytest.mark.parametrize("written", ["", "  ", "a" * 101, "a\nb", "a\x00", "cli", " CLI "])
 def test_a_name_is_short_and_printable_and_not_the_commands(written: str) -> None:
     """It is shown in histories as the author of what its holder did."""
-    with pytest.raises(ValueError, match="named|name has"):
+    with pytest.raises(ValueError, match=r"named|name has"):
         key_name(written)
 
 

@@ -65,9 +65,8 @@ def add(request: Request, services: AppServices, holder: PageHolder, form: Form)
 @router.post("/{key_id}/revoke")
 def revoke(request: Request, services: AppServices, holder: PageHolder, key_id: str) -> Response:
     """Revoke a key: it is refused from the next request on."""
-    from_this_site(request)
-    if services.keys.revoke(holder.tenant, key_id, by=holder.name) is None:
-        raise unknown_key()
+    _pressed(request, services, holder, key_id)
+    services.keys.revoke(holder.tenant, key_id, by=holder.name)
     return RedirectResponse("/keys", 303)
 
 
@@ -80,9 +79,20 @@ def rotate(
     hours: Annotated[int, Query(ge=0, le=max(OVERLAPS))] = 24,
 ) -> Response:
     """Add a key like this one, and show it once; this one ends after the hours."""
-    from_this_site(request)
+    _pressed(request, services, holder, key_id)
     line, old, secret = rotate_key(services, holder, key_id, timedelta(hours=hours))
     return _page(services, holder, status=201, made=line, old=old, secret=secret)
+
+
+def _pressed(request: Request, services: Services, holder: Holder, key_id: str) -> None:
+    """Return if the button of a key was pressed on this page.
+
+    Raises:
+        HTTPException: 404, there is no such key; 403, the form came from another site.
+    """
+    if services.keys.find(holder.tenant, key_id) is None:
+        raise unknown_key()
+    from_this_site(request)
 
 
 def _asked(holder: Holder, form: Mapping[str, list[str]]) -> dict[str, Any]:

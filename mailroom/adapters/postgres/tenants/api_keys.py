@@ -107,7 +107,8 @@ class SqlApiKeys:
             lasts = func.now() + (old.ends_at - old.created_at) if old.ends_at is not None else None
             values = {"name": old.name, "tenant": old.tenant, "scopes": list(old.scopes), "ends_at": lasts}
             new = _added(connection, values, sha256=sha256, starts=starts, by=by)
-            sooner = func.least(func.coalesce(_key.ends_at, literal("infinity")), func.now() + overlap)
+            # PostgreSQL's `least` ignores a null.
+            sooner = func.least(_key.ends_at, func.now() + overlap)
             return new, _changed(connection, old.id, ends_at=sooner, replaced_by=UUID(new.id))
 
 

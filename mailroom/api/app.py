@@ -19,7 +19,7 @@ from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages.rendering import FOLDER
-from mailroom.api.scopes import admit
+from mailroom.api.scopes import admit, describe_scopes
 from mailroom.api.services import Services
 from mailroom.api.v1 import (
     batch_list,
@@ -84,6 +84,7 @@ def create_app(services: Services, face: Face = Face.BOTH, *, pace: BodyPace = D
     for side, router in _ROUTERS:
         if face.shows(side):
             app.include_router(router, dependencies=[Depends(admit)])
+    describe_scopes(app)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)
     app.add_middleware(Bodies, pace=pace)

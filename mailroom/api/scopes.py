@@ -5,12 +5,13 @@
 Scopes are explained in `mailroom.domain.api_keys`; what belongs to another tenant is not decided here (`mailroom.api.access`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
-from fastapi import HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 from mailroom.api.addresses import compared
@@ -182,6 +183,23 @@ async def admit(request: Request) -> None:
         raise ScopeMissing(need.words)
     if INBOX in need.scopes and reads_some(holder):
         await run_in_threadpool(_refuse_other_inboxes, request, services, holder)
+
+
+def describe_scopes(app: FastAPI) -> None:
+    """Have the OpenAPI document say of each operation which scopes suffice."""
+    made, by_path = app.openapi, {re.sub(r":\w+\}", "}", route): need for route, need in NEEDS.items()}
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for path, operations in made()["paths"].items():
+                for method, operation in operations.items():
+                    need = by_path.get(f"{method.upper()} {path}")
+                    if need is not None and not need.is_open:
+                        words = " or ".join(f"`{scope}`" for scope in need.words)
+                        operation["description"] = f"{operation.get('description', '')}\n\nScope: {words}.".strip()
+        return made()
+
+    app.openapi = document  # type: ignore[method-assign]
 
 
 def reads_some(holder: Holder) -> bool:

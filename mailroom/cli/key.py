@@ -5,8 +5,8 @@
     mailroom key add desk --tenant acme --scope inbox:invoices@acme.test --ends 90d
     mailroom key add root --installation
     mailroom key list --tenant acme
-    mailroom key rotate mr_Ab3dE --overlap 2d
-    mailroom key revoke mr_Ab3dE
+    mailroom key rotate shop --overlap 2d    the old one works for another two days
+    mailroom key revoke ID
 
 \b
 A key is shown once and never stored. Its scopes say what it may do:
@@ -68,8 +68,8 @@ def add(
     """Add a key and print it. It is shown only once: only its SHA-256 is stored.
 
     \b
-    mailroom key add shop --tenant acme --scope send
-    mailroom key add desk --tenant acme --scope inbox:ada@acme.test --scope archive --ends 90d
+      mailroom key add shop --tenant acme --scope send
+      mailroom key add desk --tenant acme --scope inbox:invoices@acme.test --ends 90d
     """
     if (tenant is None) is not installation:
         raise ConfigurationError("use one of --tenant and --installation")
@@ -112,8 +112,8 @@ def revoke(key: Key, tenant: OfTenant = None, dry_run: DryRun = False, as_json: 
     """Revoke KEY: it is refused from the next request on, and never works again.
 
     \b
-    mailroom key revoke mr_Ab3dE --dry-run   shows which key this is
-    mailroom key revoke mr_Ab3dE
+      mailroom key revoke ID --dry-run   shows which key this is
+      mailroom key revoke ID
     """
     keys = Opened().store.api_keys
     line = _found(keys, tenant, key)
@@ -137,8 +137,8 @@ def rotate(
     """Add a key with the same name and scopes, and end KEY after the overlap. The new key is shown only once.
 
     \b
-    mailroom key rotate shop                  KEY works for another 24 hours
-    mailroom key rotate mr_Ab3dE --overlap 0  it leaked: it ends at once
+      mailroom key rotate shop --overlap 2d   the old one works for another two days
+      mailroom key rotate ID --overlap 0      it leaked: it ends at once
     """
     span = _times.duration("0s" if overlap == "0" else overlap)
     if span is None or span > LONGEST_OVERLAP:

@@ -140,7 +140,7 @@ def test_only_an_active_key_is_rotated_and_once(keys: ApiKeys) -> None:
 
 
 def test_a_tenant_has_a_bounded_number_of_live_keys(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever may make keys must not fill the table; ended and other tenants' keys do not count."""
+    """A key that makes keys must not fill the table; ended and other tenants' keys do not count."""
     for module in (port, *(__import__(type(keys).__module__, fromlist=["x"]),)):
         monkeypatch.setattr(module, "MOST_LIVE", 2)
     first, _ = add(keys)

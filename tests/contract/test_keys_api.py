@@ -1,4 +1,4 @@
-"""The routes and the page of API keys on PostgreSQL: who may give what to whom, one shown secret, one 401."""
+"""The routes and the page of API keys on PostgreSQL: what a key may give to another, a secret that is shown once, one 401."""
 
 import re
 import time

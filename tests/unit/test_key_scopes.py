@@ -43,6 +43,19 @@ def test_every_route_is_in_the_table_and_the_table_has_no_other() -> None:
     assert set(NEEDS) - walked == set()
 
 
+def test_the_document_says_which_scope_an_operation_needs() -> None:
+    """A developer reads it before the first 403."""
+    app = create_app(Memory().services())
+    paths = app.openapi()["paths"]
+
+    assert paths["/v1/inboxes/{address}/items"]["get"]["description"].endswith(
+        "Scope: `inbox:ADDRESS` or `administer`."
+    )
+    assert app.openapi()["paths"]["/v1/batches"]["post"]["description"].count("Scope:") == 1
+    assert all("Scope: " in one["description"] for path, ops in paths.items() if "/v1/" in path for one in ops.values())
+    assert "Scope" not in paths["/healthz"]["get"]["description"]
+
+
 def test_a_route_for_one_inbox_names_it_in_its_path() -> None:
     """The inbox is checked by the path; the list of inboxes is filtered by its query."""
     for_inboxes = {route for route, need in NEEDS.items() if need in (TO_READ, TO_FETCH)}

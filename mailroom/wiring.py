@@ -63,7 +63,7 @@ from mailroom.adapters.postgres.inbound.other_notices import SqlOtherNotices
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.inbound.sender_limit import SqlSenderLimit
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.inbox.inbox_reader import SqlApiKeys, SqlInboxReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.operations.roster import SqlRoster
@@ -77,6 +77,7 @@ from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.schema_upgrade import refuse_start
 from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
+from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys
 from mailroom.adapters.postgres.tenants.directory import SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open

@@ -1,6 +1,6 @@
 """The application: its routers and middleware."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mailroom.api import operations, problems
@@ -12,6 +12,7 @@ from mailroom.api.hooks import provider_events as hooks
 from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
+from mailroom.api.pages import keys as key_pages
 from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
@@ -19,6 +20,7 @@ from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages.rendering import FOLDER
+from mailroom.api.scopes import admit, describe_scopes
 from mailroom.api.services import Services
 from mailroom.api.v1 import (
     addresses,
@@ -26,6 +28,7 @@ from mailroom.api.v1 import (
     breakers,
     endpoints,
     inbound,
+    keys,
     members,
     outbound,
     raw_mail,
@@ -54,6 +57,8 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, breakers.router),
     (Face.PRIVATE, endpoints.router),
     (Face.PRIVATE, endpoint_pages.router),
+    (Face.PRIVATE, keys.router),
+    (Face.PRIVATE, key_pages.router),
     (Face.PUBLIC, hooks.router),
     (Face.PUBLIC, inbound_hook.router),
     (Face.PUBLIC, unsubscribe.router),
@@ -84,7 +89,8 @@ def create_app(services: Services, face: Face = Face.BOTH, *, pace: BodyPace = D
     app.state.services, app.state.face = services, face
     for side, router in _ROUTERS:
         if face.shows(side):
-            app.include_router(router)
+            app.include_router(router, dependencies=[Depends(admit)])
+    describe_scopes(app)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)
     app.add_middleware(Bodies, pace=pace)

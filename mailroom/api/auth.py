@@ -1,12 +1,11 @@
 """Authentication: API keys for programs; for the pages a key or, on a laptop, the loopback host's name.
 
 Keys are looked up by their SHA-256, so the time for a wrong key does not depend on its prefix. They are random, so they
-need no slow hash. What a holder may see: `mailroom.api.access`.
+need no slow hash. What a holder may see: `mailroom.api.access`; what a key may do: `mailroom.api.scopes`.
 """
 
 import base64
 import binascii
-import hashlib
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
@@ -14,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
 from mailroom.api.services import AppServices, Services
+from mailroom.domain.api_keys import key_digest as key_digest
 from mailroom.domain.operations.loopback import names_this_machine
 from mailroom.ports.api_keys import Holder
 
@@ -28,8 +28,7 @@ def api_holder(
     Raises:
         HTTPException: 401.
     """
-    holder: Holder | None = getattr(request.state, "holder", None)
-    return holder or holder_of(services, request.headers.get("authorization", ""))
+    return _admitted(request) or holder_of(services, request.headers.get("authorization", ""))
 
 
 def holder_of(services: Services, authorization: str) -> Holder:
@@ -56,6 +55,8 @@ def page_holder(request: Request, services: AppServices) -> Holder:
     Raises:
         HTTPException: 421 for another host's name, 401 without a valid key.
     """
+    if holder := _admitted(request):
+        return holder
     if services.settings.pages_open:
         if not names_this_machine(request.headers.get("host", "")):
             raise HTTPException(421, "Open these pages at 127.0.0.1 or localhost.")
@@ -90,13 +91,18 @@ ApiHolder = Annotated[Holder, Depends(api_holder)]
 PageHolder = Annotated[Holder, Depends(page_holder)]
 
 
-def key_digest(key: str) -> str:
-    """Return the digest of an API key that is stored."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+def _admitted(request: Request) -> Holder | None:
+    """Return the holder that was found before the route's own dependencies, if one was."""
+    holder: Holder | None = getattr(request.state, "holder", None)
+    return holder
 
 
 def _holder(services: Services, key: str) -> Holder | None:
-    return services.keys.holder(key_digest(key))
+    """Return the holder of a key, whose use is recorded in the background; None for every key that is not accepted."""
+    holder = services.keys.holder(key_digest(key))
+    if holder is not None and services.key_uses is not None:
+        services.key_uses.note(holder)
+    return holder
 
 
 def _page_key(authorization: str) -> str | None:

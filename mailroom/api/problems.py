@@ -58,7 +58,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
-        return answer_error(request, error.status_code, error.detail, headers=error.headers)
+        members = getattr(error, "members", {})
+        return answer_error(request, error.status_code, error.detail, headers=error.headers, **members)
 
     @app.exception_handler(RequestValidationError)
     def unusable(request: Request, error: RequestValidationError) -> Response:

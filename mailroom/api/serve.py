@@ -16,6 +16,7 @@ from mailroom.api.connections import Connection
 from mailroom.api.faces import ByPort
 from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
+from mailroom.api.key_uses import KeyUses
 from mailroom.api.listening import ListenAddress, bind, is_loopback, listen, listen_addresses, refuse_plain_http
 from mailroom.api.services import InboundHook, OutboundServices
 from mailroom.delivery.provider_events import sns
@@ -149,6 +150,7 @@ def services_for(installation: Installation) -> Services:
         keys=store.api_keys,
         addresses=store.directory,
         opener=wiring.opener(),
+        key_uses=KeyUses(store.api_keys),
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
             message_reader=store.message_reader,

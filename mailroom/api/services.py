@@ -10,6 +10,7 @@ from fastapi import Depends, HTTPException, Request
 
 from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
+from mailroom.api.key_uses import KeyUses
 from mailroom.api.slots import Slots
 from mailroom.delivery.provider_events.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
@@ -106,7 +107,7 @@ class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
-    `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
+    `key_uses` when keys were used; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
     `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`.
     """
 
@@ -118,6 +119,7 @@ class Services:
     keys: ApiKeys
     opener: Parser
     addresses: Addresses | None = None
+    key_uses: KeyUses | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
     event_recorder: EventRecorder | None = None

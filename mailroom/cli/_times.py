@@ -17,6 +17,11 @@ def at(word: str | None) -> datetime | None:
     return None if word is None else _moment(word, "--at", ahead=True)
 
 
+def ends(word: str | None) -> datetime | None:
+    """Return the time of `90d` or `12h` from now, or of an ISO date and time, at which something ends."""
+    return None if word is None else _moment(word, "--ends", ahead=True)
+
+
 def _moment(word: str, option: str, *, ahead: bool) -> datetime:
     span = duration(word)
     try:

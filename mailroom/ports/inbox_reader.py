@@ -6,7 +6,7 @@ position at which the next begins, so mail that arrives meanwhile neither repeat
 Every call may raise `TransientError`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -198,8 +198,14 @@ class Census:
 class InboxReader(Protocol):
     """Reads inboxes, items and the ledger."""
 
-    def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
-        """Return the receiving addresses, by newest mail first; those without mail last."""
+    def inboxes(self, tenant: str | None, *, limit: int, only: Collection[str] | None = None) -> list[InboxLine]:
+        """Return the receiving addresses, by newest mail first; those without mail last.
+
+        `only` are the addresses, patterns and `@domain`s of the inboxes to return; None is all of them.
+        """
+
+    def inbox_of(self, tenant: str | None, item_id: str) -> str | None:
+        """Return the address whose inbox has the item, withdrawn or not; None as for `item`."""
 
     def receives(self, tenant: str | None, address: str) -> bool:
         """Return whether `address` (normalised) is an inbox of this tenant, as an address or through its domain."""

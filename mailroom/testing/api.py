@@ -18,8 +18,9 @@ from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import FiledItem, InboxLine
 from mailroom.settings import Settings
 from mailroom.testing.addresses import MemoryAddresses
+from mailroom.testing.api_keys import MemoryKeys
 from mailroom.testing.archive import MemoryArchive
-from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryKeys, MemoryLedgerReader
+from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
 from mailroom.testing.parser import MemoryParser
 from mailroom.testing.runs import MemoryRuns
 

@@ -1,18 +1,17 @@
-"""The ports `InboxReader`, `LedgerReader` and `ApiKeys` in memory."""
+"""The ports `InboxReader` and `LedgerReader` in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from mailroom.api.auth import key_digest
+from mailroom.domain.api_keys import INBOX, may_read
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, Entry, ObjectRef, State
 from mailroom.domain.inbound.routing import is_starred, takes
 from mailroom.domain.inbox.search_fields import IndexedWords, indexed_words
 from mailroom.domain.inbox.search_query import Search, SearchTerm, parse_search
-from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import (
     Census,
     EmailCount,
@@ -40,7 +39,7 @@ class MemoryInboxReader:
     down: bool = False
     fault: Exception | None = None
 
-    def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
+    def inboxes(self, tenant: str | None, *, limit: int, only: Collection[str] | None = None) -> list[InboxLine]:
         """Return the addresses and the filled inboxes, by newest mail first."""
         self.ping()
         listed = {(line.tenant, line.address): line for line in self.addresses}
@@ -49,8 +48,16 @@ class MemoryInboxReader:
             if inbox not in listed and filed.withdrawn is None:
                 listed[inbox] = InboxLine(inbox[1], inbox[0], filed.item.user, 0, None)
         lines = [self._counted(line) for line in listed.values() if tenant in (None, line.tenant)]
+        if only is not None:
+            scopes = [f"{INBOX}{pattern}" for pattern in only]
+            lines = [line for line in lines if line.address in only or may_read(scopes, line.address)]
         lines.sort(key=lambda line: line.address)
         return sorted(lines, key=lambda line: line.newest or _NEVER, reverse=True)[:limit]
+
+    def inbox_of(self, tenant: str | None, item_id: str) -> str | None:
+        """Return the address whose inbox has the item."""
+        filed = self.item(tenant, item_id)
+        return filed.item.recipient if filed else None
 
     def receives(self, tenant: str | None, address: str) -> bool:
         """Return whether `address` is among the addresses or has items."""
@@ -170,17 +177,6 @@ class MemoryInboxReader:
                 yield line
             elif tenant in tenants:
                 yield replace(line, run_id=None, facts={}, sender=None, recipients=(), unrouted=None)
-
-
-@dataclass(slots=True)
-class MemoryKeys:
-    """The port `ApiKeys` over a dict from key to owner."""
-
-    holders: dict[str, Holder] = field(default_factory=dict)
-
-    def holder(self, sha256: str) -> Holder | None:
-        """Return the owner of the key with this digest."""
-        return next((holder for key, holder in self.holders.items() if key_digest(key) == sha256), None)
 
 
 @dataclass(slots=True)

@@ -48,7 +48,8 @@ class World:
         batch_id = submitted(self.client, batch())["id"]
         message = self.client.get(f"/v1/messages?batch={batch_id}").json()["items"][0]["id"]
         webhook = self.client.post("/v1/webhooks", json={"url": "https://acme.test/"}).json()["id"]
-        self.ids = {"batch_id": batch_id, "message_id": message, "webhook_id": webhook}
+        key = self.client.post("/v1/keys", json={"name": "one of acme's", "scopes": ["send"]}).json()["id"]
+        self.ids = {"batch_id": batch_id, "message_id": message, "webhook_id": webhook, "key_id": key}
         self.client.headers.pop("authorization")
 
     def routes(self) -> Iterator[tuple[str, str]]:

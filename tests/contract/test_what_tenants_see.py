@@ -113,7 +113,9 @@ class Installation:
         dispatch = SqlDispatch(self.engine)
         dispatch.plan(ours, now=NOW)
         [claimed] = dispatch.claim(ours, most=10, provider="ses", now=NOW, run_id=RUN)
-        return {"batch_id": ours, "message_id": claimed.draft.id, "webhook_id": webhook, "breaker_id": self._broken()}
+        key = self.client.post("/v1/keys", json={"name": "acme's", "scopes": ["send"]}, headers=ACME).json()["id"]
+        ids = {"batch_id": ours, "message_id": claimed.draft.id, "webhook_id": webhook, "breaker_id": self._broken()}
+        return ids | {"key_id": key}
 
     def _message(self, batch_id: str) -> str:
         with self.engine.connect() as connection:

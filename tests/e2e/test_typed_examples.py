@@ -84,6 +84,9 @@ def id_for(command: str, shell: Shell) -> str:
         message_id = stack.send(MAIL, "ada@mailroom.test")
         stack.wait_closed(message_id)
         return message_id
+    if command.startswith("mailroom key "):
+        made = shell.type("mailroom key add some --tenant acme --scope send --json").stdout
+        return str(json.loads(made)["id"])
     body = {"from": "desk@acme.test", "messages": [{"to": "ada@users.test", "subject": command, "text": "x"}]}
     if command.startswith("mailroom resend ID"):
         return refused(shell)

@@ -312,14 +312,29 @@ class ProcessingRow(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """A key to the HTTP API: only its SHA-256 is kept. `tenant` null is an administrator's key."""
+    """A key to the HTTP API: only its SHA-256 is kept. `tenant` null is an administrator's key.
+
+    `scopes` null is a key from before there were any, which may do everything. Written by `tenants.api_keys`.
+    """
 
     __tablename__ = "api_key"
+    __table_args__ = (UniqueConstraint("id", name="uq_api_key_id"),)
 
     sha256: str = Field(primary_key=True)
     name: str
     tenant: str | None = Field(default=None, foreign_key="tenant.id")
     created_at: datetime = time_column()
+    id: UUID = Field(
+        default_factory=uuid4, sa_column=Column(Uuid, nullable=False, server_default=text("gen_random_uuid()"))
+    )
+    scopes: list[str] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
+    starts: str | None = None
+    made_by: str | None = None
+    ends_at: datetime | None = time_column(nullable=True)
+    last_used_at: datetime | None = time_column(nullable=True)
+    revoked_at: datetime | None = time_column(nullable=True)
+    revoked_by: str | None = None
+    replaced_by: UUID | None = Field(default=None, sa_column=Column(Uuid, nullable=True))
 
 
 class InstallationRow(SQLModel, table=True):

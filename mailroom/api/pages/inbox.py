@@ -14,6 +14,7 @@ from mailroom.api.originals import INCOMPLETE, is_incomplete, item_of
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.sanitising import MAX_PICTURES, SafeHtml, data_uri, sanitise_for_frame
+from mailroom.api.scopes import inboxes_for
 from mailroom.api.services import AppServices, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
@@ -35,7 +36,7 @@ _INBOXES, _LINES = 500, 50
 @router.get("/")
 def inboxes(services: AppServices, holder: PageHolder) -> Response:
     """All inboxes."""
-    lines = services.reader.inboxes(holder.tenant, limit=_INBOXES)
+    lines = services.reader.inboxes(holder.tenant, limit=_INBOXES, only=inboxes_for(holder))
     return render("inboxes.html", holder=holder, inboxes=lines, full=len(lines) == _INBOXES)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 from uuid import uuid4
@@ -15,6 +16,7 @@ from mailroom.api.addresses import compared
 from mailroom.api.auth import ApiHolder
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
+from mailroom.api.scopes import archive_for
 from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.slots import SMALL_BYTES
 from mailroom.api.v1.batch_list import OfStream, Since, Until
@@ -132,6 +134,7 @@ def _submit(
         return _refuse(request, error.faults, "Invalid request; see errors.")
     except Unacceptable as error:
         return _refuse(request, error.faults)
+    services = replace(services, archive=archive_for(holder, services.archive))
     attachments = AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads)
     now = services.now()
     if dry_run:

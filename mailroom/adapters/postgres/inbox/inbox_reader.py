@@ -4,12 +4,12 @@ Items are read by `ix_inbox_item_recipient` (tenant, recipient, received_at, id)
 so that it uses the same index. Words are searched by `ix_inbox_item_words`, windows by `ix_inbox_item_listed`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, text
+from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, text, true
 
 from mailroom.adapters.postgres.archive.findings import damage
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
@@ -18,10 +18,9 @@ from mailroom.adapters.postgres.inbox import item_rows, partials
 from mailroom.adapters.postgres.inbox.columns import attachment_of
 from mailroom.adapters.postgres.inbox.listing import LISTED_AT, listed_until, within
 from mailroom.adapters.postgres.inbox.search_index import OLD_WORDS, matches
-from mailroom.adapters.postgres.inbox.visible_to import item_owned, owned, routed_to
+from mailroom.adapters.postgres.inbox.visible_to import item_owned, of_inboxes, owned, routed_to
 from mailroom.adapters.postgres.models import (
     AddressRow,
-    ApiKeyRow,
     AttachmentRow,
     DepositRow,
     InboundEmailRow,
@@ -30,11 +29,11 @@ from mailroom.adapters.postgres.models import (
 from mailroom.adapters.postgres.operations import counting
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
+from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys as SqlApiKeys
 from mailroom.adapters.postgres.tenants.directory import starred_at
 from mailroom.domain.inbound.received_email import Attachment, State
 from mailroom.domain.inbound.routing import is_starred, parents, takes
 from mailroom.domain.inbox.search_query import parse_search
-from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position, Window
 from mailroom.ports.monitoring import Loop
 
@@ -43,7 +42,6 @@ _attachment = AttachmentRow.__table__.c  # type: ignore[attr-defined]
 _deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
 _email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
 _item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
-_key = ApiKeyRow.__table__.c  # type: ignore[attr-defined]
 
 _Line = TypeVar("_Line", ItemLine, EmailLine)
 
@@ -54,7 +52,7 @@ class SqlInboxReader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
+    def inboxes(self, tenant: str | None, *, limit: int, only: Collection[str] | None = None) -> list[InboxLine]:
         """Return the addresses that receive; a domain's inboxes appear with their first item."""
         known, filled = _known(tenant), _filled(tenant)
         same = and_(known.c.tenant == filled.c.tenant, known.c.pattern == filled.c.recipient)
@@ -68,11 +66,20 @@ class SqlInboxReader:
                 filled.c.newest,
             )
             .select_from(known.join(filled, same, full=True))
+            .where(true() if only is None else of_inboxes(address.element, only))
             .order_by(filled.c.newest.desc().nulls_last(), address)
             .limit(limit)
         )
         with transaction(self._engine) as connection:
             return [InboxLine(**row._mapping) for row in connection.execute(wanted)]
+
+    def inbox_of(self, tenant: str | None, item_id: str) -> str | None:
+        """Return the address whose inbox has the item, or None."""
+        if (uuid := uuid_of(item_id)) is None:
+            return None
+        wanted = select(_item.recipient).where(_item.id == uuid, owned(_item.tenant, tenant))
+        with transaction(self._engine) as connection:
+            return connection.execute(wanted).scalar_one_or_none()
 
     def receives(self, tenant: str | None, address: str) -> bool:
         """Return whether `address` is an inbox of this tenant."""
@@ -228,19 +235,6 @@ class SqlInboxReader:
     def ping(self) -> None:
         """Return if the database answers and its schema fits now, checked at once, for a load balancer."""
         refuse_unfit(self._engine)
-
-
-class SqlApiKeys:
-    """The port `ApiKeys` on PostgreSQL."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def holder(self, sha256: str) -> Holder | None:
-        """Return the holder of the key, or None; the time of looking up a digest reveals nothing about the key."""
-        with transaction(self._engine) as connection:
-            row = connection.execute(select(_key.name, _key.tenant).where(_key.sha256 == sha256)).first()
-            return Holder(row.name, row.tenant) if row else None
 
 
 def _known(tenant: str | None) -> Subquery:

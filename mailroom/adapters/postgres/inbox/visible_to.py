@@ -3,9 +3,12 @@
 `tenant` None is an administrator, who sees everything.
 """
 
-from sqlalchemy import ColumnElement, select, true
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, false, or_, select, true
 
 from mailroom.adapters.postgres.models import InboundEmailRow, InboxItemRow, TenantRow
+from mailroom.domain.inbound.routing import is_starred
 
 _email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
 _item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
@@ -21,6 +24,20 @@ def item_owned(tenant: str | None) -> ColumnElement[bool]:
     """Return the condition that an item is the tenant's; all tenants are named, so that the query uses the same index."""
     condition: ColumnElement[bool] = _item.tenant.in_(select(_tenant.id)) if tenant is None else _item.tenant == tenant
     return condition
+
+
+def of_inboxes(address: ColumnElement[str], patterns: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that an address is one of these, or matches a pattern or `@domain` among them."""
+    exact = [pattern for pattern in patterns if not pattern.startswith("@")]
+    whole = [address.endswith(pattern, autoescape=True) for pattern in patterns if pattern.startswith("@")]
+    starred = [address.like(_like(pattern), escape="/") for pattern in exact if is_starred(pattern)]
+    return or_(false(), address.in_(exact), *whole, *starred)
+
+
+def _like(pattern: str) -> str:
+    for letter in "/%_":
+        pattern = pattern.replace(letter, f"/{letter}")
+    return pattern.replace("*", "%")
 
 
 def routed_to(tenant: str | None) -> ColumnElement[bool]:

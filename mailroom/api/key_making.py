@@ -1,0 +1,110 @@
+"""Adding and rotating API keys for the JSON routes and the page: what a key may give to another, and the new secret."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import HTTPException
+
+from mailroom.api.services import Services
+from mailroom.domain.api_keys import ADMINISTER, EVERYTHING, covers, first_characters, key_digest, key_name, new_key
+from mailroom.domain.api_keys import read_scopes as known_scopes
+from mailroom.domain.errors import Conflict
+from mailroom.ports.api_keys import LONGEST_OVERLAP, Holder, KeyLine, NewKey
+
+
+class Unusable(HTTPException):
+    """A field of a request for a key is not valid: 422."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(422, f"{where}: {what}.")
+        self.members: dict[str, Any] = {"errors": [{"where": ["body", where], "what": what}]}
+
+
+def add_key(
+    services: Services,
+    holder: Holder,
+    *,
+    name: str,
+    scopes: Iterable[str],
+    tenant: str | None,
+    ends_at: datetime | None,
+) -> tuple[KeyLine, str]:
+    """Add a key of a tenant, or of the installation (None); return it and its secret, which is not stored.
+
+    Raises:
+        HTTPException: 422, a field is not valid; 403, it would do more or last longer than the holder's own key; 409, there are
+            too many.
+    """
+    named, wanted = _checked("name", key_name, name), _checked("scopes", known_scopes, scopes)
+    if tenant is None and wanted != EVERYTHING:
+        raise Unusable("scopes", f"a key of the installation has {ADMINISTER} alone; name a tenant for a narrower one")
+    if ends_at is not None and ends_at <= services.now():
+        raise Unusable("ends_at", "the time is over; use a later one")
+    _refuse_more(holder, tenant, wanted, ends_at)
+    secret = new_key()
+    new = NewKey(named, tenant, wanted, ends_at, key_digest(secret), first_characters(secret), holder.name)
+    try:
+        return services.keys.add(new), secret
+    except Conflict as error:
+        raise HTTPException(409, f"No key was added: {error.message}.") from None
+
+
+def rotate_key(services: Services, holder: Holder, key_id: str, overlap: timedelta) -> tuple[KeyLine, KeyLine, str]:
+    """Add a key like this one, and end this one after `overlap`; return the new one, this one and the new secret.
+
+    Raises:
+        HTTPException: 404, there is none; 403 as `add_key`; 409, it is not active or was rotated before.
+    """
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise Unusable("overlap", f"it lasts at most {LONGEST_OVERLAP.days} days")
+    line = services.keys.find(holder.tenant, key_id)
+    if line is None:
+        raise unknown_key()
+    lasts_until = services.now() + (line.ends_at - line.created_at) if line.ends_at else None
+    _refuse_more(holder, line.tenant, line.scopes, lasts_until)
+    secret = new_key()
+    try:
+        rotated = services.keys.rotate(
+            holder.tenant,
+            key_id,
+            sha256=key_digest(secret),
+            starts=first_characters(secret),
+            overlap=overlap,
+            by=holder.name,
+        )
+    except Conflict as error:
+        raise HTTPException(409, f"Nothing was changed: {error.message}.") from None
+    if rotated is None:
+        raise unknown_key()
+    return (*rotated, secret)
+
+
+def unknown_key() -> HTTPException:
+    """Return the error for an unknown key, or another tenant's."""
+    return HTTPException(404, "Key not found.")
+
+
+def _refuse_more(holder: Holder, tenant: str | None, scopes: Iterable[str], ends_at: datetime | None) -> None:
+    """Return if a key like this does no more and lasts no longer than the holder's.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if holder.tenant is not None and tenant != holder.tenant:
+        raise HTTPException(403, "A tenant's key makes keys of this tenant only.")
+    if more := [scope for scope in scopes if not covers(holder.scopes, scope)]:
+        raise HTTPException(
+            403, f"This key cannot make a key with more than its own scopes: it has no {', '.join(more)}."
+        )
+    if holder.ends_at is not None and (ends_at is None or ends_at > holder.ends_at):
+        raise HTTPException(
+            403, f"This key ends at {holder.ends_at.isoformat()} and makes no key that lasts longer; use ends_at."
+        )
+
+
+def _checked(where: str, read: Any, written: Any) -> Any:
+    try:
+        return read(written)
+    except ValueError as error:
+        raise Unusable(where, str(error)) from None

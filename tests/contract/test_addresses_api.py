@@ -105,10 +105,10 @@ def test_each_fault_is_named_by_its_place_and_nothing_is_added(api: TestClient) 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"addresses": []}, {"addresses": [{"address": "x@y.test"}] * 1001}, {"addresses": [{"adress": "x@y.test"}]}],
+    [{}, {"addresses": []}, {"addresses": [{"address": "x@y.test"}] * 1001}, {"addresses": [{"email": "x@y.test"}]}],
 )
 def test_a_request_without_addresses_or_with_too_many_is_refused(api: TestClient, body: dict[str, Any]) -> None:
-    """A misspelt field must fail: it would silently do nothing."""
+    """A field of another name must fail: it would silently do nothing."""
     assert api.post("/v1/addresses?tenant=acme", json=body).status_code == 422
     assert api.post("/v1/addresses?tenant=UPPER", json={"addresses": [{"address": "x@y.test"}]}).status_code == 422
 

@@ -16,63 +16,6 @@ from tests.support.mails.corpus import corpus, write
 from tests.support.mails.judging import COLUMNS, judge
 
 SAMPLES = list(corpus())
-#: Mails that are read wrongly today, by the line of issue F that mends them: a kind and its siblings. The test fails when
-#: one of them is right, so that the list only gets shorter.
-KNOWN: dict[int, list[str]] = {
-    1: [
-        "attached_and_linked 0 1 2 3 4 5",
-        "certified_mail 0 1 2 3 4",
-        "electronic_invoice 1 4",
-        "file_of_unnamed_text 0 1 2 3 4 5",
-        "file_without_name 0 1 3 5 6",
-        "inline_document 0 1 2 3 4 5 6 7",
-        "logo_and_document 0 1 2 3 4",
-        "lone_inline_document 0 1 2 3 4 5",
-        "name_in_description 0 1 2",
-        "own/apple-mail-pdf-inline-between-texts",
-        "own/dispositions-of-a-fax-gateway",
-        "own/iphone-photos-in-html-mail",
-        "own/zugferd-pdf-and-xml-without-text",
-        "photos_between_texts 0 1 2 3 4",
-        "picture_never_drawn 0 1 2 3 4 5",
-    ],
-    3: [
-        "own/korean-web-mail-raw-names",
-    ],
-    4: [
-        "appledouble 0 1 2 3 4",
-        "forwarded_mail 0 1 2 3 4 5",
-        "name_in_continuations 11 12 13",
-        "named_alternatives 0 1 2 3 4 5",
-        "own/forwarded-as-attachment-encoded",
-        "own/pec-transport-envelope",
-        "quoted_printable_damage 0 5",
-        "signed_file 0 1 2 3 4 5",
-        "signed_mail 0 1 2 3 4",
-        "split_mail 0 1 2 3 4",
-        "text_behind_delimiters 0 2 4 5",
-        "unreadable_multipart 0 1 2 3 4 5 7 9",
-        "uuencoded_part 1 3 4 5",
-        "uuencoded_text 0 1",
-    ],
-    5: [
-        "many_files 3 4",
-    ],
-    6: [
-        "invitation 0 1 2 3 4 5",
-        "thread_fields 0 1 2 3 4",
-    ],
-}
-
-
-def known() -> set[str]:
-    """Return the names of the mails in `KNOWN`."""
-    names = set()
-    for kinds in KNOWN.values():
-        for one in kinds:
-            kind, *numbers = one.split()
-            names |= {f"{kind}-{number}" for number in numbers} if numbers else {kind}
-    return names
 
 
 @cache
@@ -104,10 +47,7 @@ def table() -> str:
 
 def test_every_mail_is_read_as_is_right() -> None:
     """Each kind has siblings that differ in every detail: what passes is the rule, no special case."""
-    found = wrong()
-
-    assert {name: columns for name, columns in found.items() if name not in known()} == {}, table()
-    assert sorted(known() - found.keys()) == [], "right by now: delete them from KNOWN"
+    assert wrong() == {}, table()
 
 
 def test_there_are_five_siblings_of_each_kind() -> None:

@@ -59,7 +59,8 @@ def is_mostly_utf8(data: bytes, *, declared: bool, hinted: bool = False, east_as
     if east_asian or valid < 4 * lone:
         valid = sum(1 for _ in (_EAST_ASIAN if east_asian else _LIKELY).finditer(sample))
     if len(runs) == 1 and lone <= 3 and not hinted:
-        return valid >= 1
+        # A name of three Korean letters has a letter of UTF-8 by chance.
+        return valid >= (2 if east_asian else 1)
     return valid > len(runs) and valid >= 4 * lone
 
 

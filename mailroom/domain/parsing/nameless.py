@@ -2,9 +2,10 @@
 
 import re
 
+from mailroom.domain.parsing.names import ending_of
+
 #: Types by their first bytes that no text begins with; others (BMP begins with BM) are believed of binary parts only.
 _CERTAIN = frozenset({"application/pdf", "image/png", "image/jpeg", "image/gif", "image/tiff", "image/webp"})
-_SAYS_NOTHING = frozenset({"application/octet-stream", "application/x-octet-stream", "application/binary"})
 _PDF = re.compile(rb"%PDF-\d\.\d{1,2}[ \t]{0,9}[\r\n]")
 _PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|II\*\x00|MM\x00\*|RIFF....WEBP", re.S)
 _GIF = re.compile(rb"GIF8[79]a[^\x00-\x08]{0,20}[\x00-\x08]", re.S)
@@ -139,11 +140,11 @@ def begins_as_file(data: bytes) -> bool:
 
 def described_name(description: str | None) -> str | None:
     """Return a part's Content-Description if it looks like the name of a file."""
-    text = (description or "").strip()
+    text = (description or "").strip().removeprefix('"').removesuffix('"').strip()
     match = _FILE_NAME.fullmatch(text)
     return text if match and match[1].lower() in _EXTENSIONS else None
 
 
 def _knows(declared: str) -> bool:
-    """Return whether a declared type says more than `a zip file`, as those of documents do."""
-    return declared not in _SAYS_NOTHING and not declared.startswith("multipart/")
+    """Return whether a declared type says more than `a zip file`, as those of documents do: it has an extension."""
+    return bool(ending_of(declared))

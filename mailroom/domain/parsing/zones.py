@@ -33,7 +33,7 @@ Zones = Mapping[str, Sequence[Properties]]
 def calendar_time(found: Property | None, zones: Zones) -> CalendarTime | None:
     """Return the time of a property such as DTSTART; None if it has none."""
     written = found.value.strip()[:_LONGEST] if found else ""
-    if found is None or not written:
+    if found is None or not any(sign.isprintable() and not sign.isspace() for sign in written):
         return None
     read = _read(written)
     if read is None:

@@ -12,7 +12,7 @@ _NOT_BASE64 = bytes(
 _BASE64 = bytes(byte for byte in range(256) if byte not in _NOT_BASE64)
 _BLANKS = b" \t\r\n"
 _LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
-_ENCODING = re.compile(rb"base64|quoted-?printable|x-uu\w*|uu-?encode\w*|7-?bit|8-?bit|binary")
+_ENCODING = re.compile(rb"base64|quoted-?printable|x-uu\w*|uu-?e\w*|7-?bit|8-?bit|binary")
 _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 
 

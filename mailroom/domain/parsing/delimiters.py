@@ -6,6 +6,7 @@ case or the quotes, or lose the line: then the text of the parts would be hidden
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from mailroom.domain.parsing.limits import Defect, Reading
 
@@ -17,6 +18,23 @@ _SHORTEST_PART = len(b"content-id:")
 _PREAMBLE_BYTES = 64 * 1024
 #: A boundary of so few letters may be a word of the text.
 _SHORT = 6
+_PREFIX = rb"[ \t>|*]{0,8}(?:" + _DASH + rb"{1,4}[ \t]{0,3}"
+_SUFFIX = _QUOTE + rb"([ \t]{0,3}" + _DASH + rb"{1,4})?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a damaged delimiter has on its line before and after the boundary."""
+
+    before: re.Pattern[bytes]
+    after: re.Pattern[bytes]
+
+
+#: A boundary that may be a word of the text needs a dash, and nothing else; another may stand alone, or have signs after it.
+_WORD = _Form(re.compile(_PREFIX + rb")" + _QUOTE), re.compile(_SUFFIX + rb"[ \t]{0,200}\r?(?:\n|\Z)"))
+_LONG = _Form(
+    re.compile(_PREFIX + rb"|)" + _QUOTE), re.compile(_SUFFIX + rb"(?:[^\w\r\n-][^\r\n]{0,200})?\r?(?:\n|\Z)")
+)
 #: What may stand before it on its line: blanks, marks of a quotation, dashes of three bytes.
 _MOST_BEFORE = 40
 
@@ -35,26 +53,20 @@ def damaged_delimiters(
     raw: bytes, start: int, end: int, *, boundary: bytes, reading: Reading
 ) -> Iterator[tuple[int, int, bool]]:
     """Yield (start of the line, start of the next, whether it closes) for lines that have the boundary, changed a little."""
-    line, letters, wanted = _damaged(boundary), raw[start:end].lower(), boundary.lower()
+    form = _LONG if len(boundary) >= _SHORT else _WORD
+    letters, wanted = raw[start:end].lower(), boundary.lower()
     at = letters.find(wanted)
     while at >= 0:
         if not reading.remaining.delimiters.take():
             reading.note(Defect.TOO_MANY_DELIMITERS)
             return
         begin = letters.rfind(b"\n", max(0, at - _MOST_BEFORE), at) + 1
-        match = line.match(raw, start + begin, end) if begin or at < _MOST_BEFORE else None
+        match = None
+        if (begin or at < _MOST_BEFORE) and form.before.fullmatch(letters, begin, at):
+            match = form.after.match(letters, at + len(wanted))
         if match:
-            yield match.start(), match.end(), match[1] is not None
-        at = letters.find(wanted, match.end() - start if match else at + 1)
-
-
-def _damaged(boundary: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a line that has the boundary and little else: signs after it only if it is no word of a text."""
-    bare, signs = (rb"|", rb"(?:[^\w\r\n-][^\r\n]{0,200})?") if len(boundary) >= _SHORT else (rb"", rb"[ \t]{0,200}")
-    return re.compile(
-        rb"(?i)[ \t>|*]{0,8}(?:" + _DASH + rb"{1,4}[ \t]{0,3}" + bare + rb")" + _QUOTE + re.escape(boundary) + _QUOTE
-        + rb"([ \t]{0,3}" + _DASH + rb"{1,4})?" + signs + rb"\r?(?:\n|\Z)"
-    )  # fmt: skip
+            yield start + begin, start + match.end(), match[1] is not None
+        at = letters.find(wanted, match.end() if match else at + 1)
 
 
 def lost_parts(raw: bytes, start: int, end: int, *, room: int, reading: Reading) -> list[tuple[int, int]]:

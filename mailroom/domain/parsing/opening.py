@@ -24,7 +24,7 @@ ReadMail = Callable[..., tuple[ParsedEmail, list[bytes]]]
 
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,20}(?:>?From [^\n]{0,500}\n)?[A-Za-z][\w-]{0,100}[ \t]{0,9}:")
-_TAG = re.compile(r"(?is)<(script|style|title)\b.*?(?:</\1\s*>|\Z)|<[^>]*>")
+_TAG = re.compile(r"(?is)<(script|style|title)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>")
 _MOST_HTML = 400_000
 #: Limits of an attached mail that are limits of the whole: what it leaves out is not listed.
 _LIMITS = frozenset(

@@ -17,6 +17,7 @@ _ENTITY = re.compile(rb"\s{0,20}(?:[\w-]{1,60}[ \t]{0,9}:[^\n]{0,1000}\n(?:[ \t]
 _PART_FIELD = re.compile(rb"(?im)^(?:content-type|mime-version|content-transfer-encoding)[ \t]*:")
 #: A name with the ending of the signed file: `invoice.xml.p7m`.
 _FILE_NAME = re.compile(rb"(?i)\.[a-z0-9]{1,8}(?:\.p7m)+$")
+_LONGEST_ENDING = 64
 _ARMOUR = re.compile(rb"\s*-----BEGIN [A-Z0-9 ]{1,40}-----(.*?)(?:-----END|\Z)", re.S)
 _ENTITY_BYTES = 64 * 1024
 
@@ -36,7 +37,7 @@ def is_body(leaf: Leaf, content: bytes, *, reading: Reading) -> bool:
     names = [leaf.type.parameters.raw(b"name") or b""]
     disposition = leaf.headers.first(b"content-disposition") or b""
     names.append(read_parameters(disposition.partition(b";")[2], reading=reading).raw(b"filename") or b"")
-    if any(_FILE_NAME.search(name.strip()) for name in names):
+    if any(_FILE_NAME.search(name.strip()[-_LONGEST_ENDING:]) for name in names):
         return False
     return is_entity(content) or (not leaf.around and all(name.lower() in (b"", b"smime.p7m") for name in names))
 

@@ -17,7 +17,9 @@ from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.parameters import Parameters, read_parameters, without_comments_before
 
 _GUESS = re.compile(rb"(?im)^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:content-|mime-version:)")
-_QUOTES = re.compile(rb"^(?:[\"'`\s]|\xe2\x80[\x98-\x9f])+|(?:[\"'`\s]|\xe2\x80[\x98-\x9f])+$")
+_QUOTES = b"\"'` \t\r\n"
+#: Typographic quotes in UTF-8.
+_ROUND_QUOTES = tuple(bytes((0xE2, 0x80, last)) for last in range(0x98, 0xA0))
 _GUESS_BYTES = 64 * 1024
 _TYPE = re.compile(rb"[\s\"'<:;]*([\w.+-]+)\s*/\s*([\w.+-]+)")
 _BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
@@ -153,7 +155,7 @@ def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, rea
     if declared and declared.strip():
         yield declared.rstrip()
         bare = re.sub(rb"\s+", b"", declared)
-        unquoted = _QUOTES.sub(b"", declared.partition(b" (")[0].strip())
+        unquoted = _unquoted(declared.partition(b" (")[0])
         for other in (bare, unquoted):
             if other and other != declared:
                 yield other
@@ -164,6 +166,13 @@ def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, rea
         if declared and declared.strip():
             reading.note(Defect.BOUNDARY_DAMAGED)
         yield match[1]
+
+
+def _unquoted(value: bytes) -> bytes:
+    """Return a boundary without quotes of any kind around it."""
+    value = value.strip(_QUOTES)
+    value = value[3:] if value.startswith(_ROUND_QUOTES) else value
+    return value[:-3] if value.endswith(_ROUND_QUOTES) else value
 
 
 def _cuts(

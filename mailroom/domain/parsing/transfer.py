@@ -16,7 +16,7 @@ _LONG_WORD = 9
 _UNDERSCORE = bytes.maketrans(b"_", b"-")
 _SOFT_BREAK = re.compile(rb"=\r++\n?")
 _LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
-_ENCODING = re.compile(rb"base64|quoted-?printable|x-uu\w*|uu-?encode\w*|7-?bit|8-?bit|binary")
+_ENCODING = re.compile(rb"base64|quoted-?printable|x-uu\w*|uu-?e\w*|7-?bit|8-?bit|binary")
 _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 
 

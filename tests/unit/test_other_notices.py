@@ -117,6 +117,13 @@ def test_other_events_of_eventbridge_are_no_arrivals(name: str) -> None:
     assert kinds(EVENTS[name]) == kinds(in_sns(EVENTS[name])) == ["eventbridge_event"]
 
 
+def by_action(action: object, **more: Any) -> dict[str, Any]:
+    """Return SES's notification of a mail that this action of a receipt rule took."""
+    message = json.loads(ses_notice(REF, "anna@acme.test"))
+    message["receipt"]["action"] = action
+    return message | more
+
+
 SES_MAIL = {"timestamp": "2017-08-05T00:41:02.669Z", "source": "s@acme.test", "messageId": "EXAMPLE-000000"}
 SUBSCRIPTION = {
     "Type": "SubscriptionConfirmation",
@@ -142,6 +149,8 @@ SUBSCRIPTION = {
         ({"eventType": "Rendering Failure", "failure": {}, "mail": SES_MAIL}, "ses_event"),
         ({"eventType": "DeliveryDelay", "deliveryDelay": {}, "mail": SES_MAIL}, "ses_event"),
         ({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully"}, "ses_event"),
+        (by_action({"type": "Bounce", "smtpReplyCode": "550"}), "ses_event"),
+        (by_action({"type": "Lambda", "functionArn": "arn:f", "invocationType": "Event"}), "ses_event"),
         (SUBSCRIPTION, "sns_subscription"),
         (SUBSCRIPTION | {"Type": "UnsubscribeConfirmation"}, "sns_subscription"),
     ],
@@ -182,6 +191,10 @@ def test_a_message_may_have_e_mails_and_other_notices() -> None:
         {"Type": "SubscriptionConfirmation", "Message": "..."},
         {"Type": "SubscriptionConfirmation", "TopicArn": 7, "Token": "x"},
         {"Event": "s3:Invented"},
+        by_action({"type": "SNS", "topicArn": "arn:t"}),
+        by_action({"type": "Bounce"}, content="From: a@b.test"),
+        by_action({"type": ["Bounce"]}),
+        by_action("Bounce"),
         {"AlarmName": "queue too long", "NewStateValue": "ALARM"},
         in_sns("hello"),
         in_sns(in_sns(created())),

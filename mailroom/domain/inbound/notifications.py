@@ -18,7 +18,14 @@ from typing import Any, Never
 from urllib.parse import quote_plus, unquote_plus
 
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.other_notices import OtherNotice, creates, is_detail, is_from_event_bridge, other_notice
+from mailroom.domain.inbound.other_notices import (
+    OtherNotice,
+    creates,
+    is_detail,
+    is_from_event_bridge,
+    is_of_another_action,
+    other_notice,
+)
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
@@ -76,7 +83,7 @@ def read_notices(body: str) -> Notices:
     message = _parse(body)
     if message.get("Type") == "Notification" and "Message" in message:
         message = _parse(_text(message["Message"]))
-    if message.get("notificationType") == "Received":
+    if message.get("notificationType") == "Received" and not is_of_another_action(message):
         return _notices([_from_ses(message)])
     if (created := _created(message)) is not None:
         return _notices([_from_event_bridge(created)])

@@ -21,7 +21,7 @@ class OtherNotice(StrEnum):
     S3_EVENT = "s3_event"
     #: SES's test, sent when a receipt rule is made or changed.
     SES_SETUP = "ses_setup"
-    #: An event of sent mail, which belongs on the tracking queue.
+    #: An event of sent mail, which belongs on the tracking queue; or of an action of a receipt rule that stores no mail.
     SES_EVENT = "ses_event"
     #: SNS asks whether the queue's subscription is wanted, or says that it ended. Nothing is fetched or confirmed.
     SNS_SUBSCRIPTION = "sns_subscription"
@@ -34,6 +34,7 @@ _CREATING = ("PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload"
 _SNS_TYPES = "SubscriptionConfirmation", "UnsubscribeConfirmation"
 #: What SES writes to a topic when it becomes the topic of an identity's notifications.
 _TOPIC_TEST = "AmazonSnsSubscriptionSucceeded"
+_STORING_NOTHING = ("AddHeader", "Bounce", "Lambda", "Stop", "WorkMail")
 _SES_TYPES = frozenset(
     {
         *("Bounce", "Click", "Complaint", "Delivery", "DeliveryDelay", "Open", "Reject", "Rendering Failure", "Send"),
@@ -44,6 +45,8 @@ _SES_TYPES = frozenset(
 
 def other_notice(message: Mapping[str, Any]) -> OtherNotice | None:
     """Return which notice without e-mails a message is; None if it is none of them."""
+    if is_of_another_action(message):
+        return OtherNotice.SES_EVENT
     if message.get("Event") == "s3:TestEvent":
         return OtherNotice.S3_TEST
     if message.get("Type") in _SNS_TYPES and _has_texts(message, "TopicArn", "Token"):
@@ -51,6 +54,17 @@ def other_notice(message: Mapping[str, Any]) -> OtherNotice | None:
     if is_from_event_bridge(message) or is_detail(message):
         return OtherNotice.EVENTBRIDGE_EVENT
     return OtherNotice.SES_EVENT if _is_ses_event(message) else None
+
+
+def is_of_another_action(message: Mapping[str, Any]) -> bool:
+    """Return whether SES says of a received mail that an action took it that stores nothing and passes nothing on.
+
+    An action of type SNS passes on the mail itself: that is no notice, and must not be acknowledged.
+    """
+    receipt = message.get("receipt")
+    action = receipt.get("action") if isinstance(receipt, dict) else None
+    kind = action.get("type") if isinstance(action, dict) else None
+    return kind in _STORING_NOTHING and message.get("notificationType") == "Received" and "content" not in message
 
 
 def is_from_event_bridge(message: Mapping[str, Any]) -> bool:

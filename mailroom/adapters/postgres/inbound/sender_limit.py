@@ -25,7 +25,8 @@ _FORGOTTEN_AT_ONCE = 20
 
 
 _emails, _activity = table(InboundEmailRow), table(InboundActivityRow).c
-_email, _mail = _emails.c, table(SenderMailRow).c
+_mails = table(SenderMailRow)
+_email, _mail = _emails.c, _mails.c
 
 _LOCK = text("select pg_advisory_xact_lock(hashtextextended('sender ' || :sender, 0))")
 
@@ -58,6 +59,7 @@ _COUNT = text("""
     from unnest(cast(:tenants as text[]), cast(:recipients as text[])) as inbox(tenant, recipient)
     order by inbox.tenant, inbox.recipient
     on conflict do nothing
+    returning tenant, recipient, held
 """)
 
 #: Of an e-mail that was closed, `quarantined` is the last of these unless more became known of it: so a run after it is a
@@ -79,19 +81,27 @@ class SqlSenderLimit:
         mine = _mail.email_id == which
         with transaction(self._engine) as connection:
             connection.execute(_LOCK, {"sender": digest.hex()})
-            # More became known of it: it is counted for its true sender.
-            connection.execute(table(SenderMailRow).delete().where(mine, _mail.sender != digest))
-            connection.execute(_FORGET, {"before": received_at - KEPT_FOR, "most": _FORGOTTEN_AT_ONCE})
-            there = connection.execute(select(_mail.tenant, _mail.recipient, _mail.held).where(mine)).all()
-            if any(row.held for row in there) and _is_processed_again(connection, which):
-                connection.execute(update(table(SenderMailRow)).where(mine).values(held=False))
-            new = sorted(set(inboxes) - {(row.tenant, row.recipient) for row in there})
-            if new:
-                values = {"email_id": which, "sender": digest, "at": received_at, "most": self._most, "span": WINDOW}
-                lists = {"tenants": [tenant for tenant, _ in new], "recipients": [to for _, to in new]}
-                connection.execute(_COUNT, values | lists)
-            held = set(connection.execute(select(_mail.tenant).where(mine, _mail.held)).scalars())
-            return held & {tenant for tenant, _ in inboxes}
+            there = connection.execute(select(_mails).where(mine)).all()
+            if any(row.sender != digest for row in there):
+                # More became known of it: it is counted for its true sender.
+                connection.execute(_mails.delete().where(mine, _mail.sender != digest))
+                there = [row for row in there if row.sender == digest]
+            held = {(row.tenant, row.recipient) for row in there if row.held}
+            if held and _is_processed_again(connection, which):
+                connection.execute(update(_mails).where(mine).values(held=False))
+                held = set()
+            if new := sorted(set(inboxes) - {(row.tenant, row.recipient) for row in there}):
+                held |= self._count(connection, which, digest, new, received_at)
+            return {tenant for tenant, _ in held & set(inboxes)}
+
+    def _count(
+        self, connection: Connection, which: UUID, digest: bytes, new: list[tuple[str, str]], received_at: datetime
+    ) -> set[tuple[str, str]]:
+        """Count the e-mail for these inboxes, and return those for which it is held."""
+        connection.execute(_FORGET, {"before": received_at - KEPT_FOR, "most": _FORGOTTEN_AT_ONCE})
+        values = {"email_id": which, "sender": digest, "at": received_at, "most": self._most, "span": WINDOW}
+        lists = {"tenants": [tenant for tenant, _ in new], "recipients": [recipient for _, recipient in new]}
+        return {(row.tenant, row.recipient) for row in connection.execute(_COUNT, values | lists) if row.held}
 
     def withheld(self, *, since: datetime | None, limit: int, email_id: str | None = None) -> list[str]:
         """Return the ids of filed e-mails that are held for some of their tenants, oldest first; or only this one."""
@@ -107,7 +117,7 @@ class SqlSenderLimit:
     def release(self, email_id: str, *, now: datetime) -> bool:
         """Release an e-mail, and open its line if it is filed; see the port."""
         which = UUID(email_id)
-        released = update(table(SenderMailRow)).where(_mail.email_id == which, _mail.held).values(held=False)
+        released = update(_mails).where(_mail.email_id == which, _mail.held).values(held=False)
         opened = update(_emails).where(_email.id == which, _email.state == State.FILED).values(state=State.RECEIVED)
         with transaction(self._engine) as connection:
             if not connection.execute(released).rowcount:

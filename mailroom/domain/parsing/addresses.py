@@ -164,7 +164,7 @@ def _cut_route(address: str) -> tuple[str, str, str]:
 
 def _text(value: bytes, *, hint: str | None, reading: Reading) -> str:
     """Return decoded text on one line; each blank of a quoted local part is kept."""
-    if not _QUOTED_LOCAL_PART.search(value):
+    if b'"' not in value or not _QUOTED_LOCAL_PART.search(value):
         return header_text(value, hint=hint, reading=reading) or ""
     return _joined(decode_words(value, hint=hint, reading=reading), " ").strip()
 

@@ -32,9 +32,13 @@ _FORMS = (
         + _ZONE
     ),
     re.compile(
+        # As C writes a time, with a zone behind it.
+        r"(?P<month>[a-z]{3})\s{1,5}(?P<day>\d{1,2})\s{1,5}" + _CLOCK + r"\s{1,5}(?P<year>\d{4})\s(?P<zone>[+-]\d{4})"
+    ),
+    re.compile(
         r"(?P<month>[a-z]{3,4})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}"
         + _CLOCK
-        + r"\s{0,5}(?P<zone>[a-z]{3,5}\s|[+-]\d{4}\s)?\s{0,5}(?P<year>\d{4})(?P<zone_after>\s[+-]\d{4})?"
+        + r"\s{0,5}(?P<zone>[a-z]{3,5}\s|[+-]\d{4}\s)?\s{0,5}(?P<year>\d{4})"
     ),
     re.compile(
         r"(?P<month>[a-z]{3,4})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}"
@@ -107,9 +111,7 @@ def _moment(match: re.Match[str]) -> datetime | None:
     midnight = (hour, minute, second) == (24, 0, 0)
     day = _year(parts["year"]), month, int(parts["day"])
     try:
-        moment = datetime(
-            *day, 0 if midnight else hour, minute, second, tzinfo=_zone(parts["zone"] or parts.get("zone_after"))
-        )
+        moment = datetime(*day, 0 if midnight else hour, minute, second, tzinfo=_zone(parts["zone"]))
         moment += timedelta(days=midnight)
     except (ValueError, OverflowError):
         return None

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from mailroom.api.addresses import compared
 from mailroom.api.auth import holder_of, page_holder
 from mailroom.api.services import Services, services_of
+from mailroom.delivery.provider_events.registered import HOOKS
 from mailroom.domain.api_keys import ADMINISTER, ARCHIVE, INBOX, SEND, inboxes_of, may_read
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Archive
@@ -65,10 +66,9 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "POST /u/{token}": OPEN,
         "GET /c/{token}": OPEN,
         "GET /o/{token}.gif": OPEN,
-        "POST /hooks/ses": OPEN,
-        "POST /hooks/sendgrid": OPEN,
-        "POST /hooks/postmark": OPEN,
         "POST /hooks/inbound": OPEN,
+        "POST /hooks/ses": OPEN,
+        **{f"POST /hooks/{name}": OPEN for name in HOOKS},
         # Received mail.
         "GET /": TO_READ,
         "GET /inboxes/{address:path}": TO_READ,

@@ -70,7 +70,13 @@ class Installation:
         self.client = TestClient(self.app, base_url="http://mail.example", follow_redirects=False)
         self._plant_inbound(filed)
         SqlAddresses(engine).add(Address("listed@theirs.test", "umbrella", "carla@other.test"))
-        self.ids = {"item_id": filed.items[0], "email_id": filed.entry.id, "number": "1", "address": ANNA.recipient}
+        self.ids = {
+            "item_id": filed.items[0],
+            "email_id": filed.entry.id,
+            "number": "1",
+            "member": "1",
+            "address": ANNA.recipient,
+        }
         self.ids |= self._sent()
 
     def settings(self) -> dict[str, Any]:
@@ -183,6 +189,8 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installatio
     assert {asked for asked, status in read.items() if status == 404} == {
         "GET /parked",
         f"GET /items/{installation.ids['item_id']}/html",
+        # Nothing is inside its PDF.
+        *(f"GET {v1}/items/{installation.ids['item_id']}/attachments/1/members/1" for v1 in ("", "/v1")),
     }
     found = set[str]().union(*map(words_in, whole))
     assert found >= {RUN, "bob@other.test", "listed@theirs.test"}

@@ -6,9 +6,9 @@ All of it is the sender's word. Strings contain neither NUL nor lone surrogates.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, TypeVar, get_origin
+from typing import Any
 
-_T = TypeVar("_T")
+from mailroom.domain.mail.typed_fields import fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Report:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Report":
         """Return the report of `as_dict`."""
-        return _fit(cls(values["kind"], _texts(values["fields"]), tuple(_texts(item) for item in values["items"])))
+        return fitting(cls(values["kind"], _texts(values["fields"]), tuple(_texts(item) for item in values["items"])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class HeaderField:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "HeaderField":
         """Return the field of `as_dict`."""
-        return _fit(cls(values["name"], values["value"]))
+        return fitting(cls(values["name"], values["value"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ class Invitation:
         """Return the invitation of `as_dict`."""
         known = {one.name: values[one.name] for one in fields(cls) if one.name in values}
         times = {name: _time_from_dict(values.get(name)) for name in _TIMES}
-        attendees = tuple(_fit(Attendee(one["who"], one["answer"])) for one in values.get("attendees", ()))
-        return _fit(cls(**known | times | {"attendees": attendees}))
+        attendees = tuple(fitting(Attendee(one["who"], one["answer"])) for one in values.get("attendees", ()))
+        return fitting(cls(**known | times | {"attendees": attendees}))
 
 
 _TIMES = ("starts", "ends", "occurrence")
@@ -125,21 +125,8 @@ def _time_from_dict(values: Mapping[str, Any] | None) -> CalendarTime | None:
     at = datetime.fromisoformat(values["at"]) if values["at"] else None
     if at is not None:
         datetime.fromisoformat(values["local"])  # raises: a moment belongs to a time
-    return _fit(CalendarTime(values["local"], values["zone"], at))
+    return fitting(CalendarTime(values["local"], values["zone"], at))
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in values.items()}
-
-
-def _fit(value: _T) -> _T:
-    """Return `value`; a row that a person or another release wrote may have other types in it.
-
-    Raises:
-        TypeError: a field is not of its type.
-    """
-    for one in fields(value):  # type: ignore[arg-type]
-        kind: Any = get_origin(one.type) if get_origin(one.type) in (tuple, Mapping) else one.type
-        if not isinstance(getattr(value, one.name), kind):
-            raise TypeError(f"{one.name} of {type(value).__name__} is of another type")
-    return value

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mailroom.domain.mail.typed_fields import fitting
+
 
 @dataclass(frozen=True, slots=True)
 class Contained:
@@ -34,6 +36,10 @@ class Contained:
 
 
 def contained_of(values: Mapping[str, Any]) -> Contained:
-    """Return the member of a dict made by `as_dict`; what a later release adds is left out."""
+    """Return the member of a dict made by `as_dict`; what a later release adds is left out.
+
+    Raises:
+        TypeError: a value is not of its type, or name or size is missing.
+    """
     known = {one.name for one in fields(Contained)}
-    return Contained(**{name: value for name, value in values.items() if name in known})
+    return fitting(Contained(**{name: value for name, value in values.items() if name in known}))

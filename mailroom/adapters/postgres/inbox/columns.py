@@ -58,6 +58,8 @@ def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
     values |= {name: tuple(values[name]) for name in _TUPLES}
     values |= {name: _entries(values[name], entry) for name, entry in _MAYBE_TUPLES.items()}
     values["not_carried"] = _counts(values["not_carried"])
+    amounts = values["left_out"]
+    values["left_out"] = None if amounts is None else {str(word): _counts(known) for word, known in amounts.items()}
     return Item(**values, attachments=attachments)
 
 
@@ -70,7 +72,7 @@ def attachment_values(part: Attachment) -> dict[str, Any]:
 def attachment_of(row: Any) -> Attachment:
     """Return the attachment of a row, without its bytes."""
     values = {name: row._mapping[column] for name, column in _ATTACHMENT.items()}
-    return Attachment(**values | {"members": tuple(contained_of(member) for member in values["members"] or ())})
+    return Attachment(**values | {"members": _entries(values["members"], contained_of) or ()})
 
 
 def _entries(stored: Any, entry: Callable[[Any], Any]) -> tuple[Any, ...] | None:

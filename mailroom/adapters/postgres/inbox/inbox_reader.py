@@ -7,7 +7,7 @@ so that it uses the same index. Words are searched by `ix_inbox_item_words`, win
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, text, true
 
@@ -164,7 +164,7 @@ class SqlInboxReader:
             row = connection.execute(wanted).first() if uuid else None
             if row is None:
                 return None
-            attachments = [attachment_of(part) for part in connection.execute(parts.order_by(_attachment.number))]
+            attachments = [_attachment_of(part) for part in connection.execute(parts.order_by(_attachment.number))]
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
             receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
             kept_of = list(connection.execute(receipts))
@@ -186,7 +186,7 @@ class SqlInboxReader:
             return None
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
-            return attachment_of(row) if row else None
+            return _attachment_of(row) if row else None
 
     def emails(
         self,
@@ -235,6 +235,10 @@ class SqlInboxReader:
     def ping(self) -> None:
         """Return if the database answers and its schema fits now, checked at once, for a load balancer."""
         refuse_unfit(self._engine)
+
+
+def _attachment_of(row: Any) -> Attachment:
+    return readable(attachment_of, row, kind="attachment", name=f"{row.number} of item {row.item_id}")
 
 
 def _known(tenant: str | None) -> Subquery:

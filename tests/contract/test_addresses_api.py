@@ -105,7 +105,7 @@ def test_each_fault_is_named_by_its_place_and_nothing_is_added(api: TestClient) 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"addresses": []}, {"addresses": [{"address": "x@y.test"}] * 1001}, {"addresses": [{"adress": "x@y.test"}]}],
+    [{}, {"addresses": []}, {"addresses": [{"address": "x@y.test"}] * 1001}, {"addresses": [{"addres_s": "x@y.test"}]}],
 )
 def test_a_request_without_addresses_or_with_too_many_is_refused(api: TestClient, body: dict[str, Any]) -> None:
     """A misspelt field must fail: it would silently do nothing."""

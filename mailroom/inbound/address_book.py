@@ -9,7 +9,7 @@ from mailroom.inbound.processors import known_processors
 from mailroom.ports.addresses import MailOfAddress
 from mailroom.ports.directory import Directory
 
-#: Addresses that one request adds or removes, and one file imports.
+#: Addresses that one request adds, one command removes, and one file imports.
 MOST_ADDED, MOST_REMOVED, MOST_IMPORTED = 1_000, 100, 100_000
 
 WHAT_AN_ADDRESS_IS = "not an address; use name@domain, name-*@domain, @domain, *@*.domain or prefix/"

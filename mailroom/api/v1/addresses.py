@@ -18,7 +18,6 @@ from mailroom.api.v1.outbound import sender_tenant
 from mailroom.domain.inbound.routing import INBOX, Address
 from mailroom.inbound.address_book import (
     MOST_ADDED,
-    MOST_REMOVED,
     read_address,
     read_pattern,
     read_processor,
@@ -118,12 +117,11 @@ class ChangedResponse(BaseModel):
 
 
 class RemovedResponse(BaseModel):
-    """The addresses that were removed, or with `dry_run` would be, each with its mail."""
+    """The address that was removed, or with `dry_run` would be, with its mail."""
 
     tenant: str
-    removed: int
     dry_run: bool
-    addresses: list[MailOfAddressResponse]
+    mail: MailOfAddressResponse
 
 
 @router.get("/addresses")
@@ -202,30 +200,21 @@ def change_address(
 
 
 @router.delete("/addresses")
-def remove_addresses(
-    services: AppServices,
-    holder: ApiHolder,
-    address: Annotated[
-        list[str], Query(min_length=1, max_length=MOST_REMOVED, description="May be given more than once")
-    ],
-    tenant: Tenant = None,
-    dry_run: DryRun = False,
+def remove_address(
+    services: AppServices, holder: ApiHolder, address: Written, tenant: Tenant = None, dry_run: DryRun = False
 ) -> RemovedResponse:
-    """Remove addresses of one tenant, all or none. For administrators.
+    """Remove an address. For administrators.
 
     Items that were filed stay. E-mails on their way are routed when they are processed, by the addresses that are there then;
     `dry_run` returns how many there are, and where mail goes afterwards.
     """
     _administrator(holder)
-    owner, book = sender_tenant(holder, tenant), _book(services)
-    patterns = list(dict.fromkeys(_pattern(one) or "" for one in address))
-    if missing := len(set(patterns) - book.find(owner, patterns).keys()):
-        raise HTTPException(404, f"This tenant does not have {missing} of these addresses; nothing was removed.")
-    mail = _mail(book, owner, patterns)
-    for one in mail:
-        one.what_happens.append(what_is_next(one.address, patterns, book, tenant=owner))
-    removed = patterns if dry_run else book.remove(owner, patterns)
-    return RemovedResponse(tenant=owner, removed=len(removed), dry_run=dry_run, addresses=mail)
+    owner, pattern, book = sender_tenant(holder, tenant), _pattern(address) or "", _book(services)
+    [mail] = _mail(book, owner, [pattern])
+    mail.what_happens.append(what_is_next(pattern, [pattern], book, tenant=owner))
+    if not (book.find(owner, [pattern]) if dry_run else book.remove(owner, [pattern])):
+        raise HTTPException(404, "This tenant has no such address.")
+    return RemovedResponse(tenant=owner, dry_run=dry_run, mail=mail)
 
 
 def _book(services: Services) -> Addresses:

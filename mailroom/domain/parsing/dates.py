@@ -25,15 +25,15 @@ _ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-](?:\d{1,2}:?\d{2}|\d{1,2})|[a-z]{1
 #: A word before the time, as in "um 10:00", "à 10:00", "kl. 10.00".
 _AT = r"(?:(?:a(?:l{2}e| las)?|at|kl|om|um)\b\.?\s{1,5})?"
 _FORMS = (
+    # As C writes a time, with a zone behind it.
+    re.compile(
+        r"(?P<month>[a-z]{3}) {1,2}(?P<day>\d{1,2}) {1,2}" + _CLOCK + r" {1,2}(?P<year>\d{4}) (?P<zone>[+-]\d{4})"
+    ),
     re.compile(
         r"(?P<day>\d{1,2})(?:er)?[\s.-]{1,5}(?:de\s{1,5})?(?P<month>[a-z]{3,4})[a-z]{0,6}\.?[\s,.-]{1,5}(?:de\s{1,5})?(?P<year>\d{2,4})[\s,T-]{1,5}"
         + _AT
         + _CLOCK
         + _ZONE
-    ),
-    re.compile(
-        # As C writes a time, with a zone behind it.
-        r"(?P<month>[a-z]{3})\s{1,5}(?P<day>\d{1,2})\s{1,5}" + _CLOCK + r"\s{1,5}(?P<year>\d{4})\s(?P<zone>[+-]\d{4})"
     ),
     re.compile(
         r"(?P<month>[a-z]{3,4})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}"

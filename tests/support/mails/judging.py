@@ -148,8 +148,9 @@ def _matched(
     taken: dict[int, int] = {}
 
     def place(number: int, seen: set[int]) -> bool:
-        for other, file in enumerate(found):
-            if other not in seen and fits(expected[number], file):
+        # The nth is mostly the nth.
+        for other in (*range(number, len(found)), *range(min(number, len(found)))):
+            if other not in seen and fits(expected[number], found[other]):
                 seen.add(other)
                 if other not in taken or place(taken[other], seen):
                     taken[other] = number

@@ -204,7 +204,7 @@ def _sentence(line: KeyLine) -> str:
     ends = f"{'ended' if line.state is KeyState.ENDED else 'ends'} {_when(line.ends_at)}" if line.ends_at else "no end"
     if line.revoked_at:
         ends = f"revoked {_when(line.revoked_at)} by {line.revoked_by}"
-    used = f"last used {_when(line.last_used_at)}" if line.last_used_at else "use not known"
+    used = f"last used {_when(line.last_used_at)}" if line.last_used_at else "no use recorded"
     return (
         f"{line.id}  {line.starts or '-':<8}  {line.state:<8} {line.name} {whose}: {', '.join(line.scopes)}; "
         f"made {_when(line.created_at)} by {line.made_by or 'SQL'}; {ends}; {used}"

@@ -18,7 +18,7 @@ from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
 from mailroom.testing.api import BROWSER, Memory, TestClient
-from tests.support.batch_requests import ACME, HOLDERS, PORTS, UMBRELLA, batch, submitted
+from tests.support.batch_requests import ACME, PORTS, UMBRELLA, PlantedKeys, batch, submitted
 
 #: Open by design: they return counts, and what they accept is authenticated otherwise.
 PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
@@ -30,7 +30,6 @@ class World:
 
     def __init__(self, engine: Engine) -> None:
         memory = Memory()
-        memory.keys.holders.update(HOLDERS)
         outbound = OutboundServices(*(port(engine) for port in PORTS), unsubscribing=SqlUnsubscribing(engine))
         services = memory.services()
         services = replace(
@@ -40,6 +39,7 @@ class World:
             sending=outbound,
             events=SqlEvents(engine),
             endpoints=SqlEndpoints(engine),
+            keys=PlantedKeys(engine),
             settings=services.settings.model_copy(update={"unsubscribe_key": SecretStr("a key of some length")}),
         )
         self.app = create_app(services)

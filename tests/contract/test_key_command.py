@@ -69,7 +69,7 @@ def test_what_is_printed_says_who_and_what_and_the_key_once(keys: SqlApiKeys) ->
 
     assert "shown only once" in printed
     assert key not in listed
-    for word in (key[:8], "active", "desk of acme: archive", "by cli", "no end", "use not known"):
+    for word in (key[:8], "active", "desk of acme: archive", "by cli", "no end", "no use recorded"):
         assert word in listed
     assert said("list", "--tenant", "other").startswith("no keys; add one with `mailroom key add")
     assert said("revoke", key, "--dry-run").startswith("would be revoked: ")

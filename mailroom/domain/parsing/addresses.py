@@ -70,6 +70,8 @@ def names_several(mailbox: str) -> bool:
 
 
 def _addresses_in(name: str) -> Iterator[str]:
+    if name.isascii() and "@" not in name:
+        return
     # Compatibility forms of letters, at signs and full stops look the same, and format characters are invisible.
     seen = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
     seen = seen.replace("\u3002", ".")
@@ -98,7 +100,9 @@ def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
         elif token == b'"' and tokens is _TOKEN:
             # An unclosed quote or comment is searched for once; the rest is read without either.
             tokens = _PLAIN_TOKEN
-        elif token in (b",", b";") or (_ENCODED_COMMA.fullmatch(token) and (current.route or current.has_address)):
+        elif token in (b",", b";") or (
+            token[:2] == b"=?" and _ENCODED_COMMA.fullmatch(token) and (current.route or current.has_address)
+        ):
             yield current
             current = _Mailbox()
         elif token == b":" and current.route is None and current.has_address:
@@ -144,7 +148,8 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     name = _text(words, hint=hint, reading=reading)
     if mailbox.route is not None:
         address = _text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading)
-        address = _joined(address, "") if "@" in address else address
+        if "@" in address and ('"' in address or " " in address):
+            address = _joined(address, "")
         # A colon within quotes, or of an IPv6 address, is no route's.
         before, _, address = ("", "", address) if address[:1] == '"' or "@[" in address else _cut_route(address)
         # A source route is not an address; other text with an at sign before a colon is.

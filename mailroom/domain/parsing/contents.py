@@ -201,7 +201,7 @@ def _read_part(contents: Contents, leaf: Leaf, about: Description, data: bytes) 
 
 def _read_text(contents: Contents, leaf: Leaf, data: bytes) -> None:
     """Extract the files from a text, and keep the rest as text."""
-    if pgp := _PGP.search(data):
+    if b"-----BEGIN PGP " in data and (pgp := _PGP.search(data)):
         contents.protection[Protection.PGP_SIGNED if pgp[1] else Protection.PGP_ENCRYPTED] = None
     for take in (take_files, take_yenc, take_binhex):
         data, files = take(data, reading=contents.reading)

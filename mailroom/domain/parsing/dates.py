@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.words import decode_words
@@ -76,11 +77,19 @@ _ZONES = {
 }  # fmt: skip
 
 
+#: As RFC 5322 section 3.3 writes it, and most programs.
+_USUAL = re.compile(
+    r"(?:[a-z]{3}, {1,2})?(\d{1,2}) ([a-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-]\d{4})(?: \([a-z ]{1,30}\))?"
+)
+
+
 def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
     """Return the aware time of a Date header; UTC if it names no zone, or an unknown one."""
     if value is None:
         return None
     text = _folded(value[:_LONGEST])
+    if (match := _USUAL.fullmatch(text)) and (moment := _usual(match)) is not None:
+        return moment
     for written in (text, _COMMENT.sub(" ", text)):
         for form in _FORMS:
             match = form.search(written)
@@ -97,6 +106,16 @@ def _folded(value: bytes) -> str:
         return value.decode("ascii").lower()
     text = decode_words(value, hint=None, reading=Reading()).lower()
     return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+
+
+def _usual(match: re.Match[str]) -> datetime | None:
+    """Return the time of `_USUAL`; None for one that the other forms may still read."""
+    day, name, year, hour, minute, second, zone = match.groups()
+    try:
+        moment = datetime(int(year), _MONTHS[name], int(day), int(hour), int(minute), int(second), tzinfo=_zone(zone))
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def _moment(match: re.Match[str]) -> datetime | None:
@@ -126,6 +145,7 @@ def _year(digits: str) -> int:
     return year + 1900 if len(digits) == 3 else year
 
 
+@lru_cache(maxsize=256)
 def _zone(name: str | None) -> timezone:
     text = re.sub(r"gmt|utc?|\s", "", name or "") if name and re.search(r"\d", name) else (name or "").strip()
     if text[:1] not in ("+", "-"):

@@ -63,8 +63,10 @@ def carried_fields(headers: Headers, *, hint: str | None, reading: Reading) -> C
 
 def _ids(headers: Headers, name: str, left_out: dict[str, int], *, reading: Reading) -> tuple[str, ...]:
     """Return Message-IDs without their angle brackets, each once; words between them are dropped (RFC 5322 section 4.5.4)."""
+    if not (values := headers.all(name.replace("_", "-").encode())):
+        return ()
     found: dict[str, None] = {}
-    for value in headers.all(name.replace("_", "-").encode()):
+    for value in values:
         text = decode_words(value, hint=None, reading=reading.aside())
         for one in _ID.findall(text) or (word for word in _BETWEEN_IDS.split(text) if "@" in word):
             found["".join(one.split())[:_LONGEST_ID]] = None

@@ -17,6 +17,8 @@ _UNDERSCORE = bytes.maketrans(b"_", b"-")
 _SOFT_BREAK = re.compile(rb"=\r++\n?")
 _LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _ENCODING = re.compile(rb"base64|quoted-?printable|x-uu\w*|uu-?e\w*|7-?bit|8-?bit|binary")
+#: A sign before another, before blanks, or before a CR alone: all that the decoder does not read as it should.
+_ODD_SIGN = re.compile(rb"=(?:[= \t]|\r(?!\n))")
 _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 
 
@@ -63,13 +65,17 @@ def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:
 
     Blanks after a soft line break, which some servers add, are removed as long as there are `lines` left.
     """
+    return binascii.a2b_qp(_mended(data, lines) if _ODD_SIGN.search(data) else data)
+
+
+def _mended(data: bytes, lines: Allowance) -> bytes:
     # The decoder drops everything from a soft break by CR alone to the next LF.
     if data.count(b"=\r") != data.count(b"=\r\n"):
         data = _SOFT_BREAK.sub(b"=\n", data)
     if lines.left and (b"= " in data or b"=\t" in data):
         data, mended = _BLANK_SOFT_BREAK.subn(b"=", data, count=lines.left)
         lines.take(mended)
-    return binascii.a2b_qp(both_equals(data))
+    return both_equals(data)
 
 
 def is_uuencoded(encoding: bytes | None) -> bool:
@@ -83,7 +89,7 @@ def is_uuencoded(encoding: bytes | None) -> bool:
 def both_equals(data: bytes) -> bytes:
     """Return quoted-printable with each `=` before another escaped: the decoder would make one of two."""
     # Twice: the first pass leaves every other pair of a run.
-    return data.replace(b"==", b"=3D=").replace(b"==", b"=3D=")
+    return data.replace(b"==", b"=3D=").replace(b"==", b"=3D=") if b"==" in data else data
 
 
 def base64_bytes(data: bytes, *, lines: Allowance) -> tuple[bytes, bool]:

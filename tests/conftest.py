@@ -22,6 +22,7 @@ _numbers = count()
 _OF_A_STACK = ("e2e", "faults", "contract/test_api_crowded.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for `--dist loadgroup`: those of a stack together, the others by file."""
     here = Path(__file__).parent

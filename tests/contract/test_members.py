@@ -148,7 +148,7 @@ def test_members_are_on_the_page_with_their_downloads(case: Case) -> None:
     assert loaded.headers["content-disposition"].startswith("attachment")
 
 
-@pytest.mark.parametrize("words", ["quagga", "zebra.pdf", "okapi.xml", "outside quagga"])
+@pytest.mark.parametrize("words", ["quagga", "zebra.pdf", "filename:okapi.xml", "outside quagga"])
 def test_an_item_is_found_by_what_is_inside_its_attachments(case: Case, words: str) -> None:
     """A customer remembers the forwarded sentence, or the name of the invoice."""
     case.file(RAW, ANN)

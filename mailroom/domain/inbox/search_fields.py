@@ -39,11 +39,12 @@ class IndexedWords:
 
 def indexed_words(item: Item) -> IndexedWords:
     """Return what is indexed of an item. Words for the whole text belong in `words_of`, those for a field here."""
+    members = (member.name for part in item.attachments for member in part.members)
     fields = {
         SearchField.FROM: [item.from_ or ""],
         SearchField.TO: [item.recipient, *item.to, *item.cc],
         SearchField.SUBJECT: [item.subject or ""],
-        SearchField.FILENAME: [part.filename for part in item.attachments],
+        SearchField.FILENAME: [*(part.filename for part in item.attachments), *members],
         SearchField.HAS: [ATTACHMENT] if any(not part.inline for part in item.attachments) else [],
     }
     return IndexedWords(

@@ -30,7 +30,7 @@ STACKS := tests/e2e tests/faults tests/contract/test_api_crowded.py tests/flows
 
 test: setup debian ## Run every test, on real parts
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract $(addprefix --ignore=,$(STACKS))
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(STACKS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(STACKS)
 
 check: setup ## Format, lint, types, architecture, spelling, words, sizes
 	@$(BIN)/ruff format --check .

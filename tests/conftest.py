@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Engine
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from mailroom.adapters.postgres.engine import make_engine, migrate
 from mailroom.sandbox.stack.postgres import Postgres, running_postgres
@@ -18,18 +20,20 @@ from tests.support.loopback_ports import free_port  # noqa: E402
 
 _numbers = count()
 
-#: Tests that use a whole stack, of which one process of a parallel run starts one; folders and files below tests/.
-_OF_A_STACK = ("e2e", "faults", "contract/test_api_crowded.py")
+#: Tests that use a whole stack: one process of a parallel run has all of them, and starts it once.
+_OF_A_STACK = ("tests/e2e/", "tests/faults/", "tests/contract/test_api_crowded.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for `--dist loadgroup`: those of a stack together, the others by file."""
-    here = Path(__file__).parent
-    for item in items:
-        file = item.path.relative_to(here)
-        of_a_stack = any(file.is_relative_to(place) for place in _OF_A_STACK)
-        item.add_marker(pytest.mark.xdist_group("stack" if of_a_stack else str(file)))
+class ByStack(LoadScopeScheduling):  # type: ignore[misc]
+    """Divides tests between processes: those of a stack together, the others by file; the largest group is begun first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "stack" if nodeid.startswith(_OF_A_STACK) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
+    return ByStack(config, log)
 
 
 @pytest.fixture(scope="session")

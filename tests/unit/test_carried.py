@@ -150,6 +150,14 @@ def test_reports_are_carried_and_bounded() -> None:
     assert filed(calendar_mail(event("UID:1"))).reports == ()
 
 
+def test_recipients_of_a_report_over_the_limit_are_counted() -> None:
+    """Nothing is left out in silence: a list that bounced as a whole."""
+    parsed = parse_email(REPORT % b"".join(RECIPIENT % number for number in range(1_020)))
+
+    assert len(parsed.reports[0].items) == 1_000
+    assert parsed.left_out["too_many_addresses"]["count"] == 20
+
+
 @pytest.mark.parametrize(
     ("head", "automatic"),
     [

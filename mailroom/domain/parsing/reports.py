@@ -4,6 +4,7 @@ Delivery reports: RFC 3464 (and 6533). Receipts (MDN): RFC 8098. Complaints (ARF
 All fields are the sender's claims: they are returned, and nothing is concluded from them.
 """
 
+import re
 from collections.abc import Sequence
 
 from mailroom.domain.mail.carried import Invitation, Report
@@ -14,6 +15,7 @@ from mailroom.domain.parsing.invitations import invitations_of
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.words import header_text
 
+_RECIPIENT = re.compile(rb"(?im)^final-recipient[ \t]*:")
 _KINDS = {
     "message/delivery-status": "delivery",
     "message/global-delivery-status": "delivery",
@@ -50,13 +52,14 @@ def read_report(
         invitations = invitations_of(calendar, method=method)
         more = len(calendar.entries) - len(invitations) + calendar.more_entries
     else:
-        report, invitations, more = _blocks(kind, data, silent=reading.aside()), [], 0
+        report, invitations, more = _blocks(kind, data, reading=reading), [], 0
     return report if report.fields or report.items else None, invitations, more
 
 
-def _blocks(kind: str, data: bytes, *, silent: Reading) -> Report:
+def _blocks(kind: str, data: bytes, *, reading: Reading) -> Report:
     """Read blocks of header fields: the first is about the message, each other about one recipient."""
     blocks: list[dict[str, str]] = []
+    silent = reading.aside()
     at = 0
     while at < len(data) and len(blocks) <= silent.limits.addresses:
         while data[at : at + 1] in (b"\r", b"\n"):
@@ -67,6 +70,8 @@ def _blocks(kind: str, data: bytes, *, silent: Reading) -> Report:
         at = body
         if headers.fields:
             blocks.append(_fields(headers, silent))
+    if len(blocks) > silent.limits.addresses and data[at:].strip():
+        reading.note(Defect.TOO_MANY_ADDRESSES, count=len(_RECIPIENT.findall(data, at)), size=len(data) - at)
     return Report(kind, blocks[0] if blocks else {}, tuple(blocks[1:]))
 
 

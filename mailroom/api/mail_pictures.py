@@ -28,7 +28,8 @@ def shown_pictures(item: Item) -> dict[str, Attachment]:
     drawn = {one.casefold() for one in drawn_ids(item.html or "")}
     pictures: dict[str, Attachment] = {}
     room = MAX_PICTURES
-    for part in item.attachments:
+    # Of two with one Content-ID the one that counts as decoration is drawn; the other is listed.
+    for part in sorted(item.attachments, key=lambda one: not one.inline):
         cid = compared(part.content_id or "")
         fits = part.size <= min(MAX_PICTURE, room) and part.detected_type in PICTURES
         if cid in drawn and cid not in pictures and fits:

@@ -69,3 +69,14 @@ def test_the_picture_that_counts_as_decoration_is_the_one_that_is_drawn(cid: str
 
     assert [one.filename for one in item.attachments if one.inline] == ["drawn.png"]
     assert [one.filename for one in shown_pictures(item).values()] == ["drawn.png"]
+
+
+def test_pictures_in_backgrounds_are_named_as_not_shown() -> None:
+    """They count as decoration and are folded away, and the frame has no styles: without a word nobody would look for them."""
+    html = '<table background="cid:a@x"><tr><td style="background:url(cid:b@x)"><img src="cid:c@x"></table>'
+    names = ["a", "b", "c", "d"]
+    pictures = [part(PNG, "image/png", name=f"{name}.png", cid=f"{name}@x", disposition="inline") for name in names]
+    page = page_of(mail(html_part(html), *pictures))
+
+    assert "2 pictures of the HTML are in a background or style, which is not shown." in page
+    assert "pictures_not_shown" not in page

@@ -1,10 +1,13 @@
 """What is inside attached mails is neither hidden nor lost in silence: encryption, meetings, and what limits leave out."""
 
 import base64
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from mailroom.domain.inbox.notices import notices_of
+from mailroom.domain.mail.contained import Contained
 from mailroom.domain.parsing import Limits, ParsedEmail, parse_email
 from mailroom.domain.parsing.message import parse_member
 from mailroom.domain.parsing.opening import request_for
@@ -160,3 +163,15 @@ def test_a_calendar_that_comes_twice_is_counted_once() -> None:
 
     assert parse_email(mixed("o", once, twice)).not_carried == parse_email(mixed("o", once)).not_carried
     assert parse_email(mixed("o", once)).not_carried == {"invitations": 10}
+
+
+def test_every_field_of_the_parsers_object_is_documented() -> None:
+    """The table of docs/parsing.md; a field that somebody adds without a line there fails here."""
+    parsed = parse_email(mixed("o", TEXT, attached(PGP), *[attached(mixed("n", TEXT, attached(TOP + b"\r\n")))] * 2))
+    partial = parse_email(TOP + b"Content-Type: message/partial; id=a; number=1; total=2\r\n\r\nx")
+    docs = (Path(__file__).parents[2] / "docs" / "parsing.md").read_text()
+    table = docs.partition("## The object of a mail")[2].partition("\n## ")[0]
+    known = {field.name for field in fields(Contained)} | parsed.attachments[0].as_dict().keys()
+
+    assert sorted(name for name in known | partial.as_dict().keys() if f"`{name}`" not in table) == []
+    assert parsed.as_dict()["left_out"] == {"pgp_encrypted": {}}

@@ -12,7 +12,7 @@ from mailroom.domain.parsing import Limits, ParsedEmail, parse_email
 from mailroom.domain.parsing.message import parse_member
 from mailroom.domain.parsing.opening import request_for
 from tests.support.calendars import event
-from tests.support.mail_parts import PDF, TOP, part
+from tests.support.mail_parts import PDF, PNG, TOP, part
 from tests.support.signed_mail import signed
 from tests.unit.test_parsing_tnef import (
     MESSAGE,
@@ -175,3 +175,22 @@ def test_every_field_of_the_parsers_object_is_documented() -> None:
 
     assert sorted(name for name in known | partial.as_dict().keys() if f"`{name}`" not in table) == []
     assert parsed.as_dict()["left_out"] == {"pgp_encrypted": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "inside"),
+    [
+        ("documento.p7m", PDF, "documento.pdf"),
+        ("smime.p7m", PNG, "smime.png"),
+        ("a.xml.p7m", PDF, "a.xml"),
+        ("brief.p7m", b"words", "brief"),
+    ],
+)
+def test_signed_content_has_the_ending_of_its_type_where_its_name_has_none(
+    name: str, content: bytes, inside: str
+) -> None:
+    """Programs open a file by its ending."""
+    file = part(signed(content), "application/pkcs7-mime", name=name, disposition="attachment")
+    [outer] = parse_email(mixed("o", TEXT, file)).attachments
+
+    assert [one.name for one in outer.members] == [inside]

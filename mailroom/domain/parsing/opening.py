@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from mailroom.domain.mail.contained import Contained
+from mailroom.domain.parsing.attachments import detected_type
 from mailroom.domain.parsing.cms import Kind
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.model import ENCRYPTED, Invitation, ParsedAttachment, ParsedEmail, Protection
-from mailroom.domain.parsing.names import display_name
+from mailroom.domain.parsing.names import display_name, ending_of
 from mailroom.domain.parsing.signed_files import is_entity, is_signed_type, read_signed
 
 ReadMail = Callable[..., tuple[ParsedEmail, list[bytes]]]
@@ -158,7 +159,8 @@ def _of_signed(entry: _Entry, *, reading: Reading) -> Iterator[_Entry]:
     if is_entity(cms.content) and "." not in name:
         yield _Entry(f"{name}.eml", "message/rfc822", cms.content)
     else:
-        yield _Entry(name, "application/octet-stream", cms.content)
+        ending = "" if "." in name else ending_of(detected_type(cms.content) or "")
+        yield _Entry(f"{name}{ending}", "application/octet-stream", cms.content)
 
 
 def _of_message(entry: _Entry, *, read: ReadMail, reading: Reading) -> Iterator[_Entry]:

@@ -194,3 +194,13 @@ def test_signed_content_has_the_ending_of_its_type_where_its_name_has_none(
     [outer] = parse_email(mixed("o", TEXT, file)).attachments
 
     assert [one.name for one in outer.members] == [inside]
+
+
+def test_the_content_of_the_second_file_of_a_name_keeps_its_ending() -> None:
+    """The number makes the container's name unique in its mail, in an attached mail too."""
+    files = [part(signed(b"<x%d/>" % number), "application/pkcs7-mime", name="a.xml.p7m") for number in range(2)]
+    parsed = parse_email(mixed("o", TEXT, *files, attached(mixed("n", TEXT, *files))))
+
+    assert [one.filename for one in parsed.attachments[:2]] == ["a.xml.p7m"] * 2
+    assert [one.members[0].name for one in parsed.attachments[:2]] == ["a.xml"] * 2
+    assert [one.name for one in parsed.attachments[2].members if one.inside] == ["a.xml"] * 2

@@ -26,6 +26,8 @@ ReadMail = Callable[..., tuple[ParsedEmail, list[bytes]]]
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,20}(?:>?From [^\n]{0,500}\n)?[A-Za-z][\w-]{0,100}[ \t]{0,9}:")
 _TAG = re.compile(r"(?is)<(script|style|title)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>")
+#: `a.xml (2).p7m` is the second `a.xml.p7m` of its mail; inside is `a.xml`.
+_NUMBERED = re.compile(r"(\.\w{1,8}) \([0-9]{1,6}\)$")
 _MOST_HTML = 400_000
 #: Limits of an attached mail that are limits of the whole: what it leaves out is not listed.
 _LIMITS = frozenset(
@@ -156,6 +158,7 @@ def _of_signed(entry: _Entry, *, reading: Reading) -> Iterator[_Entry]:
     if cms is None or cms.kind is not Kind.SIGNED or not cms.content:
         return
     name = entry.name[:-4] if entry.name.lower().endswith(".p7m") else entry.name
+    name = _NUMBERED.sub(r"\1", name)
     if is_entity(cms.content) and "." not in name:
         yield _Entry(f"{name}.eml", "message/rfc822", cms.content)
     else:

@@ -80,3 +80,10 @@ def test_pictures_in_backgrounds_are_named_as_not_shown() -> None:
 
     assert "2 pictures of the HTML are in a background or style, which is not shown." in page
     assert "pictures_not_shown" not in page
+
+
+def test_one_thing_over_a_limit_is_one() -> None:
+    """Most mails over a limit are over it by one long field."""
+    page = page_of(TOP + b"X-Long: " + b"w " * 900 + b"\r\n\r\nhi")
+
+    assert "1 header field (left out or cut) is over a limit. The raw e-mail (.eml) has it." in page

@@ -25,16 +25,22 @@ _RAW = "Download the raw e-mail (.eml), which has them."
 
 def shown_pictures(item: Item) -> dict[str, Attachment]:
     """Return the pictures that the HTML's frame shows, by Content-ID as `compared`: small ones of a type that is shown."""
-    drawn = {one.casefold() for one in drawn_ids(item.html or "")}
+    drawn = _drawn(item)
     pictures: dict[str, Attachment] = {}
     room = MAX_PICTURES
-    for part in item.attachments:
+    # Of two with one Content-ID the one that counts as decoration is drawn; the other is listed.
+    for part in sorted(item.attachments, key=lambda one: not one.inline):
         cid = compared(part.content_id or "")
         fits = part.size <= min(MAX_PICTURE, room) and part.detected_type in PICTURES
         if cid in drawn and cid not in pictures and fits:
             pictures[cid] = part
             room -= part.size
     return pictures
+
+
+def _drawn(item: Item) -> set[str]:
+    """Return the Content-IDs of the pictures that an item's HTML draws, as `compared`."""
+    return {one.casefold() for one in drawn_ids(item.html or "")}
 
 
 def text_of_html(html: str) -> str:
@@ -76,6 +82,8 @@ def _of_pictures(item: Item, safe: SafeHtml, *, framed: bool) -> list[Notice]:
     known = {compared(part.content_id) for part in item.attachments if part.content_id}
     missing = sum(cid not in known for cid in safe.content_ids)
     unshown = set(safe.content_ids) & known - shown_pictures(item).keys() if framed else ()
+    decoration = {compared(part.content_id) for part in item.attachments if part.inline and part.content_id}
+    in_styles = (_drawn(item) & decoration) - set(safe.content_ids) if framed else ()
     notices = []
     if count := safe.embedded_left_out:
         sentence = (
@@ -85,6 +93,9 @@ def _of_pictures(item: Item, safe: SafeHtml, *, framed: bool) -> list[Notice]:
     if count := len(unshown):
         sentence = f"{_pictures(count)} of the HTML {_are(count)} too large, or not of a type, to be shown in it."
         notices.append(Notice("pictures_not_shown", sentence, "Download them: they are listed with the files.", count))
+    if count := len(in_styles):
+        sentence = f"{_pictures(count)} of the HTML {_are(count)} in a background or style, which is not shown."
+        notices.append(Notice("pictures_in_styles", sentence, "Download them: they are listed with the files.", count))
     if missing:
         sentence = f"{_pictures(missing)} that the HTML draws {_are(missing)} not in the mail."
         notices.append(Notice("pictures_missing", sentence, None, missing))

@@ -11,6 +11,7 @@ from typing import Any
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS
+from mailroom.domain.mail.contained import Contained
 from mailroom.inbound.processing import FiledMail
 from mailroom.ports.inbound import Inbound
 
@@ -36,7 +37,9 @@ def payload(mail: FiledMail, pages_url: str) -> dict[str, Any]:
         for to, item in zip(mail.routes, mail.items, strict=True)
     ]
     attachments = [
-        part.as_dict() | {"archive_id": receipt.archive_id if (receipt := mail.receipts.get(part.sha256)) else None}
+        part.as_dict()
+        | {"members": [_without_text(member) for member in part.members]}
+        | {"archive_id": receipt.archive_id if (receipt := mail.receipts.get(part.sha256)) else None}
         for part in mail.parsed.attachments
     ]
     about: dict[str, Any] = {
@@ -47,3 +50,8 @@ def payload(mail: FiledMail, pages_url: str) -> dict[str, Any]:
     about["sender_ambiguous"] = SENDER_AMBIGUOUS in mail.parsed.defects
     head = {"event": "email.filed", "email_id": mail.email_id, "tenant": mail.tenant}
     return head | about | {"items": items, "attachments": attachments}
+
+
+def _without_text(member: Contained) -> dict[str, Any]:
+    """Return a member for the POST: the words of an attached mail are texts too."""
+    return {name: value for name, value in member.as_dict().items() if name not in ("text", "text_cut")}

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.adapters.postgres.inbound.rows import routes_json
@@ -115,6 +115,7 @@ def test_many_and_long_fields_are_bounded_and_counted() -> None:
     assert parsed.not_carried == {"header_fields": 202}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([b"Reply-To", b"References", b"In-Reply-To", b"X-A"]), st.binary(max_size=60)),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.api.pages.carried_words import calendar_time, invitation_time, invitation_words
@@ -259,6 +259,7 @@ _LINES = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(_LINES, max_size=25))
 def test_no_calendar_raises_and_its_entries_survive_json_and_the_page(lines: list[str]) -> None:
     """Whatever is in it: the item is filed, stored as JSON, read again, and drawn."""

@@ -72,6 +72,7 @@ def test_whole_mail_reads_as_the_contract_says() -> None:
         "invitations": [],
         "header_fields": [],
         "not_carried": {},
+        "left_out": {},
     }
 
 

@@ -5,7 +5,7 @@ import binascii
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.mail.contained import Contained, contained_of
@@ -190,6 +190,7 @@ def test_document_in_applesingle_is_a_file(kind: bytes, name: str) -> None:
     assert files(parsed) == {name: PDF, f"{name}.rsrc": single}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 120))
 def test_any_applefile_is_a_file(noise: bytes, at: int) -> None:
     """Property: lengths and offsets that lie lose nothing and raise nothing."""
@@ -248,6 +249,7 @@ def test_uuencoded_files_are_found_wherever_they_are(raw: bytes, text: str | Non
     assert (parsed.text, files(parsed)) == (text, found)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=120), st.integers(33, 96))
 def test_rubbish_behind_the_last_byte_ends_no_file(data: bytes, rubbish: int) -> None:
     """e4, property: encoders leave anything in the letters of the last group that carry no byte."""

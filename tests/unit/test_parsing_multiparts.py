@@ -1,7 +1,7 @@
 """Multiparts that are damaged or mistyped: their texts and files are there, and a defect says what was wrong."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.parsing import Defect, ParsedEmail, parse_email
@@ -134,6 +134,7 @@ def test_unreadable_type_whose_boundary_does_not_occur_is_text() -> None:
     assert plain.text == "--q\r\n\r\nhello"
 
 
+@settings(deadline=None)
 @given(
     lines=st.lists(st.sampled_from([b"--q", b"-q", b"--q--", b"--Q", b"--q x", b"", b"q", b"Content-Type: text/plain"]), max_size=8),
     at=st.integers(0, 8),

@@ -4,7 +4,7 @@ import unicodedata
 from base64 import b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.parsing import parse_email
@@ -76,6 +76,7 @@ LETTERS = st.text(
 )
 
 
+@settings(deadline=None)
 @given(LETTERS)
 def test_every_letter_of_both_planes_comes_back(text: str) -> None:
     """In both encodings, among ASCII, from one letter on."""
@@ -83,6 +84,7 @@ def test_every_letter_of_both_planes_comes_back(text: str) -> None:
     assert body(iso_2022_cn(text), "iso-2022-cn") == text
 
 
+@settings(deadline=None)
 @given(st.permutations(VIETNAMESE).map(lambda letters: "x" + " ".join("".join(letters[:12]).split())))
 def test_vietnamese_is_composed(text: str) -> None:
     """One letter for a vowel and its tone, as people type it and search for it."""
@@ -112,6 +114,7 @@ def test_what_cannot_be_decoded_is_one_mark() -> None:
     assert body(good * 4 + b"\xc4", "euc-tw") == "您好" * 4 + "\ufffd"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["euc-tw", "iso-2022-cn", "windows-1258"]))
 def test_any_bytes_are_text(data: bytes, charset: str) -> None:
     """Mail is hostile."""

@@ -24,12 +24,12 @@ _ACTIONS = {
     "refresh": "asks for the current invitation",
 }
 _LEFT_OUT = {
-    "invitations": "entries of calendars",
-    "header_fields": "header fields (left out or cut)",
-    "reports": "reports, or recipients of reports",
-    "reply_to": "addresses of Reply-To",
-    "in_reply_to": "Message-IDs of In-Reply-To",
-    "references": "Message-IDs of References",
+    "invitations": ("entry of a calendar", "entries of calendars"),
+    "header_fields": ("header field (left out or cut)", "header fields (left out or cut)"),
+    "reports": ("report, or recipient of a report,", "reports, or recipients of reports,"),
+    "reply_to": ("address of Reply-To", "addresses of Reply-To"),
+    "in_reply_to": ("Message-ID of In-Reply-To", "Message-IDs of In-Reply-To"),
+    "references": ("Message-ID of References", "Message-IDs of References"),
 }
 
 
@@ -50,9 +50,10 @@ def invitation_words(invitation: Invitation) -> str:
     return f"{component}, {action}" if action else component
 
 
-def left_out_words(name: str) -> str:
-    """Return what a limit left out, by the name of the item's field."""
-    return _LEFT_OUT.get(name, shown(name.replace("_", " ")))
+def left_out_words(count: int, name: str) -> str:
+    """Return what a limit left out, by the name of the item's field: `1,200 header fields are`."""
+    one, several = _LEFT_OUT.get(name, (shown(name.replace("_", " ")),) * 2)
+    return f"{count:,} {one} is" if count == 1 else f"{count:,} {several} are"
 
 
 def invitation_time(invitation: Invitation) -> str:

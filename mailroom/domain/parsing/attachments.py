@@ -33,7 +33,7 @@ def attach(files: list[Found], html: str | None, *, reading: Reading) -> tuple[P
         beyond = files[reading.limits.files :]
         reading.note(Defect.TOO_MANY_FILES, count=len(beyond), size=sum(len(one.content) for one in beyond))
     kept = _within(files[: reading.limits.files], reading=reading)
-    types = [_detect(item.content) for item in kept]
+    types = [detected_type(item.content) for item in kept]
     drawn = decorations(kept, types, html or "")
     taken: dict[str, int] = {}
     return tuple(
@@ -76,7 +76,7 @@ def _attachment(
     )
 
 
-def _detect(content: bytes) -> str | None:
+def detected_type(content: bytes) -> str | None:
     """Return the type of the first bytes; `filetype` raises for some truncated files."""
     try:
         return filetype.guess_mime(content[:_SNIFFED_BYTES]) or None

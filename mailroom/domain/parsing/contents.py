@@ -177,8 +177,9 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
             reported, data, charset=charset, method=method, reading=contents.reading
         )
         contents.reports += [report] if report else []
+        # The same calendar comes as a part and as a file: what is left out of it is counted once.
+        contents.entries_not_read += 0 if invitations and set(invitations) <= set(contents.invitations) else more
         contents.invitations += invitations
-        contents.entries_not_read += more
     if may_be_apple(kind, data) or leaf.around == DOUBLE:
         _read_apple(contents, leaf, about, data)
     else:

@@ -152,6 +152,8 @@ class Reading:
     limits: Limits = field(default_factory=Limits)
     shared: Allowances | None = None
     remaining: Allowances = field(init=False)
+    encrypted: set[str] = field(default_factory=set)
+    """Encryptions of what is inside attachments, by the words of `Protection`: nobody can read it here either."""
     _noted: dict[Defect, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

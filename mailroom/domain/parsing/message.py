@@ -29,7 +29,7 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
     attachments = with_members(mail.attachments, opened, read=read_mail, reading=reading)
     if attachments is mail.attachments:
         return mail
-    left_out = dict(mail.left_out) | reading.left_out
+    left_out = dict(mail.left_out) | {word: {} for word in sorted(reading.encrypted)} | reading.left_out
     return replace(mail, attachments=attachments, defects=reading.defects, left_out=left_out)
 
 

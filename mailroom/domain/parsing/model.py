@@ -131,4 +131,5 @@ class ParsedEmail:
             "invitations": [invitation.as_dict() for invitation in self.invitations],
             "header_fields": [one.as_dict() for one in self.header_fields],
             "not_carried": dict(self.not_carried),
+            "left_out": {word: dict(known) for word, known in self.left_out.items()},
         } | (split if self.partial_id else {})

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from mailroom.domain.mail.contained import Contained
+from mailroom.domain.parsing.attachments import detected_type
 from mailroom.domain.parsing.cms import Kind
 from mailroom.domain.parsing.limits import Defect, Reading
-from mailroom.domain.parsing.model import ParsedAttachment, ParsedEmail
-from mailroom.domain.parsing.names import display_name
+from mailroom.domain.parsing.model import ENCRYPTED, Invitation, ParsedAttachment, ParsedEmail, Protection
+from mailroom.domain.parsing.names import display_name, ending_of
 from mailroom.domain.parsing.signed_files import is_entity, is_signed_type, read_signed
 
 ReadMail = Callable[..., tuple[ParsedEmail, list[bytes]]]
@@ -25,6 +26,8 @@ ReadMail = Callable[..., tuple[ParsedEmail, list[bytes]]]
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,20}(?:>?From [^\n]{0,500}\n)?[A-Za-z][\w-]{0,100}[ \t]{0,9}:")
 _TAG = re.compile(r"(?is)<(script|style|title)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>")
+#: `a.xml (2).p7m` is the second `a.xml.p7m` of its mail; inside is `a.xml`.
+_NUMBERED = re.compile(r"(\.\w{1,8}) \([0-9]{1,6}\)$")
 _MOST_HTML = 400_000
 #: Limits of an attached mail that are limits of the whole: what it leaves out is not listed.
 _LIMITS = frozenset(
@@ -98,22 +101,23 @@ def members_of(part: ParsedAttachment, *, read: ReadMail, reading: Reading) -> I
     """Yield the members of an attachment with their bytes, those of each container together, the outer ones first."""
     outer = _Entry(part.display_name, part.content_type, part.content)
     form = _form(outer.name, outer.content_type, outer.content)
-    waiting = [_Container(outer, form, 0, 0)] if form else []
+    waiting = [_Container(outer, form, 0, 0)] if form and _may_open(outer, 0, reading=reading) else []
     number = 0
     while waiting:
         container = waiting.pop(0)
         for entry in _entries(container, read=read, reading=reading):
             if not reading.remaining.members.take():
-                reading.note(Defect.TOO_MANY_FILES)
-                return
+                reading.note(Defect.TOO_MANY_FILES, count=1, size=len(entry.content))
+                continue
             number += 1
             inner = None if entry.is_open else _form(entry.name, entry.content_type, entry.content)
-            too_deep = inner is not None and container.depth + 1 >= reading.limits.container_depth
-            if too_deep:
-                reading.note(Defect.TOO_DEEP)
-            elif inner:
+            opens = inner is not None and _may_open(entry, container.depth + 1, reading=reading)
+            if inner and opens:
                 waiting.append(_Container(entry, inner, number, container.depth + 1))
-            yield _member(entry, number, container.number, unopened=too_deep, reading=reading), entry.content
+            yield (
+                _member(entry, number, container.number, unopened=bool(inner) and not opens, reading=reading),
+                entry.content,
+            )
 
 
 def _form(name: str, content_type: str, content: bytes) -> _Form | None:
@@ -124,37 +128,49 @@ def _form(name: str, content_type: str, content: bytes) -> _Form | None:
     return _Form.SIGNED if is_signed_type(content_type) or ending == "p7m" else None
 
 
-def _entries(container: _Container, *, read: ReadMail, reading: Reading) -> Iterator[_Entry]:
-    """Yield what is in a container; nothing if it cannot be read, or a limit of the mail is reached."""
-    entry, remaining = container.entry, reading.remaining
-    if not remaining.containers.take():
+def _may_open(entry: _Entry, depth: int, *, reading: Reading) -> bool:
+    """Whether a container is within the limits of the mail, which it then uses up; otherwise the limit is noted."""
+    remaining, size = reading.remaining, len(entry.content)
+    if depth >= reading.limits.container_depth:
+        reading.note(Defect.TOO_DEEP, size=size)
+    elif not remaining.containers.take():
         reading.note(Defect.TOO_MANY_FILES)
-        return
-    if len(entry.content) > remaining.container_bytes.left:
+    elif size > remaining.container_bytes.left:
         reading.note(Defect.FILES_TOO_LARGE)
-        return
-    remaining.container_bytes.take(len(entry.content))
-    if container.form is _Form.MESSAGE:
-        yield from _of_message(entry, read=read, reading=reading)
     else:
-        yield from _of_signed(entry, reading=reading)
+        remaining.container_bytes.take(size)
+        return True
+    return False
+
+
+def _entries(container: _Container, *, read: ReadMail, reading: Reading) -> Iterator[_Entry]:
+    """Yield what is in a container; nothing if it cannot be read."""
+    if container.form is _Form.MESSAGE:
+        yield from _of_message(container.entry, read=read, reading=reading)
+    else:
+        yield from _of_signed(container.entry, reading=reading)
 
 
 def _of_signed(entry: _Entry, *, reading: Reading) -> Iterator[_Entry]:
     cms = read_signed(entry.content, values=reading.remaining.cms_values)
+    if cms is not None and cms.kind is Kind.ENCRYPTED:
+        reading.encrypted.add(Protection.SMIME_ENCRYPTED)
     if cms is None or cms.kind is not Kind.SIGNED or not cms.content:
         return
     name = entry.name[:-4] if entry.name.lower().endswith(".p7m") else entry.name
+    name = _NUMBERED.sub(r"\1", name)
     if is_entity(cms.content) and "." not in name:
         yield _Entry(f"{name}.eml", "message/rfc822", cms.content)
     else:
-        yield _Entry(name, "application/octet-stream", cms.content)
+        ending = "" if "." in name else ending_of(detected_type(cms.content) or "")
+        yield _Entry(f"{name}{ending}", "application/octet-stream", cms.content)
 
 
 def _of_message(entry: _Entry, *, read: ReadMail, reading: Reading) -> Iterator[_Entry]:
     """Yield the text of an attached mail with its heading, its HTML, then its files."""
     inner = reading.aside()
     mail, opened = read(entry.content, reading=inner)
+    reading.encrypted.update(word for word in mail.protection if word in ENCRYPTED)
     for word in inner.defects:
         if word in _LIMITS:
             amounts = inner.left_out.get(word, {})
@@ -169,7 +185,7 @@ def _of_message(entry: _Entry, *, read: ReadMail, reading: Reading) -> Iterator[
 
 
 def _readable(mail: ParsedEmail) -> str:
-    """Return the heading and the text of a mail, or of its HTML; empty if it has neither."""
+    """Return the heading of a mail, its meetings, and its text or that of its HTML; empty if it has none of them."""
     heading = {
         "From": mail.from_,
         "To": ", ".join(mail.to),
@@ -178,8 +194,23 @@ def _readable(mail: ParsedEmail) -> str:
         "Subject": mail.subject,
     }
     lines = [f"{name}: {value}" for name, value in heading.items() if value]
+    lines += [line for one in mail.invitations for line in _meeting(one)]
     text = mail.text or html.unescape(_TAG.sub(" ", (mail.html or "")[:_MOST_HTML]))
     return "\n".join([*lines, "", text]) if lines or text.strip() else ""
+
+
+def _meeting(invitation: Invitation) -> list[str]:
+    """Return an entry of an attached mail's calendar as lines; the page has no other place for it."""
+    what = "Meeting" if invitation.component == "event" else invitation.component.replace("_", " ").capitalize()
+    times = [" ".join(filter(None, (one.local, one.zone))) for one in (invitation.starts, invitation.ends) if one]
+    about = {
+        f"{what} ({invitation.action})" if invitation.action else what: invitation.summary or "(no title)",
+        # The end of a whole day is the day after it.
+        "When": (" to before " if invitation.all_day else " to ").join(times),
+        "Where": invitation.location,
+        "Organiser": invitation.organiser,
+    }
+    return ["", *(f"{name}: {value}" for name, value in about.items() if value)]
 
 
 def _member(entry: _Entry, number: int, inside: int, *, unopened: bool, reading: Reading) -> Contained:

@@ -13,7 +13,7 @@ from mailroom.domain.parsing.model import HeaderField, Invitation, ParsedAttachm
 
 def to_record(parsed: ParsedEmail) -> dict[str, Any]:
     """Return everything in `parsed` but the bytes of its attachments, ready for JSON."""
-    record = parsed.as_dict() | {"left_out": dict(parsed.left_out)}
+    record = parsed.as_dict()
     for values, attachment in zip(record["attachments"], parsed.attachments, strict=True):
         values["nested"] = attachment.nested
     return record

@@ -82,6 +82,13 @@ def test_addresses_are_added_all_or_none_and_a_dry_run_adds_none(api: TestClient
     assert len(listed(api, tenant="acme")) == 4
 
 
+def test_as_many_as_the_api_takes_fit_into_one_request(api: TestClient) -> None:
+    """A thousand of a large customer, each with its user, are more than the 64 kB of other routes."""
+    many = [{"address": f"first.surname-{at:04}@acme.test", "user": f"first.surname-{at:04}"} for at in range(1000)]
+
+    assert api.post("/v1/addresses?tenant=acme", json={"addresses": many}).json()["added"] == 1000
+
+
 def test_each_fault_is_named_by_its_place_and_nothing_is_added(api: TestClient) -> None:
     """The words are constant: an address in an error would reach logs."""
     body = {

@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r'(?P<local>"(?:[^"\\]|\\.)*"|[^@\s]+)@(?P<domain>[^@\s]+)
 #: PostgreSQL cannot store NUL, and no encoding can write lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r'[\s\x00-\x1f\x7f()<>\[\]:;@\\,"+*]|^\.|\.\.|\.$|^$')
-_PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f]+/)+")
+_PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f\ud800-\udfff]+/)+")
 #: A pattern of subdomains names at most this many labels, so that a long domain is looked up by few patterns.
 MOST_LABELS = 16
 #: Domain of the inboxes for mail with unknown recipients; by RFC 2606 it cannot exist, so it is no real address.

@@ -71,6 +71,8 @@ def test_addresses_are_added_all_or_none_and_a_dry_run_adds_none(api: TestClient
     added = api.post("/v1/addresses?tenant=acme", json=body)
 
     assert (preview.status_code, added.status_code) == (200, 201)
+    documented = api.get("/openapi.json").json()["paths"]["/v1/addresses"]["post"]["responses"]
+    assert {"200", "201"} <= documented.keys()
     assert preview.json() == added.json() | {"dry_run": True}
     assert added.json()["addresses"] == [
         {"address": "bob@acme.test", "user": "bob", "processor": "digest", "added": True},

@@ -49,6 +49,8 @@ BODY_LIMITS: Mapping[tuple[str, str], Limit] = MappingProxyType(
         ("POST", "/v1/batches"): Limit(LIMITS.body, "; split the batch, or attach large files by archive_id or s3"),
         # 1,000 addresses of 320 characters, with room for spaces and escapes.
         ("POST", "/v1/suppressions"): Limit(512 << 10, "; split it into several requests"),
+        # 1,000 with their users.
+        ("POST", "/v1/addresses"): Limit(1 << 20, "; split it into several requests"),
     }
 )
 #: By prefix of the path, for every method.

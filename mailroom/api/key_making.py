@@ -62,7 +62,7 @@ def rotate_key(services: Services, holder: Holder, key_id: str, overlap: timedel
     if line is None:
         raise unknown_key()
     lasts_until = services.now() + (line.ends_at - line.created_at) if line.ends_at else None
-    _refuse_more(holder, line.tenant, line.scopes, lasts_until)
+    _refuse_more(holder, line.tenant, line.scopes, lasts_until, remedy="rotate it with a key that does")
     secret = new_key()
     try:
         rotated = services.keys.rotate(
@@ -85,7 +85,9 @@ def unknown_key() -> HTTPException:
     return HTTPException(404, "Key not found.")
 
 
-def _refuse_more(holder: Holder, tenant: str | None, scopes: Iterable[str], ends_at: datetime | None) -> None:
+def _refuse_more(
+    holder: Holder, tenant: str | None, scopes: Iterable[str], ends_at: datetime | None, remedy: str = "use ends_at"
+) -> None:
     """Return if a key like this does no more and lasts no longer than the holder's.
 
     Raises:
@@ -99,7 +101,7 @@ def _refuse_more(holder: Holder, tenant: str | None, scopes: Iterable[str], ends
         )
     if holder.ends_at is not None and (ends_at is None or ends_at > holder.ends_at):
         raise HTTPException(
-            403, f"This key ends at {holder.ends_at.isoformat()} and makes no key that lasts longer; use ends_at."
+            403, f"This key ends at {holder.ends_at.isoformat()} and makes no key that lasts longer; {remedy}."
         )
 
 

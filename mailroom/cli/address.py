@@ -24,6 +24,7 @@ from mailroom.inbound.address_book import (
     MOST_REMOVED,
     WHAT_AN_ADDRESS_IS,
     read_pattern,
+    read_user,
     usual_user,
     what_happens,
     what_is_next,
@@ -47,8 +48,8 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a receiving ADDRESS. Adding it again changes nothing."""
-    pattern, directory = _pattern(address), Opened().directory
-    owner = user or usual_user(pattern)
+    pattern, owner = _pattern(address), _user(user)
+    owner, directory = owner or usual_user(pattern), Opened().directory
     added = directory.add(Address(pattern, tenant_named(tenant), owner, _processor(processor)))
     if not added:
         owner = next(at.user for at in directory.lookup([pattern])[pattern] if at.tenant == tenant)
@@ -172,6 +173,13 @@ def _pattern(address: str) -> str:
         return read_pattern(address)
     except ValueError:
         raise ConfigurationError(f"{address!r} is {WHAT_AN_ADDRESS_IS}") from None
+
+
+def _user(name: str | None) -> str | None:
+    try:
+        return read_user(name)
+    except ValueError as error:
+        raise ConfigurationError(f"--user: {error}") from None
 
 
 def _processor(name: str) -> str:

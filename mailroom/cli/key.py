@@ -39,7 +39,7 @@ from mailroom.domain.api_keys import (
     read_scopes,
 )
 from mailroom.domain.errors import ConfigurationError, Conflict
-from mailroom.ports.api_keys import LONGEST_OVERLAP, ApiKeys, KeyLine, KeyState, NewKey
+from mailroom.ports.api_keys import LONGEST_OVERLAP, ApiKeys, KeyLine, KeyState, NewKey, not_rotated
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -117,6 +117,9 @@ def revoke(key: Key, tenant: OfTenant = None, dry_run: DryRun = False, as_json: 
     """
     keys = Opened().store.api_keys
     line = _found(keys, tenant, key)
+    if dry_run and line.state is KeyState.REVOKED and not as_json:
+        say(f"revoked already; nothing would change: {_sentence(line)}")
+        return
     changed = line if dry_run else keys.revoke(None, line.id, by=BY_COMMAND) or line
     if as_json:
         say(json.dumps(_values(changed)))
@@ -144,8 +147,10 @@ def rotate(
     if span is None or span > LONGEST_OVERLAP:
         raise ConfigurationError(f"--overlap: use 0, 90m, 24h or 2d, and at most {LONGEST_OVERLAP.days}d")
     keys = Opened().store.api_keys
-    line = _found(keys, tenant, key)
+    line = _found(keys, tenant, key, rotated_too=False)
     if dry_run:
+        if fault := not_rotated(line):
+            raise ConfigurationError(f"nothing would be changed: {fault}")
         say(json.dumps(_values(line)) if as_json else f"would be rotated: {_sentence(line)}")
         return
     secret = new_key()
@@ -180,8 +185,10 @@ def _lines(keys: ApiKeys, tenant: str | None) -> list[KeyLine]:
             return lines
 
 
-def _found(keys: ApiKeys, tenant: str | None, written: str) -> KeyLine:
+def _found(keys: ApiKeys, tenant: str | None, written: str, *, rotated_too: bool = True) -> KeyLine:
     """Return the key that a person wrote: by its id, its first characters or the key itself, or its name.
+
+    Without `rotated_too` a name is not that of a key that was rotated, also while it works beside the new one.
 
     Raises:
         ConfigurationError: there is none, or several.
@@ -189,7 +196,8 @@ def _found(keys: ApiKeys, tenant: str | None, written: str) -> KeyLine:
     lines = _lines(keys, tenant)
     found = [one for one in lines if written == one.id or (one.starts and written.startswith(one.starts))]
     if not found:
-        found = [one for one in lines if one.name == written and one.state is KeyState.ACTIVE and not one.replaced_by]
+        found = [one for one in lines if one.name == written and one.state is KeyState.ACTIVE]
+        found = [one for one in found if rotated_too or not one.replaced_by]
     if not found:
         shown = first_characters(written) if written.startswith(PREFIX) else written
         raise ConfigurationError(f"{shown!r}: no such key; see `mailroom key list`")

@@ -111,6 +111,6 @@ def _scope(written: str) -> str:
 
 def _matches(pattern: str, address: str) -> bool:
     """Return whether a pattern takes an address. A pattern within a wider one matches too: stars are letters like others."""
-    if pattern.startswith("@"):
+    if pattern.startswith("@") and not is_starred(pattern):
         return address.endswith(pattern)
     return pattern == address or (is_starred(pattern) and takes(pattern, address))

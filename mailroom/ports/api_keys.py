@@ -77,6 +77,15 @@ class KeyLine:
     replaced_by: str | None = None
 
 
+def not_rotated(line: KeyLine) -> str | None:
+    """Return why a key cannot be rotated, as a sentence with what to do; None if it can."""
+    if line.state is not KeyState.ACTIVE:
+        return f"this key is {line.state.value}; add a new one"
+    if line.replaced_by is not None:
+        return "this key was rotated before; rotate the key that replaced it"
+    return None
+
+
 class ApiKeys(Protocol):
     """The keys that the HTTP API accepts."""
 

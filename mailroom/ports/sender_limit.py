@@ -17,8 +17,8 @@ class SenderLimit(Protocol):
         """Count the e-mail for these inboxes (tenant and recipient), and return the tenants for which it is held.
 
         It is held for an inbox that within some hour around `received_at` gets more mails of this sender than the limit. A
-        decision is kept: a further attempt counts nothing. An e-mail that a person processes again after its quarantine is
-        released, and stays so.
+        decision is kept: a further attempt counts nothing. An e-mail that a person processes again after its quarantine, for
+        whatever reason, is released, and stays so.
         """
 
     def withheld(self, *, since: datetime | None, limit: int, email_id: str | None = None) -> Sequence[str]:

@@ -115,6 +115,16 @@ def test_many_faults_are_shown_in_part() -> None:
     assert "50 of 50 rows" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    "words", [("\udcff/",), ("a\udcff@x.test",), ("x@y.test", "--user", "a\x01"), ("x@y.test", "--user", "\udcff")]
+)
+def test_what_cannot_be_stored_is_refused_in_one_line(words: tuple[str, ...]) -> None:
+    """A byte of another encoding on the command line, as the import and the API refuse it."""
+    with pytest.raises(ConfigurationError, match="is not an address; use|--user: a user has at most"):
+        CliRunner().invoke(app, ["add", *words], catch_exceptions=False)
+    assert listed() == []
+
+
 def test_a_removal_says_what_happens_first() -> None:
     """All or none; other tenants' addresses of the same spelling stay."""
     imports("address,tenant\nanna@acme.test,acme\n@acme.test,acme\nanna@acme.test,globex\n")

@@ -71,6 +71,8 @@ def test_addresses_are_added_all_or_none_and_a_dry_run_adds_none(api: TestClient
     added = api.post("/v1/addresses?tenant=acme", json=body)
 
     assert (preview.status_code, added.status_code) == (200, 201)
+    documented = api.get("/openapi.json").json()["paths"]["/v1/addresses"]["post"]["responses"]
+    assert {"200", "201"} <= documented.keys()
     assert preview.json() == added.json() | {"dry_run": True}
     assert added.json()["addresses"] == [
         {"address": "bob@acme.test", "user": "bob", "processor": "digest", "added": True},
@@ -80,6 +82,13 @@ def test_addresses_are_added_all_or_none_and_a_dry_run_adds_none(api: TestClient
     assert added.json()["added"] == 2
     assert len(before) == 2
     assert len(listed(api, tenant="acme")) == 4
+
+
+def test_as_many_as_the_api_takes_fit_into_one_request(api: TestClient) -> None:
+    """A thousand of a large customer, each with its user, are more than the 64 kB of other routes."""
+    many = [{"address": f"first.surname-{at:04}@acme.test", "user": f"first.surname-{at:04}"} for at in range(1000)]
+
+    assert api.post("/v1/addresses?tenant=acme", json={"addresses": many}).json()["added"] == 1000
 
 
 def test_each_fault_is_named_by_its_place_and_nothing_is_added(api: TestClient) -> None:

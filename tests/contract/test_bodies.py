@@ -145,6 +145,7 @@ def test_the_limits_are_those_that_are_documented(api: TestClient) -> None:
     assert {way: most for way, most in special.items() if not way[1].startswith("/hooks/")} == {
         ("POST", "/v1/batches"): LIMITS.body,
         ("POST", "/v1/suppressions"): 524_288,
+        ("POST", "/v1/addresses"): 1_048_576,
     }
     assert {most for (_, path), most in special.items() if path.startswith("/hooks/")} == {MOST_BODY_BYTES}
     assert set(BODY_LIMITS) <= set(limits)

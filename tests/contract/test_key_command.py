@@ -53,6 +53,22 @@ def test_the_life_of_a_key(keys: SqlApiKeys) -> None:
     assert "key" not in run("list")[0]
 
 
+def test_a_name_that_the_old_and_the_new_key_have_revokes_neither(keys: SqlApiKeys) -> None:
+    """Who means the old one that leaked must not revoke the new one; and a dry run promises nothing that will be refused."""
+    shop = run("add", "shop", "--tenant", "acme", "--scope", "send")
+    turned = run("rotate", "shop")
+
+    with pytest.raises(ConfigurationError, match=f"2 keys are meant; use the id of one: {turned['id']}, {shop['id']}"):
+        run("revoke", "shop")
+    with pytest.raises(ConfigurationError, match="rotated before; rotate the key that replaced it"):
+        run("rotate", shop["id"], "--dry-run")
+    run("revoke", shop["id"])
+    with pytest.raises(ConfigurationError, match="is revoked; add a new one"):
+        run("rotate", shop["id"], "--dry-run")
+    assert said("revoke", shop["id"], "--dry-run").startswith("revoked already; nothing would change: ")
+    assert run("rotate", "shop", "--dry-run")["id"] == turned["id"]
+
+
 def test_a_key_of_the_installation_is_asked_for_in_words(keys: SqlApiKeys) -> None:
     """A forgotten --tenant must not make one."""
     root = run("add", "root", "--installation")

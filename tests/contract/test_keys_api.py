@@ -127,7 +127,11 @@ def test_a_key_gives_no_more_than_it_has(world: World) -> None:
     assert [status(ending["key"]), status(ending["key"], ends_at=after)] == [403, 403]
     assert status(ending["key"], ends_at=(datetime.now(UTC) + timedelta(days=1)).isoformat()) == 201
     endless = world.made("send")
-    assert world.ask("POST", f"/v1/keys/{endless['id']}/rotate", ending["key"]).status_code == 403
+    refused = world.ask("POST", f"/v1/keys/{endless['id']}/rotate", ending["key"])
+    assert (refused.status_code, refused.json()["detail"].rpartition("; ")[2]) == (
+        403,
+        "rotate it with a key that does.",
+    )
     whole = world.made(tenant=None, installation=True)
     assert (whole["tenant"], whole["scopes"]) == (None, ["administer"])
     assert world.ask("POST", f"/v1/keys/{whole['id']}/rotate", ours).status_code == 404

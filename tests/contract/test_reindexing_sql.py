@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres import engine as engine_module
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.skipped_rows import skipped_now
 from mailroom.inbound.indexing import index_again
 from tests.support.inboxes import SqlInstallation
 
@@ -78,6 +79,22 @@ def test_an_item_that_another_has_locked_is_left_for_later(
         other.execute(text("select from inbox_item where id = :id for update"), {"id": item_id})
         assert inbox.index_again(limit=9) == 0
     assert inbox.index_again(limit=9) == 1
+
+
+def test_an_item_that_cannot_be_read_stops_neither_the_others_nor_the_sweep(
+    installation: SqlInstallation, old: Callable[[], str]
+) -> None:
+    """It is named as skipped, and tried again when it may be repaired."""
+    items = [old() for _ in range(3)]
+    with installation.engine.begin() as connection:
+        connection.execute(text("update inbox_item set reports = '7' where id = :id"), {"id": items[0]})
+        connection.execute(text("update attachment set members = '{}' where item_id = :id"), {"id": items[1]})
+    inbox = SqlInbox(installation.engine)
+
+    assert sum(inbox.index_again(limit=3) for _ in range(2)) == 1
+    named = {name for one in skipped_now(installation.engine) for name, _ in one.named}
+    assert {f"item {one}" for one in items[:2]} == named
+    assert inbox.index_again(limit=3) == 0
 
 
 def test_what_is_left_is_found_by_its_index(engine: Engine) -> None:

@@ -203,6 +203,21 @@ def test_late_virus_verdict_withdraws_the_items(routing_setup: Desk) -> None:
     assert len(routing_setup.archive.contents) == 1
 
 
+def test_items_stay_when_the_mail_is_processed_again_and_its_object_is_missing(routing_setup: Desk) -> None:
+    """One tenant's part of it is released when a lifecycle rule has deleted the object; the others keep what they have."""
+    entry = routing_setup.arrives("anna@acme.test", "carla@other.test")
+    routing = routing_setup.decides(entry)
+    routing_setup.files(entry, replace(routing, held={"acme": Reason.TOO_MANY}))
+    with routing_setup.engine.begin() as connection:
+        connection.execute(text("update inbound_email set state = 'received'"))
+
+    again = routing_setup.ledger.begin(REF, now=NOW)
+    routing_setup.ledger.close(again.id, State.QUARANTINED, now=NOW, reason=Reason.GONE)
+
+    assert len(routing_setup.listed("carla@other.test")) == 1
+    assert routing_setup.listed("anna@acme.test") == []
+
+
 def test_item_that_may_be_filed_after_all_is_shown_again(routing_setup: Desk) -> None:
     """A verdict was wrong, or a policy was changed: a replay files the mail, and the item keeps its id."""
     entry = routing_setup.arrives("anna@acme.test")

@@ -106,14 +106,21 @@ def test_a_key_reads_its_own_inbox_and_searches_it_alone(scoped: Scoped) -> None
     assert scoped.ask("archive", "GET", "/v1/items/{item_id}/raw").status_code == 200
 
 
-def test_the_page_of_inboxes_shows_those_of_the_key(scoped: Scoped) -> None:
+def test_the_page_of_inboxes_shows_those_of_the_key(scoped: Scoped, engine: Engine) -> None:
     """By address, pattern and domain; a wildcard of SQL is a letter like others."""
     holders = scoped.app.state.services.keys.holders
     shown = {}
-    for scope in ("anna@acme.test", "z*@acme.test", "@acme.test", "@test", "_oe@acme.test", "%*@acme.test"):
+    below = "carla@lyon.acme.test"
+    file(engine, "acme", below)
+    for scope in (
+        *("anna@acme.test", "z*@acme.test", "@acme.test", "@test", "_oe@acme.test", "%*@acme.test"),
+        *("*@*.acme.test", "c*@*.acme.test", "z*@*.acme.test"),
+    ):
         holders["one"] = Holder("one", "acme", (f"inbox:{scope}",))
         page = scoped.client.get("/", headers=BROWSER | {"Authorization": "Bearer one"}).text
-        shown[scope] = {address for address in (ANNA, ZOE, "bob@other.test") if address in page}
+        shown[scope] = {address for address in (ANNA, ZOE, below, "bob@other.test") if address in page}
+        reads = scoped.client.get(f"/inboxes/{below}", headers=BROWSER | {"Authorization": "Bearer one"}).status_code
+        assert (reads == 200) is (below in shown[scope])
 
     assert shown == {
         "anna@acme.test": {ANNA},
@@ -122,6 +129,9 @@ def test_the_page_of_inboxes_shows_those_of_the_key(scoped: Scoped) -> None:
         "@test": set(),
         "_oe@acme.test": set(),
         "%*@acme.test": set(),
+        "*@*.acme.test": {below},
+        "c*@*.acme.test": {below},
+        "z*@*.acme.test": set(),
     }
 
 

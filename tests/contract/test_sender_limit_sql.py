@@ -169,6 +169,28 @@ def test_mail_that_is_held_for_another_reason_is_released_with_it(desk: Desk) ->
     assert desk.again("c") is State.FILED
 
 
+def test_mail_that_waited_for_an_address_is_filed_when_it_is_processed_again(desk: Desk) -> None:
+    """All at once, and never counted before: who adds the address and replays its mail wants all of it."""
+    for name in "abcd":
+        assert desk.sends(name, "new@acme.test") is State.QUARANTINED
+    desk.directory.add(Address("new@acme.test", "acme", "new"))
+
+    assert [desk.again(name) for name in "abcd"] == [State.FILED] * 4
+    assert desk.sends("e", "new@acme.test") is State.QUARANTINED
+
+
+def test_what_is_held_of_a_filed_mail_can_be_released_after_any_time(desk: Desk) -> None:
+    """Its row is all that says so."""
+    for name in ("a", "b"):
+        desk.sends(name)
+    entry = desk.arrives("both", "anna@acme.test", "carla@other.test")
+    desk.processes(entry)
+    for number in range(3):
+        desk.sends(f"late{number}", at=NOW + 2 * KEPT_FOR + timedelta(hours=2 * number))
+
+    assert desk.limit.withheld(since=None, limit=10) == [entry.id]
+
+
 def test_rows_are_forgotten_by_those_that_come_later(desk: Desk) -> None:
     """The table never grows beyond what could still be tried again."""
     for number in range(5):

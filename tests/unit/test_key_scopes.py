@@ -26,10 +26,16 @@ SCOPES = st.sampled_from(
         "inbox:@acme.test",
         "inbox:inv-*@acme.test",
         "inbox:*x@b.test",
+        "inbox:@*.acme.test",
+        "inbox:inv-*@*.lyon.acme.test",
+        "inbox:@lyon.acme.test",
     ]
 )
 ADDRESSES = st.sampled_from(
-    ["ada@acme.test", "inv-1@acme.test", "bob@acme.test", "x@b.test", "ax@b.test", "acme.test@b.test"]
+    [
+        *("ada@acme.test", "inv-1@acme.test", "bob@acme.test", "x@b.test", "ax@b.test", "acme.test@b.test"),
+        *("ada@lyon.acme.test", "inv-1@a.lyon.acme.test"),
+    ]
 )
 
 
@@ -136,7 +142,9 @@ def test_what_is_no_scope_is_refused(written: list[str]) -> None:
         ("inbox:@acme.test", "ada@sub.acme.test", False), ("inbox:@acme.test", "ada@notacme.test", False),
         ("inbox:inv-*@acme.test", "inv-1@acme.test", True), ("inbox:inv-*@acme.test", "inv-1@evil.test", False),
         ("send", "ada@acme.test", False), ("archive", "ada@acme.test", False), ("administer", "ada@acme.test", True),
-        ('inbox:"a*"@acme.test', "ab@acme.test", False),
+        ('inbox:"a*"@acme.test', "ab@acme.test", False), ("inbox:@*.acme.test", "ada@lyon.acme.test", True),
+        ("inbox:@*.acme.test", "ada@acme.test", False), ("inbox:@*.acme.test", "ada@notacme.test", False),
+        ("inbox:ada@*.acme.test", "ada@a.b.acme.test", True), ("inbox:ada@*.acme.test", "bob@a.acme.test", False),
     ],
 )  # fmt: skip
 def test_an_inbox_scope_reads_its_inbox_alone(scope: str, address: str, reads: bool) -> None:

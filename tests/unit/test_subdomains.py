@@ -128,6 +128,19 @@ def test_the_inbox_is_the_address_and_a_token_is_kept() -> None:
     assert (named.recipient, named.plus_token, named.why) == ("anna@lyon.acme.test", "q3", "subdomain")
 
 
+def test_a_token_does_not_lead_to_another_address_than_without_it() -> None:
+    """The name itself goes before a pattern, and one with a star keeps one inbox for all tokens, as at the exact domain."""
+    directory = known("an*@*.acme.test", "anna@*.acme.test", "bill+q3@*.acme.test", "b*@*.acme.test")
+    starred = known("an*@*.acme.test", "*+q3@*.acme.test", "an*@acme.test")
+
+    assert routed("anna+q3@x.acme.test", directory) == ("anna@*.acme.test", "anna@x.acme.test", "subdomain")
+    assert routed("bill+q3@x.acme.test", directory) == ("bill+q3@*.acme.test", "bill+q3@x.acme.test", "subdomain")
+    assert routed("bob+q3@x.acme.test", starred) == ("*+q3@*.acme.test", "bob+q3@x.acme.test", "subdomain")
+    for domain in ("acme.test", "x.acme.test"):
+        [found] = route([f"ann+q3@{domain}"], starred)
+        assert (found.recipient, found.plus_token) == (f"ann@{domain}", "q3")
+
+
 def test_a_recipient_that_is_written_like_a_pattern_is_no_address() -> None:
     """No domain has a star; a sender who guesses the pattern gets no inbox of that name."""
     directory = known("@*.acme.test", "info@*.acme.test")

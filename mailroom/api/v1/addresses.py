@@ -142,7 +142,12 @@ def list_addresses(
     return AddressesResponse(items=items, next=encode_place((last.pattern, last.tenant, "")) if last else None)
 
 
-@router.post("/addresses", status_code=201, response_model=AddedResponse)
+@router.post(
+    "/addresses",
+    status_code=201,
+    response_model=AddedResponse,
+    responses={200: {"model": AddedResponse, "description": "What would be added, with dry_run"}},
+)
 def add_addresses(
     request: Request,
     response: Response,

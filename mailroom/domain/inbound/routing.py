@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r'(?P<local>"(?:[^"\\]|\\.)*"|[^@\s]+)@(?P<domain>[^@\s]+)
 #: PostgreSQL cannot store NUL, and no encoding can write lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r'[\s\x00-\x1f\x7f()<>\[\]:;@\\,"+*]|^\.|\.\.|\.$|^$')
-_PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f]+/)+")
+_PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f\ud800-\udfff]+/)+")
 #: A pattern of subdomains names at most this many labels, so that a long domain is looked up by few patterns.
 MOST_LABELS = 16
 #: Domain of the inboxes for mail with unknown recipients; by RFC 2606 it cannot exist, so it is no real address.
@@ -270,10 +270,12 @@ def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]], key: str)
     if f"@{domain}" in known:
         return [_to(at, bare, "domain", token) for at in known[f"@{domain}"]]
     for parent in parents(domain):
-        below = [pattern for pattern in known if pattern.endswith(f"@{parent}")]
-        for spelling, kept in ((exact, None), (bare, token)) if below else ():
-            narrow = [pattern for pattern in below if pattern != f"@{parent}" and takes(pattern, spelling)]
-            if best := _best(narrow, whole=f"{spelling.rpartition('@')[0]}@{parent}"):
+        for written, kept in ((local, None), (name, token)):
+            if f"{written}@{parent}" in known:
+                return [_to(at, f"{written}@{domain}", "subdomain", kept) for at in known[f"{written}@{parent}"]]
+        below = [one for one in known if one.endswith(f"@{parent}") and _has_stars(one.rpartition("@")[0])]
+        for spelling, kept in ((bare, token), (exact, None)) if below else ():
+            if best := _best(pattern for pattern in below if takes(pattern, spelling)):
                 return [_to(at, spelling, "subdomain", kept) for at in known[best]]
         if f"@{parent}" in known:
             return [_to(at, bare, "subdomain", token) for at in known[f"@{parent}"]]
@@ -281,9 +283,9 @@ def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]], key: str)
     return [_to(at, bare, "prefix", token) for at in known[rule]] if rule else []
 
 
-def _best(patterns: Iterable[str], whole: str = "") -> str | None:
-    """Return `whole` if it is among the patterns, else the one with the most letters; None of none."""
-    return max(patterns, key=lambda one: (one == whole, len(one) - one.count("*"), one), default=None)
+def _best(patterns: Iterable[str]) -> str | None:
+    """Return the pattern with the most letters; None of none."""
+    return max(patterns, key=lambda one: (len(one) - one.count("*"), one), default=None)
 
 
 def _to(at: Address, inbox: str, why: str, token: str | None = None) -> Route:

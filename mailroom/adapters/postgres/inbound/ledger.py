@@ -321,7 +321,8 @@ def _close(
     fields = {"which": email_id, "now": now, "what": state.value, "details": _known(reason=reason, **facts)}
     values = _new(state=state, reason=reason, facts=dict(facts)) | {"attempt": attempt}
     closed = connection.execute(statements.CLOSE, fields | values).first()
-    if closed is not None and state is State.QUARANTINED:
+    # A missing object says nothing about what was filed of it, perhaps for another tenant.
+    if closed is not None and state is State.QUARANTINED and reason != Reason.GONE:
         _withdraw(connection, email_id, now, reason)
     return closed is not None
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.postgres.models import time_column
@@ -25,7 +25,7 @@ class SenderMailRow(SQLModel, table=True):
     __tablename__ = "sender_mail"
     __table_args__ = (
         Index("ix_sender_mail_pair", "tenant", "recipient", "sender", "received_at"),
-        Index("ix_sender_mail_received_at", "received_at"),
+        Index("ix_sender_mail_received_at", "received_at", postgresql_where=text("not held")),
     )
 
     email_id: UUID = Field(primary_key=True)

@@ -18,7 +18,7 @@ from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRo
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.sender_limit import WINDOW
 
-#: Rows are kept for longer than any queue, retry or outage delays an e-mail.
+#: Rows are kept for longer than any queue, retry or outage delays an e-mail; those of a held one until it is released.
 KEPT_FOR = timedelta(days=30)
 #: Older rows that each e-mail deletes: more than it adds, so that they never gather.
 _FORGOTTEN_AT_ONCE = 20
@@ -32,7 +32,7 @@ _LOCK = text("select pg_advisory_xact_lock(hashtextextended('sender ' || :sender
 
 _FORGET = text("""
     delete from sender_mail where (email_id, tenant, recipient) in (
-        select email_id, tenant, recipient from sender_mail where received_at < :before
+        select email_id, tenant, recipient from sender_mail where received_at < :before and not held
         order by received_at limit :most for update skip locked)
 """)
 
@@ -87,11 +87,11 @@ class SqlSenderLimit:
                 connection.execute(_mails.delete().where(mine, _mail.sender != digest))
                 there = [row for row in there if row.sender == digest]
             held = {(row.tenant, row.recipient) for row in there if row.held}
+            if new := sorted(set(inboxes) - {(row.tenant, row.recipient) for row in there}):
+                held |= self._count(connection, which, digest, new, received_at)
             if held and _is_processed_again(connection, which):
                 connection.execute(update(_mails).where(mine).values(held=False))
                 held = set()
-            if new := sorted(set(inboxes) - {(row.tenant, row.recipient) for row in there}):
-                held |= self._count(connection, which, digest, new, received_at)
             return {tenant for tenant, _ in held & set(inboxes)}
 
     def _count(

@@ -15,7 +15,9 @@ from mailroom.adapters.postgres.inbox.listing import FILING
 from mailroom.adapters.postgres.inbox.reindexing import index_again
 from mailroom.adapters.postgres.inbox.search_index import WORDS_VERSION, tsvector_of
 from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
+from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.inbound.received_email import Item
+from mailroom.ports.monitoring import Loop
 
 _attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
 
@@ -54,8 +56,9 @@ class SqlInbox:
 
     def index_again(self, *, limit: int) -> int:
         """Index the words of items again that an earlier release indexed."""
-        with transaction(self._engine) as connection:
-            return index_again(connection, limit)
+        skipping = stepping_over(self._engine, Loop.SWEEP_INBOUND, "item")
+        with skipping as usable, transaction(self._engine) as connection:
+            return index_again(connection, limit, usable)
 
 
 def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:

@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from mailroom.adapters.postgres.inbox.columns import attachment_of, item_of
 from mailroom.adapters.postgres.inbox.search_index import OLD_WORDS, WORDS_VERSION, tsvector_of
 from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
-from mailroom.domain.inbound.received_email import Attachment
+from mailroom.adapters.postgres.skipped_rows import Usable, met_lately
 from mailroom.domain.inbox.search_words import MOST
+from mailroom.ports.monitoring import Loop
 
 _items, _attachments = table(InboxItemRow), table(AttachmentRow)
 
@@ -30,7 +31,7 @@ _OLD = (
             if column is not _items.c.words
         ]
     )
-    .where(OLD_WORDS)
+    .where(OLD_WORDS, ~met_lately(Loop.SWEEP_INBOUND, "item", _items.c.id))
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -41,19 +42,26 @@ _INDEXED = (
 )
 
 
-def index_again(connection: Connection, limit: int) -> int:
-    """Index the words of at most `limit` items again, and return of how many; 0 where none are left that can be locked."""
+def index_again(connection: Connection, limit: int, usable: Usable) -> int:
+    """Index the words of at most `limit` items again, and return of how many; 0 where none are left that can be locked.
+
+    `usable` steps over items that cannot be read; a later sweep tries them again.
+    """
     rows = connection.execute(_OLD, {"most": limit}).all()
-    if rows:
-        parts = _attachments_of(connection, [row.id for row in rows])
-        values = [{"which": row.id, "all_words": tsvector_of(item_of(row, tuple(parts[row.id])))} for row in rows]
+    parts = _attachments_of(connection, [row.id for row in rows]) if rows else {}
+
+    def indexed(row: Any) -> dict[str, Any]:
+        item = item_of(row, tuple(attachment_of(part) for part in parts.get(row.id, ())))
+        return {"which": row.id, "all_words": tsvector_of(item)}
+
+    if values := usable(rows, indexed):
         connection.execute(_INDEXED, values)
-    return len(rows)
+    return len(values)
 
 
-def _attachments_of(connection: Connection, item_ids: Iterable[UUID]) -> dict[UUID, list[Attachment]]:
+def _attachments_of(connection: Connection, item_ids: Iterable[UUID]) -> dict[UUID, list[Any]]:
     wanted = select(_attachments).where(_attachments.c.item_id.in_(item_ids)).order_by(_attachments.c.number)
-    parts: dict[Any, list[Attachment]] = defaultdict(list)
+    parts: dict[Any, list[Any]] = defaultdict(list)
     for row in connection.execute(wanted):
-        parts[row.item_id].append(attachment_of(row))
+        parts[row.item_id].append(row)
     return parts

@@ -29,12 +29,13 @@ def item_owned(tenant: str | None) -> ColumnElement[bool]:
 def of_inboxes(address: ColumnElement[str], patterns: Collection[str]) -> ColumnElement[bool]:
     """Return the condition that an address is one of these, or matches a pattern or `@domain` among them."""
     exact = [pattern for pattern in patterns if not pattern.startswith("@")]
-    whole = [address.endswith(pattern, autoescape=True) for pattern in patterns if pattern.startswith("@")]
-    starred = [address.like(_like(pattern), escape="/") for pattern in exact if is_starred(pattern)]
-    return or_(false(), address.in_(exact), *whole, *starred)
+    alike = [pattern for pattern in patterns if pattern.startswith("@") or is_starred(pattern)]
+    return or_(false(), address.in_(exact), *(address.like(_like(pattern), escape="/") for pattern in alike))
 
 
 def _like(pattern: str) -> str:
+    # The whole domain is every address in it, also where its subdomains are meant.
+    pattern = f"*{pattern}" if pattern.startswith("@") else pattern
     for letter in "/%_":
         pattern = pattern.replace(letter, f"/{letter}")
     return pattern.replace("*", "%")

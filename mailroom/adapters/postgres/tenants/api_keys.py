@@ -18,7 +18,7 @@ from mailroom.adapters.postgres.models import ApiKeyRow, TenantRow, table
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.domain.api_keys import EVERYTHING
 from mailroom.domain.errors import Conflict
-from mailroom.ports.api_keys import MOST_LIVE, Holder, KeyLine, KeyState, NewKey
+from mailroom.ports.api_keys import MOST_LIVE, Holder, KeyLine, KeyState, NewKey, not_rotated
 from mailroom.ports.inbox_reader import Page, Position
 
 #: Before the digest of a key that only releases with scopes may accept.
@@ -100,10 +100,8 @@ class SqlApiKeys:
             old = _found(connection, tenant, key_id, lock=True)
             if old is None:
                 return None
-            if old.state is not KeyState.ACTIVE:
-                raise Conflict(f"this key is {old.state.value}; add a new one")
-            if old.replaced_by is not None:
-                raise Conflict("this key was rotated before; rotate the key that replaced it")
+            if fault := not_rotated(old):
+                raise Conflict(fault)
             lasts = func.now() + (old.ends_at - old.created_at) if old.ends_at is not None else None
             values = {"name": old.name, "tenant": old.tenant, "scopes": list(old.scopes), "ends_at": lasts}
             new = _added(connection, values, sha256=sha256, starts=starts, by=by)

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("email_id", "tenant", "recipient"),
     )
     op.create_index("ix_sender_mail_pair", "sender_mail", ["tenant", "recipient", "sender", "received_at"])
-    op.create_index("ix_sender_mail_received_at", "sender_mail", ["received_at"])
+    op.create_index("ix_sender_mail_received_at", "sender_mail", ["received_at"], postgresql_where=sa.text("not held"))
 
 
 def downgrade() -> None:

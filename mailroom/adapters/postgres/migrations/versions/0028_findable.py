@@ -1,8 +1,8 @@
 """Items: the form of their words, so that older ones are indexed again by the sweep, and when they were put into the inbox.
 
 Both columns are added without rewriting the table; the default of `listed_at` comes after it, so that rows that are there keep
-null and those of an older release get the time. The two indexes read the table once each; filing waits for that, reading
-does not.
+null and those of an older release get the time. The two indexes read the table once each; filing and reading wait for that,
+because the columns are added in the same transaction.
 """
 
 import sqlalchemy as sa

@@ -116,7 +116,8 @@ class FiledItem:
     @property
     def parts_of_split(self) -> int | None:
         """How many parts the split mail has, by this part or another; None where none of them says it."""
-        return self.item.partial_total or max((one.total or 0 for one in self.partials), default=0) or None
+        total = self.item.partial_total or max((one.total or 0 for one in self.partials), default=0)
+        return total if total and total >= (self.item.partial_number or 0) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,3 +87,13 @@ def test_one_thing_over_a_limit_is_one() -> None:
     page = page_of(TOP + b"X-Long: " + b"w " * 900 + b"\r\n\r\nhi")
 
     assert "1 header field (left out or cut) is over a limit. The raw e-mail (.eml) has it." in page
+
+
+def test_another_part_that_says_too_few_is_not_believed() -> None:
+    """Anybody can send a part with this id: there is no part 3 of 2."""
+    case = case_in_memory(two_tenants())
+    case.file(TOP + b"Content-Type: message/partial; id=a; number=2; total=2\r\n\r\nx")
+    third = case.file(TOP + b"Content-Type: message/partial; id=a; number=3\r\n\r\nx")
+    page = case.client.get(f"/items/{third}", headers={"Authorization": "Bearer acme"} | BROWSER).text
+
+    assert "This is part 3 of an unknown number." in page

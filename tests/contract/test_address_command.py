@@ -120,7 +120,7 @@ def test_many_faults_are_shown_in_part() -> None:
 )
 def test_what_cannot_be_stored_is_refused_in_one_line(words: tuple[str, ...]) -> None:
     """A byte of another encoding on the command line, as the import and the API refuse it."""
-    with pytest.raises(ConfigurationError, match="is not an address; use|--user: a user has at most"):
+    with pytest.raises(ConfigurationError, match=r"is not an address; use|--user: a user has at most"):
         CliRunner().invoke(app, ["add", *words], catch_exceptions=False)
     assert listed() == []
 

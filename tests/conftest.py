@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
@@ -19,6 +20,10 @@ pytest.register_assert_rewrite("tests.support")
 from tests.support.loopback_ports import free_port  # noqa: E402
 
 _numbers = count()
+
+# No test times: on a busy machine an example takes longer than on a free one.
+settings.register_profile("mailroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mailroom")
 
 #: Tests that use a whole stack: one process of a parallel run has all of them, and starts it once.
 _OF_A_STACK = ("tests/e2e/", "tests/faults/", "tests/contract/test_api_crowded.py")

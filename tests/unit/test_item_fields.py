@@ -32,7 +32,7 @@ NOT_ANSWERED = {
     "raw_archive_id": "the receipt, as `archive`",
     "held": "a withdrawn item is answered 410, with the reason",
 }
-NOT_DRAWN = {"held": "a withdrawn item has a page that says the reason", "defects": "sentences, as `notices`"}
+NOT_DRAWN = {"held": "a withdrawn item has a page that says the reason"}
 PART_NOT_ANSWERED = {"archive_id": "the receipt, as `archive`"}
 PAGE = (Path(FOLDER) / "templates" / "item.html").read_text()
 

@@ -24,8 +24,8 @@ class KnownAddress:
 class MailOfAddress:
     """The mail that an address has or may still get: items filed, and e-mails that are routed when they are processed.
 
-    `under_way` are received and not filed yet, `quarantined` wait for a person. `counted_all` is false where there are so many
-    of these that not all were looked at.
+    `under_way` are received and not filed yet, `quarantined` wait for a person. `counted_all` is false where
+    there are more of these than were counted.
     """
 
     items: int = 0

@@ -11,7 +11,7 @@ from sqlmodel import Session, SQLModel
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.inbox.inbox_reader import SqlApiKeys, SqlInboxReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.models import (
     AddressRow,
     ApiKeyRow,
@@ -21,6 +21,7 @@ from mailroom.adapters.postgres.models import (
     InboxItemRow,
     TenantRow,
 )
+from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys
 from mailroom.api.auth import key_digest
 from mailroom.api.services import LedgerReader
 from mailroom.domain.inbound.received_email import Attachment, Item, State

@@ -103,7 +103,7 @@ class MailOfAddressResponse(JsonModel):
     items: int = Field(description="Items filed in its inboxes: they stay, and can be read")
     under_way: int = Field(description="E-mails received and not filed yet: they are routed when they are processed")
     quarantined: int = Field(description="E-mails for it that wait for a person: they are routed again when replayed")
-    counted_all: bool = Field(description="False where there are so many that not all were counted")
+    counted_all: bool = Field(description="False: there are more e-mails than were counted")
     what_happens: list[str] = Field(description="The same as sentences, and where its mail goes from now on")
 
 

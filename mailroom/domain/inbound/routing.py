@@ -157,7 +157,7 @@ def wanted(recipients: Iterable[str], key: str) -> list[str]:
 def parents(domain: str) -> list[str]:
     """Return the domains with a star that stand for `domain` among their subdomains, the longest first.
 
-    Each has two labels or more: nobody owns all of `*.test`.
+    Each has two labels or more: `*.test` would take the mail of a whole top-level domain.
     """
     labels = domain.split(".")
     return ["*." + ".".join(labels[at:]) for at in range(max(1, len(labels) - MOST_LABELS), len(labels) - 1)]

@@ -153,7 +153,7 @@ class Reading:
     shared: Allowances | None = None
     remaining: Allowances = field(init=False)
     encrypted: set[str] = field(default_factory=set)
-    """Encryptions of what is inside attachments, by the words of `Protection`: nobody can read it here either."""
+    """Encryptions of what is inside attachments, by the words of `Protection`: it cannot be read here."""
     _noted: dict[Defect, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -29,7 +29,6 @@ from mailroom.adapters.postgres.models import (
 from mailroom.adapters.postgres.operations import counting
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
-from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys as SqlApiKeys
 from mailroom.adapters.postgres.tenants.directory import starred_at
 from mailroom.domain.inbound.received_email import Attachment, State
 from mailroom.domain.inbound.routing import is_starred, parents, takes

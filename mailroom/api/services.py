@@ -27,6 +27,7 @@ from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
 from mailroom.ports.outbox import Outbox
 from mailroom.ports.parser import Parser
+from mailroom.ports.people import People, Sessions, SignInLinks
 from mailroom.ports.quotas import Quotas
 from mailroom.ports.runs import RunStarter
 from mailroom.ports.scheduler import Scheduler
@@ -103,6 +104,15 @@ class OutboundServices:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleServices:
+    """The ports by which people sign in."""
+
+    people: People
+    sessions: Sessions
+    links: SignInLinks
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
@@ -120,6 +130,7 @@ class Services:
     opener: Parser
     addresses: Addresses | None = None
     key_uses: KeyUses | None = None
+    people: PeopleServices | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
     event_recorder: EventRecorder | None = None

@@ -111,17 +111,37 @@ class Sessions(Protocol):
         """End all sessions of a person and make the sign-in links useless; return how many sessions ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Who signs in with a link, and the local path of the page to open then."""
+
+    person: Person
+    path: str
+
+
 class SignInLinks(Protocol):
-    """One-time links: made for a person, used once, within `LINK_LASTS`."""
+    """One-time links: each for one person, used once, within `LINK_LASTS` of getting its secret.
 
-    def make(self, person_id: str, *, limited: bool = True) -> str | None:
-        """Make a link; return its secret.
+    A link that goes by mail gets its secret only when the mail is sent: the secret is in no stored content.
+    """
 
-        None: there is no such person, or, if `limited`, the person got `MOST_LINKS` within `LINKS_WITHIN`.
+    def ask(self, person_id: str, path: str) -> str | None:
+        """Prepare a link that goes by mail; return its id, which signs in nobody.
+
+        None: there is no such person, or `MOST_LINKS` were asked for within `LINKS_WITHIN`.
         """
 
-    def person(self, sha256: str) -> Person | None:
+    def issue(self, link_id: str) -> str | None:
+        """Give a prepared link its secret, and return it; an earlier secret of the link no longer works.
+
+        None: the link is unknown, used, or was asked for longer than `LINKS_WITHIN` ago.
+        """
+
+    def make(self, person_id: str, path: str) -> str | None:
+        """Make a link for the command, at once and without a limit; return its secret, None without such a person."""
+
+    def find(self, sha256: str) -> SignIn | None:
         """Return who would sign in with the link, which stays usable; None as for `take`."""
 
-    def take(self, sha256: str) -> Person | None:
-        """Use a link up, and return who signs in; None for one that is unknown, used, or too old. Of two calls one gets the person."""
+    def take(self, sha256: str) -> SignIn | None:
+        """Use a link up, and return who signs in; None for one that is unknown, used, or too old. Of two calls one gets it."""

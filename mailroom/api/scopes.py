@@ -19,6 +19,7 @@ from mailroom.api.auth import holder_of, page_holder
 from mailroom.api.services import Services, services_of
 from mailroom.delivery.provider_events.registered import HOOKS
 from mailroom.domain.api_keys import ADMINISTER, ARCHIVE, INBOX, SEND, inboxes_of, may_read
+from mailroom.domain.people import Role
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Archive
 
@@ -61,6 +62,14 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /docs": OPEN,
         "GET /openapi.json": OPEN,
         "GET /static/mailroom.css": OPEN,
+        # Signing in and out, which a person does without a session.
+        "GET /sign-in": OPEN,
+        "POST /sign-in": OPEN,
+        "GET /sign-in/{secret}": OPEN,
+        "POST /sign-in/{secret}": OPEN,
+        "GET /sign-in-with-a-key": OPEN,
+        "POST /sign-out": OPEN,
+        "POST /sign-out/everywhere": OPEN,
         # Of recipients and providers.
         "GET /u/{token}": OPEN,
         "POST /u/{token}": OPEN,
@@ -148,6 +157,14 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "POST /keys": TO_ADMINISTER,
         "POST /keys/{key_id}/revoke": TO_ADMINISTER,
         "POST /keys/{key_id}/rotate": TO_ADMINISTER,
+        # People, and what was seen and done.
+        "GET /people": TO_ADMINISTER,
+        "POST /people": TO_ADMINISTER,
+        "POST /people/{person_id}/inboxes": TO_ADMINISTER,
+        "POST /people/{person_id}/role": TO_ADMINISTER,
+        "POST /people/{person_id}/remove": TO_ADMINISTER,
+        "GET /trail": TO_ADMINISTER,
+        "GET /v1/trail": TO_ADMINISTER,
         "GET /v1/keys": TO_ADMINISTER,
         "POST /v1/keys": TO_ADMINISTER,
         "GET /v1/keys/{key_id}": TO_ADMINISTER,
@@ -158,10 +175,17 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
 
 
 class ScopeMissing(HTTPException):
-    """The key is valid and may not do this: 403, with the scopes of which it needs one."""
+    """The key is valid and may not do this: 403, with the scopes of which it needs one; or the person may not."""
 
-    def __init__(self, needs: list[str]) -> None:
-        super().__init__(403, f"This key has no scope for this request: it needs {' or '.join(needs)}.")
+    def __init__(self, needs: list[str], holder: Holder | None = None) -> None:
+        what = f"This key has no scope for this request: it needs {' or '.join(needs)}."
+        if holder is not None and holder.role is not None:
+            what = f"You are signed in as {holder.name}, {holder.role}, who may not see or do this."
+            if holder.role is Role.MEMBER and not holder.scopes:
+                what = (
+                    f"You are signed in as {holder.name}. No inbox was given to you yet; ask an administrator for one."
+                )
+        super().__init__(403, what)
         self.members: dict[str, Any] = {"needs": needs}
 
 
@@ -186,7 +210,7 @@ async def admit(request: Request) -> None:
     if need is None:
         raise HTTPException(403, "This route is not open to any key yet; report it to the operator.")
     if not need.is_met(holder):
-        raise ScopeMissing(need.words)
+        raise ScopeMissing(need.words, holder)
     if INBOX in need.scopes and reads_some(holder):
         await run_in_threadpool(_refuse_other_inboxes, request, services, holder)
 

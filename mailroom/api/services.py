@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, HTTPException, Request
 
+from mailroom.api.attempts import Attempts
 from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.key_uses import KeyUses
@@ -35,6 +36,7 @@ from mailroom.ports.sender_identities import SenderIdentities
 from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import Terms
+from mailroom.ports.trail import Trail
 from mailroom.ports.unsubscribing import Unsubscribing
 from mailroom.settings import Settings
 
@@ -105,11 +107,12 @@ class OutboundServices:
 
 @dataclass(frozen=True, slots=True)
 class PeopleServices:
-    """The ports by which people sign in."""
+    """The ports by which people sign in. `attempts` limits those of each client."""
 
     people: People
     sessions: Sessions
     links: SignInLinks
+    attempts: Attempts = field(default_factory=Attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
-    `key_uses` when keys were used; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
+    `key_uses` when keys were used; `trail` gets who saw and did what; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
     `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`.
     """
 
@@ -131,6 +134,7 @@ class Services:
     addresses: Addresses | None = None
     key_uses: KeyUses | None = None
     people: PeopleServices | None = None
+    trail: Trail | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
     event_recorder: EventRecorder | None = None

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from mailroom.api.services import Services
 from mailroom.domain.people import secret_digest
+from mailroom.ports.api_keys import Holder
 from mailroom.ports.people import Person
 from mailroom.settings import Settings
 
@@ -32,6 +33,18 @@ def session_secret(request: Request, settings: Settings) -> str | None:
     sent = [one.strip() for header in request.headers.getlist("cookie") for one in header.split(";")]
     found = [one.removeprefix(name) for one in sent if one.startswith(name)]
     return found[0] if len(found) == 1 and found[0] else None
+
+
+def session_holder(request: Request, services: Services) -> Holder | None:
+    """Return the person whose session the cookie is, and note that it is used; None without a session."""
+    secret = session_secret(request, services.settings)
+    if secret is None or services.people is None or not services.settings.pages_at:
+        return None
+    digest = secret_digest(secret)
+    holder = services.people.sessions.holder(digest)
+    if holder is not None:
+        services.people.sessions.touch(digest)
+    return holder
 
 
 def begin_session(request: Request, services: Services, person: Person, response: Response) -> None:
@@ -54,11 +67,11 @@ def begin_session(request: Request, services: Services, person: Person, response
 
 def end_session(request: Request, services: Services, response: Response, *, everywhere: str | None = None) -> None:
     """End the session of this browser, or all sessions of the person `everywhere`, and remove the cookie."""
-    if services.people is not None:
-        if everywhere is not None:
-            services.people.sessions.end_all(everywhere)
-        elif secret := session_secret(request, services.settings):
-            services.people.sessions.end(secret_digest(secret))
+    secret = session_secret(request, services.settings)
+    if services.people is not None and everywhere is not None:
+        services.people.sessions.end_all(everywhere)
+    elif services.people is not None and secret is not None:
+        services.people.sessions.end(secret_digest(secret))
     _set_cookie(response, services.settings, "", timedelta(0))
 
 

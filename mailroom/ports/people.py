@@ -131,10 +131,10 @@ class SignInLinks(Protocol):
         None: there is no such person, or `MOST_LINKS` were asked for within `LINKS_WITHIN`.
         """
 
-    def issue(self, link_id: str) -> str | None:
-        """Give a prepared link its secret, and return it; an earlier secret of the link no longer works.
+    def issue(self, link_id: str, address: str) -> str | None:
+        """Give a prepared link its secret for a mail to `address`, and return it; an earlier secret no longer works.
 
-        None: the link is unknown, used, or was asked for longer than `LINKS_WITHIN` ago.
+        None: the link is unknown, used, another person's, or was asked for longer than `LINKS_WITHIN` ago.
         """
 
     def make(self, person_id: str, path: str) -> str | None:

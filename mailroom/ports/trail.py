@@ -10,7 +10,11 @@ from mailroom.ports.inbox_reader import Page, Position
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """Something to write. `who` is a person's address, a key's name, or `cli`; `tenant` whose thing it is, None the installation's."""
+    """Something to write. `who` is a person's address, a key's name, or `cli`.
+
+    `of` is an id, for a file followed by a slash and its number. `tenant` is whose thing that is; None: the trail finds it by the
+    id where `what.about` says of what it is, else it is the installation's.
+    """
 
     what: What
     who: str
@@ -20,12 +24,18 @@ class NewEntry:
     key_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry(NewEntry):
-    """An entry of the trail. `what` is a text where a later release wrote a word that this one does not know."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the trail. `what` is a word of `mailroom.domain.trail`, or of a later release's."""
 
     id: str
     at: datetime
+    what: str
+    who: str
+    tenant: str | None
+    of: str | None
+    person_id: str | None
+    key_id: str | None
 
 
 class Trail(Protocol):

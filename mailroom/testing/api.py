@@ -9,7 +9,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 from starlette.exceptions import StarletteDeprecationWarning
 
-from mailroom.api.services import InboundHook, Services
+from mailroom.api.services import InboundHook, PeopleServices, Services
 from mailroom.domain.inbound.received_email import Item
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.parsing import parse_member
@@ -22,6 +22,7 @@ from mailroom.testing.api_keys import MemoryKeys
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
 from mailroom.testing.parser import MemoryParser
+from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks, MemoryTrail
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -46,6 +47,15 @@ class Memory:
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     addresses: MemoryAddresses = field(default_factory=MemoryAddresses)
     activities: list[dict[str, Any]] = field(default_factory=list)
+    people: MemoryPeople = field(default_factory=MemoryPeople)
+    links: MemorySignInLinks = field(init=False)
+    sessions: MemorySessions = field(init=False)
+    trail: MemoryTrail = field(default_factory=MemoryTrail)
+
+    def __post_init__(self) -> None:
+        """Build what works on the people."""
+        self.links = MemorySignInLinks(self.people)
+        self.sessions = MemorySessions(self.people, self.links)
 
     def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
         """Return them as the application's services."""
@@ -57,6 +67,8 @@ class Memory:
             runs=self.runs,
             ledger=book,
             keys=self.keys,
+            people=PeopleServices(self.people, self.sessions, self.links),
+            trail=self.trail,
             addresses=self.addresses,
             opener=MemoryParser(parse_member),
             now=lambda: NOW,

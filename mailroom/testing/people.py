@@ -118,10 +118,12 @@ class MemorySignInLinks:
         lately = [one for one in self.links.values() if one.person_id == person_id and one.asked_at > since]
         return self._prepared(person_id, path) if person_id in self.people.by_id and len(lately) < MOST_LINKS else None
 
-    def issue(self, link_id: str) -> str | None:
+    def issue(self, link_id: str, address: str) -> str | None:
         """Give a link its secret."""
-        link, now = self.links.get(link_id), datetime.now(UTC)
-        if link is None or link.used or link.asked_at <= now - LINKS_WITHIN or link.person_id not in self.people.by_id:
+        link, now, person = self.links.get(link_id), datetime.now(UTC), self.people.by_address(address)
+        if link is None or link.used or link.asked_at <= now - LINKS_WITHIN:
+            return None
+        if person is None or person.id != link.person_id:
             return None
         secret = new_secret()
         link.sha256, link.ends_at = secret_digest(secret), now + LINK_LASTS
@@ -129,7 +131,8 @@ class MemorySignInLinks:
 
     def make(self, person_id: str, path: str) -> str | None:
         """Make a link with its secret."""
-        return self.issue(self._prepared(person_id, path)) if person_id in self.people.by_id else None
+        person = self.people.by_id.get(person_id)
+        return self.issue(self._prepared(person_id, path), person.address) if person else None
 
     def find(self, sha256: str) -> SignIn | None:
         """Return who would sign in."""
@@ -209,8 +212,8 @@ class MemoryTrail:
 
     def write(self, entry: NewEntry) -> None:
         """Write an entry."""
-        values = (entry.what, entry.who, entry.tenant, entry.of, entry.person_id, entry.key_id)
-        self.written.append(Entry(*values, id=str(uuid4()), at=datetime.now(UTC)))
+        values = (entry.what.value, entry.who, entry.tenant, entry.of, entry.person_id, entry.key_id)
+        self.written.append(Entry(str(uuid4()), datetime.now(UTC), *values))
 
     def entries(
         self, tenant: str | None, *, person_id: str | None = None, after: Position | None, limit: int

@@ -211,7 +211,7 @@ def test_signing_out_ends_one_session_and_everywhere_all(doors: Doors) -> None:
     assert doors.sessions.holder(third) is None
     assert doors.sessions.holder(his) is not None
     assert doors.links.find(secret_digest(secret)) is None
-    assert doors.links.issue(asked) is None
+    assert doors.links.issue(asked, "ada@acme.test") is None
     assert doors.sessions.end_all(ada.id) == doors.sessions.end_all("x") == 0
     doors.sessions.end("unknown")
 
@@ -286,7 +286,9 @@ def test_a_link_by_mail_gets_its_secret_when_the_mail_is_sent(doors: Doors) -> N
     asked = doors.links.ask(doors.add().id, "/x")
     assert asked
 
-    first, second = doors.links.issue(asked), doors.links.issue(asked)
+    doors.add("bob@acme.test")
+    assert doors.links.issue(asked, "bob@acme.test") is None
+    first, second = doors.links.issue(asked, "ada@acme.test"), doors.links.issue(asked, "ada@acme.test")
 
     assert first
     assert second
@@ -294,9 +296,9 @@ def test_a_link_by_mail_gets_its_secret_when_the_mail_is_sent(doors: Doors) -> N
     assert doors.links.take(asked) is None
     assert doors.links.take(secret_digest(first)) is None
     assert doors.links.take(secret_digest(second)) is not None
-    assert doors.links.issue(asked) is None
+    assert doors.links.issue(asked, "ada@acme.test") is None
     for no_id in NOWHERE:
-        assert doors.links.issue(no_id) is None
+        assert doors.links.issue(no_id, "ada@acme.test") is None
         assert doors.links.ask(no_id, "/") is None
 
 
@@ -306,7 +308,7 @@ def test_a_link_that_was_asked_for_long_ago_gets_no_secret(doors: Doors, monkeyp
     assert asked
     change_limits(monkeypatch, LINKS_WITHIN=timedelta(0))
 
-    assert doors.links.issue(asked) is None
+    assert doors.links.issue(asked, "ada@acme.test") is None
 
 
 def test_a_person_gets_few_mails(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,7 +366,7 @@ def test_no_secret_is_stored(engine: Engine) -> None:
     assert asked
     secrets = [
         doors.sessions.begin(ada.id, idle=LONG, lasts=LONG),
-        doors.links.issue(asked),
+        doors.links.issue(asked, "ada@acme.test"),
         doors.links.make(ada.id, "/"),
     ]
 

@@ -192,13 +192,16 @@ class SqlSignInLinks:
                 return None
             return str(_prepared(connection, person.id, path))
 
-    def issue(self, link_id: str) -> str | None:
+    def issue(self, link_id: str, address: str) -> str | None:
         """Give a prepared link its secret."""
         if (uuid := uuid_of(link_id)) is None:
             return None
         secret = new_secret()
         recent = (_link.id == uuid, _link.used_at.is_(None), _link.asked_at > func.now() - LINKS_WITHIN)
-        issued = update(_links).where(*recent).values(sha256=secret_digest(secret), ends_at=func.now() + LINK_LASTS)
+        his = _link.person_id.in_(select(_person.id).where(_person.address == address))
+        issued = (
+            update(_links).where(*recent, his).values(sha256=secret_digest(secret), ends_at=func.now() + LINK_LASTS)
+        )
         with statement(self._engine) as connection:
             return secret if connection.execute(issued.returning(_link.id)).first() else None
 

@@ -11,6 +11,7 @@ from mailroom.domain.errors import MailroomError
 from mailroom.domain.people import person_address
 from mailroom.domain.trail import What
 from mailroom.outbound.sign_in_mail import send_link
+from mailroom.ports.inbox_reader import arrives_here
 from mailroom.ports.people import Person
 from mailroom.ports.trail import NewEntry
 
@@ -49,13 +50,17 @@ def link_sender(services: Services) -> str:
 def mail_link(services: Services, written: str, path: str) -> None:
     """Send a link to this address if it is a person's who got few so far. It runs after the response, which says nothing of it.
 
-    A failure is logged without the address; the person asks again.
+    An address that this installation receives gets none: the link would lie in an inbox that other people and keys read, and
+    make them this person. A failure is logged without the address; the person asks again.
     """
     people, sending = services.people, services.sending
     if people is None or sending is None:
         return
     try:
         person = people.people.by_address(person_address(written))
+        if person is not None and arrives_here(services.reader, person.address):
+            log.error("person %s gets no sign-in link by mail: this installation receives the address", person.id)
+            return
         link_id = people.links.ask(person.id, path) if person else None
         if person is None or link_id is None:
             return

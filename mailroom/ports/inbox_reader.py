@@ -36,6 +36,16 @@ class Page(Generic[T]):
     next: Position | None = None
 
 
+class _Receives(Protocol):
+    def receives(self, tenant: str | None, address: str) -> bool: ...
+
+
+def arrives_here(reader: _Receives, address: str) -> bool:
+    """Return whether mail to a normalised address lies in an inbox here, of whichever tenant, also without its token."""
+    local, _, domain = address.rpartition("@")
+    return any(reader.receives(None, one) for one in {address, f"{local.partition('+')[0] or local}@{domain}"})
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The items that were put into an inbox from `since` on and before `until`, by the database's clock."""

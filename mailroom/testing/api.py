@@ -21,6 +21,7 @@ from mailroom.testing.addresses import MemoryAddresses
 from mailroom.testing.api_keys import MemoryKeys
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
+from mailroom.testing.item_marks import MemoryItemMarks
 from mailroom.testing.parser import MemoryParser
 from mailroom.testing.runs import MemoryRuns
 
@@ -46,6 +47,10 @@ class Memory:
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     addresses: MemoryAddresses = field(default_factory=MemoryAddresses)
     activities: list[dict[str, Any]] = field(default_factory=list)
+    marks: MemoryItemMarks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.marks = MemoryItemMarks(self.reader)
 
     def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
         """Return them as the application's services."""
@@ -53,6 +58,7 @@ class Memory:
         return Services(
             settings=settings(pages_open=pages_open),
             reader=self.reader,
+            marks=self.marks,
             archive=self.archive,
             runs=self.runs,
             ledger=book,

@@ -123,13 +123,13 @@ def unread_of(connection: Connection, tenant: str, only: Collection[str] | None,
         found |= set(connection.execute(_filled(tenant, only, limit)).scalars())
     if not found:
         return []
-    named = _named(sorted(found)[:limit])
-    address = named.c.address
+    listed = _named(sorted(found)[:limit])
+    address = listed.c.address
     unread = (
         select(literal(1))
         .where(_item.tenant == tenant, _item.recipient == address, marked(MarkFilter(unread=True)))
         .limit(MOST_COUNTED)
-        .correlate(named)
+        .correlate(listed)
         .subquery()
     )
     counted = select(address, select(func.count()).select_from(unread).scalar_subquery().label("unread"))

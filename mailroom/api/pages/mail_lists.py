@@ -53,9 +53,9 @@ class MailList:
         path = "/" if self.inbox is None else f"/inboxes/{quote(self.inbox, safe='')}"
         return f"{path}?{self._query(inbox=None, cursor=cursor)}"
 
-    def at(self, show: Show) -> str:
+    def at(self, show: str) -> str:
         """Return the address of another tab."""
-        return replace(self, show=show).url()
+        return replace(self, show=Show(show)).url()
 
     def without_search(self) -> str:
         """Return the address of the list of all its mail."""

@@ -64,6 +64,7 @@ from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.inbound.sender_limit import SqlSenderLimit
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
+from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.operations.roster import SqlRoster
@@ -119,11 +120,11 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        # Received mail.
         self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
         self.other_notices, self.sender_limit = SqlOtherNotices(engine), partial(SqlSenderLimit, engine)
-        self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlInboxReader(engine), SqlApiKeys(engine)
+        self.inbox, self.reader, self.item_marks = SqlInbox(engine), SqlInboxReader(engine), SqlItemMarks(engine)
         self.directory, self.tenants, self.senders = SqlAddresses(engine), SqlTenants(engine), SqlSenders(engine)
+        self.api_keys = SqlApiKeys(engine)
         # Outbound mail, without the check for a restored database.
         self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)

@@ -12,7 +12,9 @@ from mailroom.api.hooks import provider_events as hooks
 from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
+from mailroom.api.pages import item_marks as mark_pages
 from mailroom.api.pages import keys as key_pages
+from mailroom.api.pages import mail_lists as list_pages
 from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import people as people_pages
@@ -72,7 +74,9 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PUBLIC, inbound_hook.router),
     (Face.PUBLIC, unsubscribe.router),
     (Face.PUBLIC, tracking.router),
+    (Face.PRIVATE, list_pages.router),
     (Face.PRIVATE, pages.router),
+    (Face.PRIVATE, mark_pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, member_pages.router),
     (Face.PRIVATE, outbound_pages.router),

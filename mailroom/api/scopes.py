@@ -70,6 +70,7 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /sign-in-with-a-key": OPEN,
         "POST /sign-out": OPEN,
         "POST /sign-out/everywhere": OPEN,
+        "GET /static/keys.js": OPEN,
         # Of recipients and providers.
         "GET /u/{token}": OPEN,
         "POST /u/{token}": OPEN,
@@ -80,10 +81,15 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         **{f"POST /hooks/{name}": OPEN for name in HOOKS},
         # Received mail.
         "GET /": TO_READ,
+        "GET /inboxes": TO_READ,
         "GET /inboxes/{address:path}": TO_READ,
         "GET /v1/inboxes/{address:path}/items": TO_READ,
         "GET /items/{item_id}": TO_FETCH,
         "GET /items/{item_id}/html": TO_FETCH,
+        "GET /items/{item_id}/print": TO_FETCH,
+        "POST /items/{item_id}/done": TO_READ,
+        "POST /items/{item_id}/undo": TO_READ,
+        "PATCH /v1/items/{item_id}": TO_READ,
         "GET /items/{item_id}/source": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}/members/{member}": TO_FETCH,
@@ -212,7 +218,7 @@ async def admit(request: Request) -> None:
     if not need.is_met(holder):
         raise ScopeMissing(need.words, holder)
     if INBOX in need.scopes and reads_some(holder):
-        await run_in_threadpool(_refuse_other_inboxes, request, services, holder)
+        await run_in_threadpool(_refuse_other_inboxes, request, services, holder, need)
 
 
 def describe_scopes(app: FastAPI) -> None:
@@ -261,8 +267,10 @@ def _holder(request: Request, services: Services) -> Holder:
     return page_holder(request, services)
 
 
-def _refuse_other_inboxes(request: Request, services: Services, holder: Holder) -> None:
+def _refuse_other_inboxes(request: Request, services: Services, holder: Holder, need: Need) -> None:
     """Return if the path names no inbox, or one that the key may read; others are as inboxes and items that do not exist.
+
+    An archivist has every item of a route that the scope `archive` opens, and of no other.
 
     Raises:
         HTTPException: 404.
@@ -271,7 +279,7 @@ def _refuse_other_inboxes(request: Request, services: Services, holder: Holder) 
         inbox = compared(request.path_params["address"])
         if inbox is None or not may_read(holder.scopes, inbox):
             raise HTTPException(404, "Inbox not found.")
-    if "item_id" in request.path_params and ARCHIVE not in holder.scopes:
+    if "item_id" in request.path_params and ARCHIVE not in {*holder.scopes}.intersection(need.scopes):
         filed_to = services.reader.inbox_of(holder.tenant, request.path_params["item_id"])
         if filed_to is None or not may_read(holder.scopes, filed_to):
             raise HTTPException(404, "Item not found.")

@@ -144,6 +144,7 @@ def services_for(installation: Installation) -> Services:
     return Services(
         settings=settings,
         reader=store.reader,
+        marks=store.item_marks,
         archive=installation.archive,
         runs=installation.runs,
         ledger=store.ledger,

@@ -24,6 +24,7 @@ from mailroom.ports.breakers import Breakers
 from mailroom.ports.endpoints import Endpoints
 from mailroom.ports.events import Events
 from mailroom.ports.inbox_reader import InboxReader
+from mailroom.ports.item_marks import ItemMarks
 from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
 from mailroom.ports.outbox import Outbox
@@ -126,6 +127,7 @@ class Services:
 
     settings: Settings
     reader: InboxReader
+    marks: ItemMarks
     archive: Archive
     runs: RunStarter
     ledger: LedgerReader

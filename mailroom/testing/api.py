@@ -21,6 +21,7 @@ from mailroom.testing.addresses import MemoryAddresses
 from mailroom.testing.api_keys import MemoryKeys
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
+from mailroom.testing.item_marks import MemoryItemMarks
 from mailroom.testing.parser import MemoryParser
 from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks, MemoryTrail
 from mailroom.testing.runs import MemoryRuns
@@ -51,11 +52,13 @@ class Memory:
     links: MemorySignInLinks = field(init=False)
     sessions: MemorySessions = field(init=False)
     trail: MemoryTrail = field(default_factory=MemoryTrail)
+    marks: MemoryItemMarks = field(init=False)
 
     def __post_init__(self) -> None:
-        """Build what works on the people."""
+        """Build what works on the people and on the items."""
         self.links = MemorySignInLinks(self.people)
         self.sessions = MemorySessions(self.people, self.links)
+        self.marks = MemoryItemMarks(self.reader)
 
     def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
         """Return them as the application's services."""
@@ -63,6 +66,7 @@ class Memory:
         return Services(
             settings=settings(pages_open=pages_open),
             reader=self.reader,
+            marks=self.marks,
             archive=self.archive,
             runs=self.runs,
             ledger=book,

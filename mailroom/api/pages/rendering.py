@@ -22,7 +22,7 @@ from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
-from mailroom.domain.readable import shown, size, stamp, when
+from mailroom.domain.readable import sender_parts, short_time, shown, size, stamp, when
 
 FOLDER = Path(__file__).parent
 
@@ -82,7 +82,7 @@ def _templates_of_this_package() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
-    environment.filters["in_letters"] = in_letters
+    environment.filters |= {"in_letters": in_letters, "short_time": short_time, "sender_parts": sender_parts}
     environment.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": segments, "settled": settled}
     environment.filters |= {
         "inbound_reason": InboundReason.read,

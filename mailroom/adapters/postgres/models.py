@@ -305,7 +305,7 @@ class InboxItemRow(SQLModel, table=True):
 
 
 class ItemMarkRow(SQLModel, table=True):
-    """What happened to an item in its inbox, by whom: a history, of which the item's own columns are the present state."""
+    """What happened to an item in its inbox, and who did it: a history, of which the item's own columns are the present state."""
 
     __tablename__ = "item_mark"
     __table_args__ = (Index("ix_item_mark_item", "item_id", "id"),)

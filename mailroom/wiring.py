@@ -124,7 +124,6 @@ class Store:
         self.other_notices, self.sender_limit = SqlOtherNotices(engine), partial(SqlSenderLimit, engine)
         self.inbox, self.reader, self.item_marks = SqlInbox(engine), SqlInboxReader(engine), SqlItemMarks(engine)
         self.directory, self.tenants, self.senders = SqlAddresses(engine), SqlTenants(engine), SqlSenders(engine)
-        self.api_keys = SqlApiKeys(engine)
         # Outbound mail, without the check for a restored database.
         self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)

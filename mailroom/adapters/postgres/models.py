@@ -225,7 +225,7 @@ class InboxItemRow(SQLModel, table=True):
             "partial_id",
             postgresql_where=text("partial_id is not null"),
         ),
-        # Lists of one inbox by its marks, and of all inboxes of a tenant (`inbox.lists`).
+        # Lists of one inbox by its marks, and of a tenant's: `coalesce` is always true, and proved by `inbox.lists` alone.
         *(
             Index(f"ix_inbox_item_{name}", "tenant", "recipient", "received_at", "id", postgresql_where=text(having))
             for name, having in {
@@ -240,6 +240,7 @@ class InboxItemRow(SQLModel, table=True):
             "received_at",
             "id",
             postgresql_include=["recipient", "withdrawn_at", "read_at", "done_at"],
+            postgresql_where=text("coalesce(recipient, tenant) is not null"),
         ),
         Index(
             "ix_inbox_item_newest_todo",
@@ -247,7 +248,9 @@ class InboxItemRow(SQLModel, table=True):
             "received_at",
             "id",
             postgresql_include=["recipient", "read_at"],
-            postgresql_where=text("done_at is null and withdrawn_at is null"),
+            postgresql_where=text(
+                "done_at is null and withdrawn_at is null and coalesce(recipient, tenant) is not null"
+            ),
         ),
     )
 
@@ -302,7 +305,7 @@ class InboxItemRow(SQLModel, table=True):
 
 
 class ItemMarkRow(SQLModel, table=True):
-    """What happened to an item in its inbox, by whom: a history, of which the item's own columns are the present state."""
+    """What happened to an item in its inbox, and who did it: a history, of which the item's own columns are the present state."""
 
     __tablename__ = "item_mark"
     __table_args__ = (Index("ix_item_mark_item", "item_id", "id"),)

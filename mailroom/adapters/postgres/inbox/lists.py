@@ -44,6 +44,8 @@ from mailroom.ports.inbox_reader import MOST_COUNTED, MOST_NAMES, Position, Unre
 _items, _attachments = table(InboxItemRow), table(AttachmentRow)
 _item, _attachment, _email = _items.c, _attachments.c, table(InboundEmailRow).c
 _tenant = table(TenantRow).c
+#: The condition of `ix_inbox_item_newest` and its like: always true, and in no other query.
+_OF_TENANT = func.coalesce(_item.recipient, _item.tenant).is_not(None)
 _BLANKS = " \t\r\n\u00a0"
 
 
@@ -147,7 +149,7 @@ def _chosen(wanted: Wanted, limit: int) -> Select[Any]:
     if addresses is not None and len(addresses) == 1:
         inboxes: ColumnElement[bool] = _item.recipient == addresses[0]
     else:
-        inboxes = true() if wanted.only is None else of_inboxes(_item.recipient, wanted.only)
+        inboxes = _OF_TENANT if wanted.only is None else _OF_TENANT & of_inboxes(_item.recipient, wanted.only)
     return _top(wanted, and_(whose, inboxes), limit)
 
 

@@ -61,6 +61,7 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /docs": OPEN,
         "GET /openapi.json": OPEN,
         "GET /static/mailroom.css": OPEN,
+        "GET /static/frame.js": OPEN,
         # Of recipients and providers.
         "GET /u/{token}": OPEN,
         "POST /u/{token}": OPEN,

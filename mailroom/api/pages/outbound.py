@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from mailroom.api.access import tenant_for
 from mailroom.api.auth import PageHolder
+from mailroom.api.guard import FRAMING_POLICY
 from mailroom.api.pages.batch_progress import refresh_s
 from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render
@@ -107,6 +108,7 @@ def _message(
         raise HTTPException(404, "Message not found.")
     return render(
         "message.html",
+        headers={"Content-Security-Policy": FRAMING_POLICY},
         message=line,
         waits=line.status in WAITING,
         again=resendable_message(services, holder, sending, line),

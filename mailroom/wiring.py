@@ -84,6 +84,7 @@ from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, r
 from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
+from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
@@ -126,10 +127,9 @@ class Store:
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
         # Delivery and operations.
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
-        self.pauses = SqlPauses(engine)
+        self.pauses, self.return_paths = SqlPauses(engine), SqlReturnPaths(engine)
         self.endpoints, self.breakers = SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
-        self.return_paths = SqlReturnPaths(engine)
         self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:
@@ -234,16 +234,17 @@ class Installation:
 
     def refuse_outside(self, *, asking: bool = True) -> None:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
-        if asking:
-            refuse_outside(self.settings, whole=False)
-        else:
-            refuse_named_outside(self.settings)
+        refuse_outside(self.settings, whole=False) if asking else refuse_named_outside(self.settings)
 
     @cached_property
     def sender_lookup(self) -> SenderLookup:
         """The provider of outbound mail and its identities."""
         blocks = ProviderBlocks(api_url=self.settings.prefect_api_url)
         return SenderLookup(blocks, account_id=self.settings.account_id, region=self.settings.region)
+
+    def previewer(self) -> PreviewProcess:
+        """Return what draws previews of files."""
+        return PreviewProcess()
 
     def dns(self) -> SystemDns:
         """Return the resolvers of this machine."""
@@ -260,9 +261,8 @@ class Installation:
 
     @property
     def _locked(self) -> dict[str, Any]:
-        settings = self.settings
-        how = {"lock_mode": settings.archive_lock_mode, "days": settings.archive_retention_days}
-        return {"bucket": settings.archive_bucket, **how}
+        one = self.settings
+        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "days": one.archive_retention_days}
 
     def _sqs(self, url: str) -> Any:
         return client("sqs", region=self.settings.region_of_queue(url))

@@ -15,6 +15,7 @@ from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import keys as key_pages
 from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import previews as preview_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
@@ -66,6 +67,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, member_pages.router),
+    (Face.PRIVATE, preview_pages.router),
     (Face.PRIVATE, outbound_pages.router),
     (Face.PRIVATE, sent_mail.router),
     (Face.PRIVATE, resend_pages.router),

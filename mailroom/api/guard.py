@@ -28,6 +28,11 @@ FRAME_POLICY = (
     "sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
+#: The policy of a file's preview in its frame: a picture of ours, our style sheet, nothing of the file's.
+PREVIEW_POLICY = (
+    "sandbox allow-same-origin; default-src 'none'; style-src 'self'; img-src data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
 SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
     {
         "Content-Security-Policy": _PAGE_POLICY,

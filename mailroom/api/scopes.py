@@ -61,7 +61,6 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /docs": OPEN,
         "GET /openapi.json": OPEN,
         "GET /static/mailroom.css": OPEN,
-        "GET /static/frame.js": OPEN,
         # Of recipients and providers.
         "GET /u/{token}": OPEN,
         "POST /u/{token}": OPEN,
@@ -79,6 +78,8 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /items/{item_id}/source": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}/members/{member}": TO_FETCH,
+        "GET /items/{item_id}/attachments/{number}/preview": TO_FETCH,
+        "GET /items/{item_id}/attachments/{number}/members/{member}/preview": TO_FETCH,
         "GET /items/{item_id}/raw": TO_FETCH,
         "GET /items/{item_id}/files.zip": TO_FETCH,
         "GET /v1/items/{item_id}": TO_FETCH,

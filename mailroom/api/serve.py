@@ -150,6 +150,7 @@ def services_for(installation: Installation) -> Services:
         keys=store.api_keys,
         addresses=store.directory,
         opener=wiring.opener(),
+        previewer=installation.previewer(),
         key_uses=KeyUses(store.api_keys),
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),

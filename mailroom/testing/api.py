@@ -22,6 +22,7 @@ from mailroom.testing.api_keys import MemoryKeys
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
 from mailroom.testing.parser import MemoryParser
+from mailroom.testing.previewer import MemoryPreviewer
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -59,6 +60,7 @@ class Memory:
             keys=self.keys,
             addresses=self.addresses,
             opener=MemoryParser(parse_member),
+            previewer=MemoryPreviewer(),
             now=lambda: NOW,
             inbound_hook=inbound_hook,
         )

@@ -25,6 +25,7 @@ from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import shown, size, stamp, when
 from mailroom.ports.inbox_reader import FiledItem
+from mailroom.ports.previewer import previewed
 
 FOLDER = Path(__file__).parent
 
@@ -102,7 +103,11 @@ def _templates_of_this_package() -> Environment:
     }
     environment.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
     environment.filters |= {one.__name__: one for one in carried_words.FILTERS}
-    environment.filters |= {"checks_in_short": checks_in_short, "answers_elsewhere": answers_elsewhere}
+    environment.filters |= {
+        "checks_in_short": checks_in_short,
+        "answers_elsewhere": answers_elsewhere,
+        "previewed": previewed,
+    }
     environment.globals["checks"] = CHECKS
     return environment
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
+from typing import Any
 
 import tinycss2
 from tinycss2.ast import Declaration, DimensionToken, HashToken, IdentToken, NumberToken, PercentageToken, StringToken
@@ -63,8 +64,8 @@ class _Rule:
     most: int = 1
 
 
-def _rule(words: str = "", **values: object) -> _Rule:
-    return _Rule(frozenset(words.split()), **values)  # type: ignore[arg-type]
+def _rule(words: str = "", **values: Any) -> _Rule:
+    return _Rule(frozenset(words.split()), **values)
 
 
 _LINES = "none hidden solid dashed dotted double groove ridge inset outset"
@@ -75,9 +76,10 @@ _FONT_PX, _FONT_PERCENT = (0, 96), (0, 600)
 _LINE_PX = (0, 200)
 _WIDTH = _rule("auto none", px=(1, 3000), percent=(1, 100))
 _HEIGHT = _rule("auto", px=(1, 1500))
-_SPACE, _MARGIN = {"px": (0, 400), "percent": (0, 50)}, "auto"
+_SPACE: dict[str, Any] = {"px": (0, 400), "percent": (0, 50)}
+_MARGIN = "auto"
 _BORDER = _rule(f"{_LINES} thin medium thick", px=(0, 50), colour=True, most=3)
-_RADIUS = {"px": (0, 400), "percent": (0, 50)}
+_RADIUS: dict[str, Any] = {"px": (0, 400), "percent": (0, 50)}
 
 _RULES: dict[str, _Rule] = {
     "color": _rule(colour=True),

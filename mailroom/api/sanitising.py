@@ -28,7 +28,7 @@ from mailroom.api.embedded_pictures import EmbeddedPictures
 from mailroom.domain.mail.content_ids import cid_of, compared
 from mailroom.domain.mail.data_pictures import in_styles
 from mailroom.domain.mail.html_tags import tags_of
-from mailroom.domain.mail.letter_styles import page_style, safe_style
+from mailroom.domain.mail.letter_styles import SafeStyle, page_style, safe_style
 from mailroom.domain.mail.urls import opaque_url, web_url
 
 #: The most characters that are parsed at all, and in this process (the worst of these take 50 ms).
@@ -59,6 +59,8 @@ _ATTRIBUTES = {
 _LOOKS = {"*": {"style"}, "font": {"color", "size", "face"}}
 #: The most characters of HTML with its style sheets written into the elements.
 _MAX_INLINED = 2 * MAX_CHARACTERS
+#: The most different styles of one letter; further ones are left out.
+_MOST_STYLES = 3_000
 #: Types of pictures that are shown inside a mail; not SVG, which is a document.
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 #: The most bytes of pictures shown inside a mail: of each, and of all together.
@@ -127,6 +129,7 @@ class _Attributes:
     content_ids: dict[str, None] = field(default_factory=dict)
     remote: int = 0
     left_out: int = 0
+    styles: dict[str, SafeStyle] = field(default_factory=dict)
     coloured: bool = False
     hidden: int = 0
 
@@ -139,7 +142,10 @@ class _Attributes:
         return self._source(value.strip()) if name == "src" else value
 
     def _style(self, value: str) -> str | None:
-        safe = safe_style(value)
+        safe = self.styles.get(value)
+        if safe is None:
+            # Letters repeat their styles: reading each once, and no more than so many, bounds the time.
+            safe = self.styles[value] = safe_style(value) if len(self.styles) < _MOST_STYLES else SafeStyle()
         self.coloured |= safe.coloured
         self.hidden += safe.hides
         return safe.css or None

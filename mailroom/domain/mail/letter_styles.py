@@ -12,7 +12,6 @@ visibility or a transparent colour is not: that text is shown.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -155,17 +154,12 @@ _COLOURS = frozenset({"color", "background-color"})
 
 def safe_style(written: str) -> SafeStyle:
     """Return what a letter's element may have of the style `written`."""
-    return _safe_style(written) if len(written) <= MAX_STYLE else SafeStyle()
+    return _style_of(_declarations(written)) if len(written) <= MAX_STYLE else SafeStyle()
 
 
 def page_style(written: str) -> SafeStyle:
     """Return what the letter's page may have of its body's style."""
     return _style_of(one for one in _declarations(written[:MAX_STYLE]) if one[0] in _OF_PAGE)
-
-
-@lru_cache(maxsize=4096)
-def _safe_style(written: str) -> SafeStyle:
-    return _style_of(_declarations(written))
 
 
 def _style_of(declarations: Iterable[tuple[str, str]]) -> SafeStyle:

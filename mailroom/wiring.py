@@ -87,6 +87,7 @@ from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, r
 from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
+from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
@@ -133,6 +134,7 @@ class Store:
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
         self.reconciliations, self.trail = SqlReconciliations(engine), SqlTrail(engine)
         self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
+        self.api_keys = SqlApiKeys(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:
         """Return the findings about this archive bucket."""
@@ -234,15 +236,17 @@ class Installation:
 
     def refuse_outside(self, *, asking: bool = True) -> None:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
-        if asking:
-            return refuse_outside(self.settings, whole=False)
-        return refuse_named_outside(self.settings)
+        refuse_outside(self.settings, whole=False) if asking else refuse_named_outside(self.settings)
 
     @cached_property
     def sender_lookup(self) -> SenderLookup:
         """The provider of outbound mail and its identities."""
         blocks = ProviderBlocks(api_url=self.settings.prefect_api_url)
         return SenderLookup(blocks, account_id=self.settings.account_id, region=self.settings.region)
+
+    def previewer(self) -> PreviewProcess:
+        """Return what draws previews of files."""
+        return PreviewProcess()
 
     def dns(self) -> SystemDns:
         """Return the resolvers of this machine."""
@@ -259,9 +263,8 @@ class Installation:
 
     @property
     def _locked(self) -> dict[str, Any]:
-        settings = self.settings
-        how = {"lock_mode": settings.archive_lock_mode, "days": settings.archive_retention_days}
-        return {"bucket": settings.archive_bucket, **how}
+        one = self.settings
+        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "days": one.archive_retention_days}
 
     def _sqs(self, url: str) -> Any:
         return client("sqs", region=self.settings.region_of_queue(url))

@@ -18,6 +18,7 @@ from mailroom.api.pages import mail_lists as list_pages
 from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import people as people_pages
+from mailroom.api.pages import previews as preview_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
@@ -79,6 +80,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, mark_pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, member_pages.router),
+    (Face.PRIVATE, preview_pages.router),
     (Face.PRIVATE, outbound_pages.router),
     (Face.PRIVATE, sent_mail.router),
     (Face.PRIVATE, resend_pages.router),

@@ -93,6 +93,8 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /items/{item_id}/source": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}/members/{member}": TO_FETCH,
+        "GET /items/{item_id}/attachments/{number}/preview": TO_FETCH,
+        "GET /items/{item_id}/attachments/{number}/members/{member}/preview": TO_FETCH,
         "GET /items/{item_id}/raw": TO_FETCH,
         "GET /items/{item_id}/files.zip": TO_FETCH,
         "GET /v1/items/{item_id}": TO_FETCH,

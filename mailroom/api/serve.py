@@ -151,6 +151,7 @@ def services_for(installation: Installation) -> Services:
         keys=store.api_keys,
         addresses=store.directory,
         opener=wiring.opener(),
+        previewer=installation.previewer(),
         key_uses=KeyUses(store.api_keys),
         people=PeopleServices(store.people, store.sessions, store.links),
         trail=store.trail,

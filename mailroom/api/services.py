@@ -30,6 +30,7 @@ from mailroom.ports.monitoring import Monitoring
 from mailroom.ports.outbox import Outbox
 from mailroom.ports.parser import Parser
 from mailroom.ports.people import People, Sessions, SignInLinks
+from mailroom.ports.previewer import Previewer
 from mailroom.ports.quotas import Quotas
 from mailroom.ports.runs import RunStarter
 from mailroom.ports.scheduler import Scheduler
@@ -122,7 +123,7 @@ class Services:
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
     `key_uses` when keys were used; `trail` gets who saw and did what; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
-    `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`.
+    `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`; `previewer` draws them, in `preview_slots`.
     """
 
     settings: Settings
@@ -133,6 +134,7 @@ class Services:
     ledger: LedgerReader
     keys: ApiKeys
     opener: Parser
+    previewer: Previewer
     addresses: Addresses | None = None
     key_uses: KeyUses | None = None
     people: PeopleServices | None = None
@@ -150,6 +152,7 @@ class Services:
     small_slots: Slots = field(default_factory=Slots)
     view_slots: Slots = field(default_factory=Slots)
     open_slots: Slots = field(default_factory=Slots)
+    preview_slots: Slots = field(default_factory=Slots)
 
 
 def services_of(request: Request) -> Services:

@@ -24,6 +24,7 @@ from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
 from mailroom.testing.item_marks import MemoryItemMarks
 from mailroom.testing.parser import MemoryParser
 from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks, MemoryTrail
+from mailroom.testing.previewer import MemoryPreviewer
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -75,6 +76,7 @@ class Memory:
             trail=self.trail,
             addresses=self.addresses,
             opener=MemoryParser(parse_member),
+            previewer=MemoryPreviewer(),
             now=lambda: NOW,
             inbound_hook=inbound_hook,
         )

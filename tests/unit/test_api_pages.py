@@ -14,6 +14,8 @@ from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.ports.inbox_reader import EmailLine, FiledItem, InboxLine
 from mailroom.testing.api import BROWSER, NOW, PASSED, Memory, TestClient, an_item, two_tenants
 
+#: The scripts of the pages.
+OUR_SCRIPTS = ('<script src="/static/frame.js" defer></script>', '<script src="/static/keys.js" defer></script>')
 IMG = '"><img src=x onerror=alert(1)>'
 
 
@@ -43,10 +45,6 @@ def a_part(number: int = 1, **changes: object) -> Attachment:
     return replace(part, **changes)  # type: ignore[arg-type]
 
 
-#: The one script of the pages.
-OWN_SCRIPT = '<script src="/static/keys.js" defer></script>'
-
-
 def basic(key: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"anyone:{key}".encode()).decode()}
 
@@ -74,7 +72,7 @@ def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, memory: M
         page = pages.get(path)
 
         assert page.status_code == 200, path
-        assert "<script" not in page.text.replace(OWN_SCRIPT, "")
+        assert "<script" not in re.sub("|".join(OUR_SCRIPTS), "", page.text)
         assert "<img src=x" not in page.text
         assert 'href=""' not in page.text
 
@@ -98,16 +96,16 @@ def frame_of(pages: TestClient, memory: Memory, html: str, *parts: Attachment) -
 
 
 def test_html_is_shown_only_in_a_sandboxed_frame_with_its_own_policy(pages: TestClient, memory: Memory) -> None:
-    """Three walls: sanitised, sandboxed without any permission, and a policy that loads nothing."""
+    """Three walls: sanitised, sandboxed without scripts, and a policy that loads nothing."""
     filed = memory.file(an_item(html="<p>Hi <b>there</b></p>"))
 
     page, frame = pages.get(f"/items/{filed.id}"), pages.get(f"/items/{filed.id}/html")
 
-    assert f'<iframe sandbox="" src="/items/{filed.id}/html"' in page.text
+    assert f'sandbox="allow-same-origin" data-fit src="/items/{filed.id}/html"' in page.text
     assert "Hi <b>" not in page.text
     assert "<p>Hi <b>there</b></p>" in frame.text
     policy = frame.headers["content-security-policy"]
-    assert policy.startswith("sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+    assert policy.startswith("sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
     assert "frame-ancestors 'self'" in policy
 
 

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from mailroom.api.pages import carried_words
 from mailroom.api.pages.batch_progress import segments, settled, tone
+from mailroom.api.pages.letters import answers_elsewhere
 from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
@@ -23,6 +24,8 @@ from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import sender_parts, short_time, shown, size, stamp, when
+from mailroom.ports.inbox_reader import FiledItem
+from mailroom.ports.previewer import previewed
 
 FOLDER = Path(__file__).parent
 
@@ -49,6 +52,15 @@ def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
 def unscanned(scan: Scan | None) -> bool:
     """Return whether a scan was attempted and failed."""
     return scan is not None and scan.finding is Finding.UNSCANNED
+
+
+def checks_in_short(filed: FiledItem) -> str:
+    """Return the outcome of all checks of a mail in one line."""
+    found = [words for _, words in doubts(filed.verdicts)]
+    if filed.scan is not None and filed.scan.finding is not Finding.CLEAN:
+        found.append("scanner found something" if filed.scan.finding is Finding.INFECTED else "not scanned")
+    line = ", ".join(found) or "all checks passed"
+    return line[0].upper() + line[1:]
 
 
 def host(url: str) -> str:
@@ -91,6 +103,11 @@ def _templates_of_this_package() -> Environment:
     }
     environment.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
     environment.filters |= {one.__name__: one for one in carried_words.FILTERS}
+    environment.filters |= {
+        "checks_in_short": checks_in_short,
+        "answers_elsewhere": answers_elsewhere,
+        "previewed": previewed,
+    }
     environment.globals["checks"] = CHECKS
     return environment
 

@@ -61,6 +61,7 @@ from mailroom.adapters.postgres.engines import keep_to as keep_to
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.other_notices import SqlOtherNotices
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbound.replays import SqlReplays
 from mailroom.adapters.postgres.inbound.sender_limit import SqlSenderLimit
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
@@ -126,7 +127,7 @@ class Store:
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
         # Delivery and operations.
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
-        self.pauses = SqlPauses(engine)
+        self.pauses, self.replays = SqlPauses(engine), SqlReplays(engine)
         self.endpoints, self.breakers = SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
         self.return_paths = SqlReturnPaths(engine)
@@ -191,10 +192,8 @@ class Installation:
         bucket = self.settings.files_bucket
         if not bucket:
             return None
-        settings = self.settings
-        return S3Uploads(
-            client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets), bucket=bucket
-        )
+        s3 = client("s3", region=self.settings.region_of_buckets, owner=self.settings.owner_of_buckets)
+        return S3Uploads(s3, bucket=bucket)
 
     @cached_property
     def runs(self) -> PrefectRuns:

@@ -24,6 +24,7 @@ from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.delivery.provider_events.registered import verifiers
 from mailroom.delivery.tenant_webhooks import run_notifier
 from mailroom.domain.errors import ConfigurationError
+from mailroom.inbound.replaying import Replayer, run_replays
 from mailroom.operations.logs import log_to_stderr, say_why_not
 from mailroom.outbound.outbox_relay import run_relay
 from mailroom.ports.hooks import Hooks
@@ -68,6 +69,8 @@ def _serve(
         mailbox = installation.queue(settings.mailbox_queue_url)
         relay, values = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}
         threading.Thread(target=run_relay, args=relay, kwargs=values, name="relay", daemon=True).start()
+    if services.replayer is not None:
+        threading.Thread(target=run_replays, args=(services.replayer, stop), name="replays", daemon=True).start()
     if services.endpoints is not None:
         for number in range(_NOTIFYING):
             reporting = (services.endpoints, installation.webhooks, stop)
@@ -171,6 +174,7 @@ def services_for(installation: Installation) -> Services:
         endpoints=store.endpoints,
         inbound_hook=_inbound_hook(installation) if settings.inbound_hook else None,
         scheduler=installation.scheduler,
+        replayer=Replayer(store.replays, store.ledger, installation.runs, store.processings),
     )
 
 

@@ -15,6 +15,7 @@ from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import keys as key_pages
 from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import quarantine as quarantine_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
@@ -32,6 +33,7 @@ from mailroom.api.v1 import (
     members,
     outbound,
     raw_mail,
+    replays,
     resends,
     sent_content,
     streams,
@@ -45,6 +47,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.BOTH, operations.liveness),
     (Face.PRIVATE, operations.router),
     (Face.PRIVATE, inbound.router),
+    (Face.PRIVATE, replays.router),
     (Face.PRIVATE, raw_mail.router),
     (Face.PRIVATE, addresses.router),
     (Face.PRIVATE, members.router),
@@ -64,6 +67,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PUBLIC, unsubscribe.router),
     (Face.PUBLIC, tracking.router),
     (Face.PRIVATE, pages.router),
+    (Face.PRIVATE, quarantine_pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, member_pages.router),
     (Face.PRIVATE, outbound_pages.router),

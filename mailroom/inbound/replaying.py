@@ -30,6 +30,7 @@ _TAKEN_FOR = timedelta(minutes=5)
 #: When an e-mail that a worker processes now, and one whose run could not be requested, are tried again.
 _LEASED_FOR, _AGAIN_AFTER = timedelta(seconds=10), timedelta(seconds=15)
 _PAUSE_S, _IDLE_S = 0.5, 2.0
+_RELEASABLE = frozenset(reason.value for reason in RELEASABLE)
 #: States of a run that is going to run, or runs.
 _UNDER_WAY = frozenset(
     {"Scheduled", "AwaitingRetry", "Late", "Pending", "Running", "Retrying", "AwaitingConcurrencySlot"}
@@ -94,6 +95,16 @@ class Replayer:
                 steps.append(Step(mail, None, ReplayState.REFUSED))
         return steps
 
+    def once(self, entry: Entry, *, tenant: str | None, by: str, now: datetime) -> Run:
+        """Schedule the run of one e-mail now; of a filed one, what is held of it is processed again.
+
+        Raises:
+            TransientError, PermanentError: Prefect did not schedule it.
+        """
+        mail = TakenMail(None, entry.id, ReplayAction.REPLAY, tenant, by, entry.attempts, again=False, is_leased=False)
+        self.replays.prepare(mail, now=now)
+        return run_again(self.runs, entry, look=False)
+
     def _one(self, mail: TakenMail, now: datetime) -> Step:
         if mail.is_leased:
             # Its attempt may have read the rules already.
@@ -110,7 +121,7 @@ class Replayer:
         left = self.processings.failed(entry.id) if entry.state is State.FILED else []
         if _is_nothing_to_do(mail, entry, left):
             return self._ended(mail, entry, ReplayState.SKIPPED)
-        run = self._run_again(entry, look=mail.again)
+        run = run_again(self.runs, entry, look=mail.again)
         if left:
             return self._ended(mail, entry, ReplayState.AGAIN, run, left)
         self.replays.requested(mail, now=now)
@@ -122,19 +133,24 @@ class Replayer:
         self.replays.end(mail, state)
         return Step(mail, entry, state, run, left)
 
-    def _run_again(self, entry: Entry, *, look: bool) -> Run:
-        """Schedule the e-mail's run; with `look`, unless it is under way already. If Prefect no longer has it, a new one."""
-        if entry.run_id is not None:
-            there = self.runs.find(entry.run_id) if look else None
-            if there is not None and there.state in _UNDER_WAY:
-                return there
-            try:
-                return self.runs.retry(entry.run_id)
-            except LookupError:
-                pass
-        run = self.runs.start(entry.ref)
-        # Getting a run that exists and never ran does not schedule it.
-        return run if run.state in _UNDER_WAY else self.runs.retry(run.id)
+
+def run_again(runs: RunStarter, entry: Entry, *, look: bool = False) -> Run:
+    """Schedule the e-mail's run; with `look`, unless it is under way already. If Prefect no longer has it, a new one.
+
+    Raises:
+        TransientError, PermanentError: Prefect did not schedule it.
+    """
+    if entry.run_id is not None:
+        there = runs.find(entry.run_id) if look else None
+        if there is not None and there.state in _UNDER_WAY:
+            return there
+        try:
+            return runs.retry(entry.run_id)
+        except LookupError:
+            pass
+    run = runs.start(entry.ref)
+    # Getting a run that exists and never ran does not schedule it.
+    return run if run.state in _UNDER_WAY else runs.retry(run.id)
 
 
 def _is_nothing_to_do(mail: TakenMail, entry: Entry, left: Sequence[str]) -> bool:
@@ -142,7 +158,7 @@ def _is_nothing_to_do(mail: TakenMail, entry: Entry, left: Sequence[str]) -> boo
     if entry.state in (State.FILED, State.DUPLICATE):
         return not left or mail.action is ReplayAction.RELEASE
     is_whole = entry.state in (State.QUARANTINED, State.FAILED)
-    return mail.action is ReplayAction.RELEASE and is_whole and InboundReason.read(entry.reason) not in RELEASABLE
+    return mail.action is ReplayAction.RELEASE and is_whole and entry.reason not in _RELEASABLE
 
 
 def run_replays(

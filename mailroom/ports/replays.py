@@ -122,9 +122,10 @@ class TakenMail:
     """One e-mail whose turn it is; `again`: it was taken before, perhaps by a process that ended.
 
     `attempts` is its number of attempts when it was selected, `is_leased` whether a live worker processes it now.
+    `replay_id` is None for an e-mail that is replayed alone, without a record of its progress.
     """
 
-    replay_id: str
+    replay_id: str | None
     email_id: str
     action: ReplayAction
     tenant: str | None

@@ -18,7 +18,7 @@ from mailroom.api.scopes import inboxes_for
 from mailroom.api.services import AppServices, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import REPLAYABLE, Attachment
+from mailroom.domain.inbound.received_email import Attachment
 from mailroom.domain.inbox.search_query import UnreadableSearch
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import FiledItem, Page
@@ -102,16 +102,6 @@ def attachment(
 ) -> Response:
     """The bytes of one attachment, as a download."""
     return download(services, holder.tenant, item_id, number, request)
-
-
-@router.get("/quarantine")
-def quarantine(services: AppServices, holder: PageHolder, cursor: Cursor = None) -> Response:
-    """The e-mails that were not filed, with their reasons."""
-    page = services.reader.emails(
-        holder.tenant, states=REPLAYABLE, reason=None, since=None, after=decode(cursor), limit=_LINES
-    )
-    runs = {line.id: run_url(services, holder, line.run_id) for line in page.lines}
-    return render("quarantine.html", holder=holder, page=page, runs=runs, older=encode(page.next), cursor=cursor)
 
 
 def run_url(services: Services, holder: Holder, run_id: str | None) -> str | None:

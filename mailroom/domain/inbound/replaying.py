@@ -10,6 +10,7 @@ policy, or the limit of a sender, does not hold it back; whatever else stops it 
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Self
 
 
 class ReplayAction(StrEnum):
@@ -22,9 +23,10 @@ class ReplayAction(StrEnum):
 class ReplayState(StrEnum):
     """The state of one e-mail in a replay."""
 
+    _value_: str
     sentence: str
 
-    def __new__(cls, word: str, sentence: str) -> "ReplayState":
+    def __new__(cls, word: str, sentence: str = "") -> Self:
         """Return the state with its sentence for people."""
         made = str.__new__(cls, word)
         made._value_, made.sentence = word, sentence

@@ -40,7 +40,7 @@ def selected(tenant: str | None, order: ReplayOrder) -> Any:
 
 
 def _rows(tenant: str | None, order: ReplayOrder) -> Select[Any]:
-    within = true()
+    within: ColumnElement[bool] = true()
     if order.since is not None:
         within = and_(within, _email.received_at >= order.since)
     if order.until is not None:

@@ -94,10 +94,10 @@ class SqlReplays:
             lost = _mail.state == ReplayState.REQUESTED, _mail.due_at < now - FREE_AFTER
             free = update(_mails).where(*lost, _mail.email_id.in_(select(chosen.c.id)))
             connection.execute(free.values(state=ReplayState.NOT_BEGUN.value))
-            added = _add(connection, which, chosen, now)
-            connection.execute(update(_replays).where(_replay.id == which).values(elsewhere=added.others))
-        states = {ReplayState.WAITING: added.mails} if added.mails else {}
-        return Replay(str(which), tenant, order.action, wanted, by, now, added.others, states)
+            added, others = _add(connection, which, chosen, now)
+            connection.execute(update(_replays).where(_replay.id == which).values(elsewhere=others))
+        states = {ReplayState.WAITING: added} if added else {}
+        return Replay(str(which), tenant, order.action, wanted, by, now, others, states)
 
     def take(
         self, *, now: datetime, until: datetime, stale_before: datetime, limit: int, replay_id: str | None = None
@@ -138,7 +138,8 @@ class SqlReplays:
             if not _opened(connection, row, mail, held, now):
                 return False
             # Processed before it was changed does not count as processed since.
-            connection.execute(update(_mails).where(_is(mail)).values(attempts=row.attempts))
+            if mail.replay_id is not None:
+                connection.execute(update(_mails).where(_is(mail)).values(attempts=row.attempts))
             return True
 
     def requested(self, mail: TakenMail, *, now: datetime) -> None:
@@ -225,7 +226,7 @@ class SqlReplays:
             connection.execute(update(_mails).where(_is(mail), waits).values(**values))
 
 
-def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> Row[Any]:
+def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> tuple[int, int]:
     """Add what is selected and not open in another replay; return how many, and how many others there were."""
     state, zero = literal(ReplayState.WAITING.value), literal(0)
     rows = select(literal(which), chosen.c.id, state, chosen.c.attempts, zero, literal(now), chosen.c.received_at)
@@ -237,7 +238,8 @@ def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> Row
     mails = kept.cte("added")
     there = select(func.count()).select_from(chosen).scalar_subquery()
     mine = select(func.count()).select_from(mails).scalar_subquery()
-    return connection.execute(select(mine.label("mails"), (there - mine).label("others"))).one()
+    mine_and_others = connection.execute(select(mine, there - mine)).one()
+    return int(mine_and_others[0]), int(mine_and_others[1])
 
 
 def _opened(connection: Connection, row: Row[Any], mail: TakenMail, held: set[str], now: datetime) -> bool:
@@ -270,7 +272,7 @@ def _tenants(connection: Connection, which: UUID, condition: Any) -> set[str]:
 
 
 def _is(mail: TakenMail) -> Any:
-    return and_(_mail.replay_id == UUID(mail.replay_id), _mail.email_id == UUID(mail.email_id))
+    return and_(_mail.replay_id == UUID(str(mail.replay_id)), _mail.email_id == UUID(mail.email_id))
 
 
 def _taken(row: Row[Any]) -> TakenMail:

@@ -63,29 +63,28 @@ def _of_one(
     action: ReplayAction,
     processors: Counter[str],
 ) -> dict[str, int]:
-    """Return the counts of one e-mail, and add its processors."""
+    """Return the counts of one e-mail's parts of this tenant, and add its processors."""
     if one.state is State.FILED and one.failed:
-        processors.update(name.partition("/")[0] for name in one.failed)
+        names = {name for name in one.failed if tenant in (None, name.partition("/")[2])}
+        processors.update(name.partition("/")[0] for name in names)
         return {}
-    routes = _routes(one, known)
-    if not routes:
+    mine = [to for to in _routes(one, known) if tenant in (None, to.tenant)]
+    if not mine:
         return {"no_route": 1}
-    mine = [to for to in routes if tenant is None or to.tenant == tenant or one.state is not State.FILED]
-    held = {to.tenant for to in mine if _is_held(one, to, tenant, action)}
-    open_ones = [to for to in mine if to.tenant not in held]
-    names = {f"{to.processor}/{to.tenant}" for to in open_ones if to.processor != INBOX} - one.done
+    held = {to.tenant for to in mine if _is_held(one, to, action)}
+    filed = [to for to in mine if to.tenant not in held]
+    names = {f"{to.processor}/{to.tenant}" for to in filed if to.processor != INBOX} - one.done
     processors.update(name.partition("/")[0] for name in names)
-    ours = [to for to in open_ones if tenant in (None, to.tenant)]
-    new = {(to.tenant, to.recipient) for to in ours} - one.items
+    new = {(to.tenant, to.recipient) for to in filed} - one.items
     return {"new_items": len(new), "held_again": len(held)}
 
 
-def _is_held(one: Candidate, to: Route, tenant: str | None, action: ReplayAction) -> bool:
+def _is_held(one: Candidate, to: Route, action: ReplayAction) -> bool:
     """Return whether SES's verdicts and the tenant's policy would hold the e-mail back."""
     if one.envelope is None:
         return False
     reason = stop_reason(one.envelope.verdicts, to.policy)
-    is_released = to.tenant in one.released or (action is ReplayAction.RELEASE and tenant in (None, to.tenant))
+    is_released = to.tenant in one.released or action is ReplayAction.RELEASE
     return reason is not None and not (is_released and reason in RELEASABLE)
 
 

@@ -80,7 +80,7 @@ def preview(
 ) -> Response:
     """What a replay would touch, with the button that begins it; nothing is changed."""
     if not (id or reason or recipient):
-        return render("replay_nothing.html", status=422, holder=holder)
+        return render("replay_nothing.html", holder=holder)
     # E-mails that come after this look are not among those that the button replays.
     until = None if id else services.now()
     order = checked(ReplayOrder(action=action, ids=tuple(id or ()), reason=reason, recipient=recipient, until=until))
@@ -115,10 +115,10 @@ def progress(
 
 
 @router.get("/address")
-def address(services: AppServices, holder: PageHolder, replayer: AppReplayer, recipient: Written) -> Response:
+def address(services: AppServices, holder: PageHolder, replayer: AppReplayer, recipient: Written = "") -> Response:
     """The form that adds a recipient as an address, with the e-mails that wait for it."""
     _operator(holder)
-    order = checked(ReplayOrder(reason=InboundReason.NO_ROUTE.value, recipient=recipient))
+    order = checked(ReplayOrder(reason=InboundReason.NO_ROUTE.value, recipient=recipient or "none"))
     return _address_page(services, holder, replayer, order, {})
 
 
@@ -129,7 +129,7 @@ def add_address(
     """Add the address, and replay the e-mails that wait for it; a fault is shown above the form."""
     _operator(holder)
     from_this_site(request)
-    recipient = field(form, "recipient")
+    recipient = field(form, "recipient") or "none"
     order = checked(ReplayOrder(reason=InboundReason.NO_ROUTE.value, recipient=recipient, until=services.now()))
     try:
         tenant = tenant_name(field(form, "tenant"))

@@ -5,15 +5,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, exists, false, func, or_, select, true, union_all
 
 from mailroom.adapters.postgres.inbound.reasons import has_reason
+from mailroom.adapters.postgres.inbound.receiving_models import SenderMailRow
 from mailroom.adapters.postgres.inbox.visible_to import of_inboxes, owned, routed_to
 from mailroom.adapters.postgres.models import InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.paging import uuid_of
+from mailroom.domain.errors import Reason
 from mailroom.domain.inbound.filing_policy import RELEASABLE
 from mailroom.domain.inbound.received_email import REPLAYABLE, State
 from mailroom.domain.inbound.replaying import ReplayAction
 from mailroom.ports.replays import ReplayOrder
 
-_email, _item = table(InboundEmailRow).c, table(InboxItemRow).c
+_email, _item, _mail = table(InboundEmailRow).c, table(InboxItemRow).c, table(SenderMailRow).c
 
 _HOLDS = sorted(RELEASABLE)
 
@@ -22,6 +24,11 @@ def held_part(tenant: str | None) -> ColumnElement[bool]:
     """Return the condition that an item is withdrawn because a policy or a limit holds it; of this tenant's."""
     held = _item.withdrawn_reason.in_(_HOLDS) & _item.withdrawn_at.is_not(None)
     return held & owned(_item.tenant, tenant)
+
+
+def too_many(tenant: str | None) -> ColumnElement[bool]:
+    """Return the condition that a sender's mail is held by the limit, for this tenant."""
+    return _mail.held & owned(_mail.tenant, tenant)
 
 
 def selected(tenant: str | None, order: ReplayOrder) -> Any:
@@ -33,8 +40,10 @@ def selected(tenant: str | None, order: ReplayOrder) -> Any:
         rows = _rows(tenant, order).where(_not_filed(order)).subquery()
     else:
         reason = has_reason(_item.withdrawn_reason, order.reason)
-        held = select(_item.email_id).where(held_part(tenant), reason)
-        partly = _rows(tenant, order).where(_email.state == State.FILED, _email.id.in_(held))
+        held: ColumnElement[bool] = _email.id.in_(select(_item.email_id).where(held_part(tenant), reason))
+        if order.reason in (None, Reason.TOO_MANY):
+            held = or_(held, _email.id.in_(select(_mail.email_id).where(too_many(tenant))))
+        partly = _rows(tenant, order).where(_email.state == State.FILED, held)
         rows = union_all(_rows(tenant, order).where(_not_filed(order)), partly).subquery()
     return select(rows).order_by(rows.c.received_at, rows.c.id).limit(order.most)
 

@@ -17,7 +17,7 @@ from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.inbound.receiving_models import SenderMailRow
 from mailroom.adapters.postgres.inbound.replay_groups import all_groups, candidates_of, unrouted_recipients
 from mailroom.adapters.postgres.inbound.replay_models import ReplayMailRow, ReplayRow
-from mailroom.adapters.postgres.inbound.replay_selection import held_part, selected
+from mailroom.adapters.postgres.inbound.replay_selection import held_part, selected, too_many
 from mailroom.adapters.postgres.inbox.visible_to import owned
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.paging import uuid_of
@@ -116,7 +116,11 @@ class SqlReplays:
         )
         joined = _mails.join(_replays, _replay.id == _mail.replay_id).outerjoin(_emails, _email.id == _mail.email_id)
         wanted = (
-            select(*columns).select_from(joined).where(waits).order_by(_mail.due_at, _mail.received_at).limit(limit)
+            select(*columns)
+            .select_from(joined)
+            .where(waits)
+            .order_by(_mail.due_at, _mail.received_at, _mail.email_id)
+            .limit(limit)
         )
         with transaction(self._engine) as connection:
             rows = connection.execute(wanted.with_for_update(of=_mails, skip_locked=True)).all()
@@ -132,7 +136,8 @@ class SqlReplays:
             row = connection.execute(select(_emails).where(_email.id == which).with_for_update()).first()
             if row is None:
                 return False
-            held = _tenants(connection, which, held_part(mail.tenant))
+            limited = select(_senders.c.tenant).where(_senders.c.email_id == which, too_many(mail.tenant))
+            held = _tenants(connection, which, held_part(mail.tenant)) | set(connection.execute(limited).scalars())
             if row.state == State.FILED and not held:
                 return False
             if not _opened(connection, row, mail, held, now):

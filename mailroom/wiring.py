@@ -68,6 +68,7 @@ from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.adapters.postgres.operations.status import SqlStatusFacts
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
@@ -130,7 +131,7 @@ class Store:
         self.pauses, self.replays = SqlPauses(engine), SqlReplays(engine)
         self.endpoints, self.breakers = SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
-        self.return_paths = SqlReturnPaths(engine)
+        self.return_paths, self.facts = SqlReturnPaths(engine), SqlStatusFacts(engine)
         self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:

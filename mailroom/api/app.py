@@ -20,6 +20,7 @@ from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
+from mailroom.api.pages import status as status_pages
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.scopes import admit, describe_scopes
 from mailroom.api.services import Services
@@ -36,6 +37,7 @@ from mailroom.api.v1 import (
     replays,
     resends,
     sent_content,
+    status,
     streams,
     suppressions,
 )
@@ -48,6 +50,8 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, operations.router),
     (Face.PRIVATE, inbound.router),
     (Face.PRIVATE, replays.router),
+    (Face.PRIVATE, status.router),
+    (Face.PRIVATE, status_pages.router),
     (Face.PRIVATE, raw_mail.router),
     (Face.PRIVATE, addresses.router),
     (Face.PRIVATE, members.router),

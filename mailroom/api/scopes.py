@@ -86,6 +86,8 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /v1/items/{item_id}/raw": TO_FETCH,
         "GET /v1/items/{item_id}/files.zip": TO_FETCH,
         "GET /v1/inbound": TO_FOLLOW,
+        "GET /status": TO_ADMINISTER,
+        "GET /v1/status": TO_ADMINISTER,
         "GET /v1/inbound/reasons": TO_FOLLOW,
         "POST /v1/inbound/replay": TO_ADMINISTER,
         "GET /v1/inbound/replays": TO_ADMINISTER,

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.adapters.postgres.operations.status import SqlStatusFacts
 from mailroom.api.app import create_app
 from mailroom.domain.errors import TransientError
+from mailroom.domain.inbound.received_email import State
 from mailroom.operations.status import Level, StatusReader, StatusRow
 from mailroom.operations.status_rows import sources
 from mailroom.ports.api_keys import Holder
@@ -68,11 +68,11 @@ def proof(engine: Engine, **differences: int) -> None:
 
 
 @pytest.fixture
-def well(engine: Engine) -> Iterator[World]:
+def well(engine: Engine) -> World:
     """An installation in which all is well."""
     SqlRoster(engine).heartbeat("worker-1", now=now(), in_hand=2, paused_by=None)
     proof(engine, inbound=0)
-    yield World(engine)
+    return World(engine)
 
 
 def test_a_healthy_installation_is_well_in_one_sentence(well: World) -> None:
@@ -89,9 +89,8 @@ def test_a_healthy_installation_is_well_in_one_sentence(well: World) -> None:
 def test_each_thing_that_is_wrong_says_what_to_do(engine: Engine) -> None:
     """Counted at the top, the worst first."""
     old = now() - timedelta(hours=1)
-    save(engine, an_email(minutes=0).model_copy(update={"state": "received", "received_at": old}))
-    fresh = {"state": "quarantined", "reason": "no_route", "received_at": now()}
-    save(engine, an_email(minutes=0).model_copy(update=fresh | {"id": an_email().id}))
+    save(engine, an_email(State.RECEIVED, received_at=old))
+    save(engine, an_email(State.QUARANTINED, reason="no_route", received_at=now()))
     roster = SqlRoster(engine)
     roster.heartbeat("paused", now=now(), in_hand=0, paused_by="archive")
     proof(engine, inbound=2)

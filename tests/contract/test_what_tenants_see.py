@@ -195,6 +195,10 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installatio
     assert set(read.values()) <= {200, 404}
     assert {asked for asked, status in read.items() if status == 404} == {
         "GET /parked",
+        # Of operators.
+        "GET /status",
+        "GET /v1/status",
+        "GET /quarantine/address",
         f"GET /items/{installation.ids['item_id']}/html",
         # Nothing is inside its PDF.
         *(f"GET {v1}/items/{installation.ids['item_id']}/attachments/1/members/1" for v1 in ("", "/v1")),

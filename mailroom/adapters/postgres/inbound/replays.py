@@ -85,6 +85,7 @@ class SqlReplays:
 
     def begin(self, tenant: str | None, order: ReplayOrder, *, by: str, now: datetime) -> Replay:
         """Store a replay of what the order selects now; see the port."""
+        self.settle(now=now)
         which, wanted = uuid4(), _wanted(order)
         values = {"tenant": tenant, "action": order.action.value, "wanted": wanted, "requested_by": by}
         with transaction(self._engine, "commit of replay") as connection:

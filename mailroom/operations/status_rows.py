@@ -189,7 +189,7 @@ def _of_queue(queue: str, count: Callable[[], int], _now: datetime) -> Sequence[
     )
     value = f"{dead:,} messages were given up" if dead else "no dead letters"
     level = Level.BAD if dead else Level.GOOD
-    return [_row(QUEUES, queue.capitalize(), value, level, what_to_do=remedy if dead else None)]
+    return [_row(QUEUES, f"Dead letters: {queue}", value, level, what_to_do=remedy if dead else None)]
 
 
 def _of_scheduler(scheduler: Scheduler, now: datetime) -> Sequence[StatusRow]:

@@ -100,7 +100,7 @@ def test_each_thing_that_is_wrong_says_what_to_do(engine: Engine) -> None:
     rows, said = world.rows(), world.ask("/status").text
 
     wrong = {name for name, row in rows.items() if row.level is not Level.GOOD}
-    assert wrong == {"Oldest not finished", "Quarantine", "paused", "Last proof", "Inbound", "reconcile"}
+    assert wrong == {"Oldest not finished", "Quarantine", "paused", "Last proof", "Dead letters: inbound", "reconcile"}
     assert all(rows[name].what_to_do for name in wrong)
     assert f"<h1>{len(wrong)} things need you.</h1>" in said
     assert rows["Quarantine"].value == "1 not filed, 1 of them in the last day"
@@ -153,7 +153,7 @@ def test_what_hangs_delays_nothing_and_is_asked_once(engine: Engine, well: World
     reader = StatusReader(fresh, patience_s=1)
     first, second = (list(reader.look(now=now()).rows) for _ in range(2))
     go_on.set()
-    while not any(row.name == "Inbound" for row in reader.look(now=now()).rows):
+    while not any(row.name == "Dead letters: inbound" for row in reader.look(now=now()).rows):
         time.sleep(0.05)
 
     assert [row.value for rows in (first, second) for row in rows if row.name == "Queue inbound"] == [

@@ -70,7 +70,15 @@ def test_the_status_page_says_that_the_stack_is_well_or_what_needs_a_person(stac
     def answered() -> bool:
         said = httpx.get(f"{stack['api_url']}/v1/status", headers=key, timeout=60).json()
         names = {row["name"] for row in said["rows"] if row["level"] != "unknown"}
-        return {"Mail", "Inbound", "Mailbox", "Tracking", "watch", "reconcile", "sweep-inbound"} <= names
+        return {
+            "Mail",
+            "Dead letters: inbound",
+            "Dead letters: mailbox",
+            "Dead letters: tracking",
+            "watch",
+            "reconcile",
+            "sweep-inbound",
+        } <= names
 
     # The first look is the slowest: clients are built, and Prefect is asked by a cold one.
     wait_until(answered, "every source has answered", timeout_s=120)

@@ -1,7 +1,7 @@
 """Process e-mails again: by id, by state, reason and age, by a processor that failed, or the dead letters.
 
 Each step is idempotent: nothing is archived twice, and existing inbox items stay. For a filed e-mail, only processors
-that failed run again, and what is held of it is decided anew. --release files what a policy or the limit of a sender holds.
+that failed run again, and what is held of it is decided again. --release files what a policy or the limit of a sender holds.
 --list shows what there is, by reason; --dry-run lists the e-mails, says what would be touched, and changes nothing.
 A replay that is interrupted goes on in the HTTP service, where its page shows how far it is.
 """

@@ -1,4 +1,4 @@
-"""Replays and releases on PostgreSQL: each e-mail once, whatever ends in between and whoever begins them at the same time."""
+"""Replays and releases on PostgreSQL: each e-mail once, whatever ends in between and two operators begin at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

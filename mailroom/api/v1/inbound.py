@@ -137,7 +137,7 @@ def list_emails(
 def replay(services: AppServices, holder: ApiHolder, email_id: str) -> ReplayResponse:
     """Process one received e-mail again, in its flow run or, if that was deleted, in a new one.
 
-    Of a filed e-mail, the processors that failed run again, and what is held for some of its tenants is decided anew.
+    Of a filed e-mail, the processors that failed run again, and what is held for some of its tenants is decided again.
     """
     line = services.reader.email(holder.tenant, email_id)
     entry = services.ledger.find(line.id) if line else None

@@ -61,6 +61,7 @@ from mailroom.adapters.postgres.engines import keep_to as keep_to
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.other_notices import SqlOtherNotices
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbound.replays import SqlReplays
 from mailroom.adapters.postgres.inbound.sender_limit import SqlSenderLimit
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
@@ -68,6 +69,7 @@ from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.adapters.postgres.operations.status import SqlStatusFacts
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
@@ -134,7 +136,7 @@ class Store:
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
         self.reconciliations, self.trail = SqlReconciliations(engine), SqlTrail(engine)
         self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
-        self.api_keys = SqlApiKeys(engine)
+        self.api_keys, self.replays, self.facts = SqlApiKeys(engine), SqlReplays(engine), SqlStatusFacts(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:
         """Return the findings about this archive bucket."""
@@ -192,11 +194,11 @@ class Installation:
     @cached_property
     def uploads(self) -> S3Uploads | None:
         """The bucket from which callers attach files, if configured."""
-        settings = self.settings
-        if not settings.files_bucket:
+        bucket = self.settings.files_bucket
+        if not bucket:
             return None
-        s3 = client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets)
-        return S3Uploads(s3, bucket=settings.files_bucket)
+        s3 = client("s3", region=self.settings.region_of_buckets, owner=self.settings.owner_of_buckets)
+        return S3Uploads(s3, bucket=bucket)
 
     @cached_property
     def runs(self) -> PrefectRuns:

@@ -19,11 +19,13 @@ from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import people as people_pages
 from mailroom.api.pages import previews as preview_pages
+from mailroom.api.pages import quarantine as quarantine_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages import sign_in as sign_in_pages
+from mailroom.api.pages import status as status_pages
 from mailroom.api.pages import trail as trail_pages
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.scopes import admit, describe_scopes
@@ -39,8 +41,10 @@ from mailroom.api.v1 import (
     members,
     outbound,
     raw_mail,
+    replays,
     resends,
     sent_content,
+    status,
     streams,
     suppressions,
     trail,
@@ -53,6 +57,9 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.BOTH, operations.liveness),
     (Face.PRIVATE, operations.router),
     (Face.PRIVATE, inbound.router),
+    (Face.PRIVATE, replays.router),
+    (Face.PRIVATE, status.router),
+    (Face.PRIVATE, status_pages.router),
     (Face.PRIVATE, raw_mail.router),
     (Face.PRIVATE, addresses.router),
     (Face.PRIVATE, members.router),
@@ -78,6 +85,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, list_pages.router),
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, mark_pages.router),
+    (Face.PRIVATE, quarantine_pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, member_pages.router),
     (Face.PRIVATE, preview_pages.router),

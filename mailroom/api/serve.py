@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from socket import socket
 
 import uvicorn
@@ -24,7 +25,10 @@ from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.delivery.provider_events.registered import verifiers
 from mailroom.delivery.tenant_webhooks import run_notifier
 from mailroom.domain.errors import ConfigurationError
+from mailroom.inbound.replaying import Replayer, run_replays
 from mailroom.operations.logs import log_to_stderr, say_why_not
+from mailroom.operations.status import StatusReader
+from mailroom.operations.status_rows import sources
 from mailroom.outbound.outbox_relay import run_relay
 from mailroom.ports.hooks import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
@@ -68,6 +72,8 @@ def _serve(
         mailbox = installation.queue(settings.mailbox_queue_url)
         relay, values = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}
         threading.Thread(target=run_relay, args=relay, kwargs=values, name="relay", daemon=True).start()
+    if services.replayer is not None:
+        threading.Thread(target=run_replays, args=(services.replayer, stop), name="replays", daemon=True).start()
     if services.endpoints is not None:
         for number in range(_NOTIFYING):
             reporting = (services.endpoints, installation.webhooks, stop)
@@ -175,7 +181,24 @@ def services_for(installation: Installation) -> Services:
         endpoints=store.endpoints,
         inbound_hook=_inbound_hook(installation) if settings.inbound_hook else None,
         scheduler=installation.scheduler,
+        status=_status_reader(installation),
+        replayer=Replayer(store.replays, store.ledger, installation.runs, store.processings),
     )
+
+
+def _status_reader(installation: Installation) -> StatusReader:
+    settings = installation.settings
+    urls = {
+        "inbound": settings.inbound_queue_url,
+        "mailbox": settings.mailbox_queue_url,
+        "tracking": settings.tracking_queue_url,
+    }
+
+    def count(url: str) -> int:
+        return len(installation.dead_letters(url))
+
+    dead = {name: partial(count, url) for name, url in urls.items()}
+    return StatusReader(sources(installation.store.facts, dead_letters=dead, scheduler=installation.scheduler))
 
 
 def _inbound_hook(installation: Installation) -> InboundHook:

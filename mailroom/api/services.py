@@ -15,6 +15,8 @@ from mailroom.api.key_uses import KeyUses
 from mailroom.api.slots import Slots
 from mailroom.delivery.provider_events.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
+from mailroom.inbound.replaying import Replayer
+from mailroom.operations.status import StatusReader
 from mailroom.outbound.attachments import Uploads
 from mailroom.outbound.served_senders import ServedSenders
 from mailroom.ports.addresses import Addresses
@@ -122,8 +124,9 @@ class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
-    `key_uses` when keys were used; `trail` gets who saw and did what; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
-    `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`; `previewer` draws them, in `preview_slots`.
+    `key_uses` when keys were used; `trail` gets who saw and did what; `replayer` replays received mail, `status` looks at the whole installation;
+    `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in `small_slots`; sent mail is
+    rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`; `previewer` draws them, in `preview_slots`.
     """
 
     settings: Settings
@@ -148,6 +151,8 @@ class Services:
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
     scheduler: Scheduler | None = None
+    replayer: Replayer | None = None
+    status: StatusReader | None = None
     slots: Slots = field(default_factory=Slots)
     small_slots: Slots = field(default_factory=Slots)
     view_slots: Slots = field(default_factory=Slots)

@@ -15,6 +15,8 @@ from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbound.replays import SqlReplays
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
@@ -24,6 +26,8 @@ from mailroom.api.services import OutboundServices
 from mailroom.delivery.tenant_webhooks import body_of
 from mailroom.domain.inbound.received_email import State
 from mailroom.domain.inbound.routing import Address
+from mailroom.inbound.replaying import Replayer
+from mailroom.ports.replays import ReplayOrder
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
@@ -66,6 +70,7 @@ class Installation:
                 sending=OutboundServices(*(port(engine) for port in PORTS), unsubscribing=SqlUnsubscribing(engine)),
                 events=SqlEvents(engine),
                 endpoints=SqlEndpoints(engine),
+                replayer=Replayer(SqlReplays(engine), filed.ledger, memory.runs, SqlProcessings(engine)),
                 settings=services.settings.model_copy(update=self.settings()),
             )
         )
@@ -79,6 +84,8 @@ class Installation:
             "member": "1",
             "address": ANNA.recipient,
         }
+        order = ReplayOrder(ids=(filed.entry.id,))
+        self.ids["replay_id"] = SqlReplays(engine).begin("acme", order, by="app", now=NOW).id
         self.ids |= self._sent()
 
     def settings(self) -> dict[str, Any]:
@@ -190,6 +197,10 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installatio
     assert set(read.values()) <= {200, 404}
     assert {asked for asked, status in read.items() if status == 404} == {
         "GET /parked",
+        # Of operators.
+        "GET /status",
+        "GET /v1/status",
+        "GET /quarantine/address",
         f"GET /items/{installation.ids['item_id']}/html",
         # Nothing is inside its PDF.
         *(f"GET {v1}/items/{installation.ids['item_id']}/attachments/1/members/1" for v1 in ("", "/v1")),

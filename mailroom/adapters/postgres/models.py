@@ -106,6 +106,8 @@ class InboundEmailRow(SQLModel, table=True):
     route: str | None = None
     #: Recipients without a route, beside others that have one; null where that is not known.
     unrouted: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    #: Tenants for which a person released it; null: none.
+    released: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)
     received_at: datetime = time_column()
@@ -217,6 +219,7 @@ class InboxItemRow(SQLModel, table=True):
             "id",
             postgresql_where=text("coalesce(listed_at, filed_at) is not null"),
         ),
+        Index("ix_inbox_item_withdrawn", "email_id", postgresql_where=text("withdrawn_at is not null")),
         Index("ix_inbox_item_old_words", "id", postgresql_where=text("words_version < 1")),
         Index(
             "ix_inbox_item_partial",

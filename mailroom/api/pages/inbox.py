@@ -14,11 +14,10 @@ from mailroom.api.originals import INCOMPLETE, is_incomplete, item_of
 from mailroom.api.pages.item_marks import bar_of, opened
 from mailroom.api.pages.letters import plain_letter
 from mailroom.api.pages.rendering import render
-from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.sanitising import MAX_PICTURES, SafeHtml, data_uri, sanitise_for_frame
 from mailroom.api.services import AppServices, Services
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import REPLAYABLE, Attachment
+from mailroom.domain.inbound.received_email import Attachment
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import FiledItem
 
@@ -72,16 +71,6 @@ def attachment(
 ) -> Response:
     """The bytes of one attachment, as a download."""
     return download(services, holder.tenant, item_id, number, request)
-
-
-@router.get("/quarantine")
-def quarantine(services: AppServices, holder: PageHolder, cursor: Cursor = None) -> Response:
-    """The e-mails that were not filed, with their reasons."""
-    page = services.reader.emails(
-        holder.tenant, states=REPLAYABLE, reason=None, since=None, after=decode(cursor), limit=_LINES
-    )
-    runs = {line.id: run_url(services, holder, line.run_id) for line in page.lines}
-    return render("quarantine.html", holder=holder, page=page, runs=runs, older=encode(page.next), cursor=cursor)
 
 
 def run_url(services: Services, holder: Holder, run_id: str | None) -> str | None:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from mailroom.api.pages import carried_words
 from mailroom.api.pages.batch_progress import segments, settled, tone
 from mailroom.api.pages.letters import answers_elsewhere
+from mailroom.api.pages.replay_progress import replay_tone
 from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
@@ -101,6 +102,7 @@ def _templates_of_this_package() -> Environment:
         "outbound_reason": OutboundReason.read,
         "cause": Cause.read,
     }
+    environment.filters["replay_tone"] = replay_tone
     environment.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
     environment.filters |= {one.__name__: one for one in carried_words.FILTERS}
     environment.filters |= {

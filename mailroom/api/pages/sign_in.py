@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mailroom.api.attempts import client_of
 from mailroom.api.auth import from_this_site, key_needed, page_holder
-from mailroom.api.pages.forms import Form, one
+from mailroom.api.pages.forms import Form, field
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import AppServices
 from mailroom.api.sessions import begin_session, end_session, session_holder
@@ -39,7 +39,7 @@ def show_sign_in(request: Request, services: AppServices, next_: Next = HOME) ->
 def ask_for_link(request: Request, services: AppServices, form: Form, background: BackgroundTasks) -> Response:
     """Send a link if the address is a person's; the page is the same if it is not."""
     from_this_site(request)
-    people, path, written = people_of(services), local_path(one(form, "next")), one(form, "address")
+    people, path, written = people_of(services), local_path(field(form, "next")), field(form, "address")
     link_sender(services)
     people.attempts.count(client_of(request, services.settings))
     try:

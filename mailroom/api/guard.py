@@ -17,12 +17,13 @@ from mailroom.api.problems import answer_error
 
 log = logging.getLogger(__name__)
 
+#: Scripts are the files of `/static` alone: whatever else this site answers has another type, and browsers refuse to run it.
 _PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; frame-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
-#: The policy of a page with frames: its own file `frame.js`, which gives them the height of their content, and no other script.
-FRAMING_POLICY = f"{_PAGE_POLICY}; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+#: The policy of a page with frames: no script, not even ours, writes HTML into it.
+FRAMING_POLICY = f"{_PAGE_POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
 #: The policy of a mail's HTML in its frame. `allow-same-origin` lets the page measure it; no script runs, by sandbox and policy.
 FRAME_POLICY = (
     "sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "

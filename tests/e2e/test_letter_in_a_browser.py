@@ -261,7 +261,7 @@ def test_pdf_is_read_page_by_page(memory: Memory, opened: Open) -> None:
         expect(frame.get_by_alt_text("Page 2 of 3 of lease.pdf")).to_be_visible()
         assert frame.get_by_role("link", name="Page 1").count() == 1
         expect(page.frame_locator("iframe[title='Preview of flat.png']").locator("img")).to_be_visible()
-        page.get_by_text("broken.pdf").locator("xpath=..").get_by_text("Preview").click()
+        page.locator("li.file", has_text="broken.pdf").get_by_text("Preview", exact=True).click()
         sentence = page.frame_locator("iframe[title='Preview of broken.pdf']").get_by_text("damaged or incomplete")
         expect(sentence).to_be_visible()
 

@@ -84,7 +84,9 @@ class Replayer:
             try:
                 steps.append(self._one(mail, now))
             except TransientError:
-                self.replays.postpone(taken[at:], until=now + _AGAIN_AFTER)
+                # The others come before it: the outage may be of its run alone.
+                self.replays.postpone([mail], until=now + _AGAIN_AFTER)
+                self.replays.postpone(taken[at + 1 :], until=now)
                 raise
             except MailroomError as error:
                 self.replays.end(mail, ReplayState.REFUSED, reason=inbound_reason(error).value)

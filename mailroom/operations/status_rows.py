@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache, partial
 from importlib import metadata
 
-from mailroom.domain.readable import lasted
+from mailroom.domain.readable import lasted, when
 from mailroom.operations.status import Level, Source, StatusRow
 from mailroom.ports.scheduler import ScheduledDeployment, Scheduler
 from mailroom.ports.status import InstallationFacts, StatusFacts
@@ -210,10 +210,10 @@ def _scheduled(one: ScheduledDeployment, now: datetime) -> StatusRow:
         level, remedy = Level.BAD, "see that a worker runs and its work pool is not paused"
     elif one.last_state in _ENDED_BADLY:
         level, remedy = Level.LOOK, "look at the run in the Prefect UI"
-    last = f"last {one.last_state}" if one.last_at else "no run yet"
+    last = f"last {when(one.last_at)}, {one.last_state}" if one.last_at else "no run yet"
     said = f": {one.last_message}" if one.last_message and one.name == "watch" else ""
-    ahead = "paused" if one.paused else f"next {one.next_at:%Y-%m-%d %H:%M} UTC" if one.next_at else "no run ahead"
-    return _row(SCHEDULES, one.name, f"{last}{said}; {ahead}", level, since=one.last_at, what_to_do=remedy)
+    ahead = "paused" if one.paused else f"next {when(one.next_at)}" if one.next_at else "no run ahead"
+    return _row(SCHEDULES, one.name, f"{last}{said}; {ahead}", level, what_to_do=remedy)
 
 
 def _row(

@@ -187,6 +187,26 @@ def test_an_outage_waits_and_the_failure_of_one_mail_stops_no_other(desk: Desk) 
     assert None not in reasons.values()
 
 
+def test_a_run_that_prefect_cannot_schedule_for_now_delays_no_other(desk: Desk) -> None:
+    """The oldest e-mail would otherwise be tried first for ever."""
+    for number in range(3):
+        desk.receives(f"m{number}", "new@acme.test", at=NOW + number * MINUTE)
+
+    class Failing(MemoryRuns):
+        def start(self, ref: ObjectRef) -> Run:
+            if ref.message_id == "m0":
+                raise TransientError("Prefect did not process the request", status=500)
+            return super().start(ref)
+
+    replay = desk.begins(reason="no_route")
+    replayer = Replayer(desk.replays, desk.ledger, Failing(), SqlProcessings(desk.engine))
+    with pytest.raises(TransientError):
+        replayer.advance(now=NOW)
+    replayer.advance(now=NOW + timedelta(seconds=5))
+
+    assert desk.states(replay) == {"waiting": 1, "requested": 2}
+
+
 def test_what_no_worker_begins_can_be_replayed_again_and_is_given_up(desk: Desk) -> None:
     """A run may be deleted in Prefect: its mail must not be caught in a replay for ever."""
     desk.receives("m", "new@acme.test")

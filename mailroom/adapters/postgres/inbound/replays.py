@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, case, delete, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Engine, and_, case, delete, func, literal, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
@@ -40,6 +40,8 @@ _email, _item, _replay, _mail = _emails.c, _items.c, _replays.c, _mails.c
 
 #: Replays are kept for so long after they began.
 _KEPT_FOR = timedelta(days=90)
+# Literals, so that the partial indexes are used.
+_WAITS, _REQUESTED = text("replay_mail.state = 'waiting'"), text("replay_mail.state = 'requested'")
 _OPEN = [state for state in ReplayState if state.is_open]
 _CLOSED = [State.FILED, State.QUARANTINED, State.FAILED, State.DUPLICATE]
 
@@ -104,7 +106,7 @@ class SqlReplays:
         self, *, now: datetime, until: datetime, stale_before: datetime, limit: int, replay_id: str | None = None
     ) -> Sequence[TakenMail]:
         """Return waiting e-mails that are due."""
-        waits = and_(_mail.state == ReplayState.WAITING, _mail.due_at <= now)
+        waits = and_(_WAITS, _mail.due_at <= now)
         if replay_id is not None:
             waits = and_(waits, _mail.replay_id == UUID(replay_id))
         leased = and_(_email.state == State.PROCESSING, _email.beat_at >= stale_before)
@@ -167,7 +169,7 @@ class SqlReplays:
             _item.email_id == _email.id, held_part(None), or_(_replay.tenant.is_(None), _item.tenant == _replay.tenant)
         )
         held = part.scalar_subquery()
-        asked = _mail.state == ReplayState.REQUESTED, _mail.replay_id == _replay.id
+        asked = _REQUESTED, _mail.replay_id == _replay.id
         ended = _email.id == _mail.email_id, _email.attempts > _mail.attempts, _email.state.in_(_CLOSED)
         is_filed = _email.state.in_([State.FILED, State.DUPLICATE])
         outcome = case(
@@ -176,7 +178,7 @@ class SqlReplays:
             else_=_email.state,
         )
         done = update(_mails).where(*asked, *ended).values(state=outcome, reason=func.coalesce(held, _email.reason))
-        gone = update(_mails).where(_mail.state == ReplayState.REQUESTED, _mail.due_at < now - GIVEN_UP_AFTER)
+        gone = update(_mails).where(_REQUESTED, _mail.due_at < now - GIVEN_UP_AFTER)
         with transaction(self._engine) as connection:
             settled = connection.execute(done).rowcount
             return int(settled + connection.execute(gone.values(state=ReplayState.NOT_BEGUN.value)).rowcount)

@@ -159,6 +159,7 @@ def test_a_person_without_an_inbox_reads_what_to_do(memory: Memory) -> None:
 
     assert "No inbox was given to you yet; ask an administrator" in page.text
     assert "This key" not in page.text
+    assert 'action="/sign-out"' in page.text
 
 
 def test_a_removed_person_is_out_at_the_next_request(memory: Memory) -> None:

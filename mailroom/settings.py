@@ -182,7 +182,6 @@ class Settings(PeopleSettings):
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://user:password@host/database.")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
-    pages_open: bool = Field(default=False, description="Show the pages without an API key; for loopback only.")
 
     @property
     def region_of_buckets(self) -> str:

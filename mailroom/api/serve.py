@@ -18,7 +18,7 @@ from mailroom.api.faces import ByPort
 from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.key_uses import KeyUses
-from mailroom.api.listening import ListenAddress, bind, is_loopback, listen, listen_addresses, refuse_plain_http
+from mailroom.api.listening import ListenAddress, bind, listen, listen_addresses, refuse_plain_http
 from mailroom.api.services import InboundHook, OutboundServices, PeopleServices
 from mailroom.delivery.provider_events import sns
 from mailroom.delivery.provider_events.credentials import credentials
@@ -45,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         use_stack_environment()
         settings = load_settings()
-        refuse_if_unsafe(settings, host=options.host)
         everywhere = _listen_addresses_of(options, settings)
         installation = Installation(settings)
+        installation.refuse_open_orchestrator()
         installation.refuse_unfit_schema()
         installation.refuse_outside(asking=False)
         wiring.keep_to(wiring.SERVICE)
@@ -126,17 +126,6 @@ def _end_if_outside(installation: Installation, server: uvicorn.Server, outside:
         say_why_not("mailroom api", error)
         outside.set()
         server.should_exit = True
-
-
-def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
-    """Return if the service may run with these settings on `host`.
-
-    Raises:
-        ConfigurationError: pages without a key would be reachable from other machines, or Prefect is.
-    """
-    Installation(settings).refuse_open_orchestrator()
-    if settings.pages_open and not is_loopback(host):
-        raise ConfigurationError("MAILROOM_PAGES_OPEN is allowed on loopback only; unset it, or listen on 127.0.0.1")
 
 
 def services_from(settings: Settings) -> Services:

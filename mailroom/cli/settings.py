@@ -83,7 +83,6 @@ CONSEQUENCES = {
     "sign_in_from": "Empty as `MAILROOM_SENDER`: no links are sent; `/sign-in` says so. Not verified by the provider: they wait.",
     "session_idle_hours": "Too long: a browser that was left open stays signed in.",
     "session_days": "As `MAILROOM_SESSION_IDLE_HOURS`, for a browser that somebody uses.",
-    "pages_open": "On beyond loopback: the HTTP service does not start.",
 }
 
 #: Variables that are not part of Settings.

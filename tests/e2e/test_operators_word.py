@@ -117,7 +117,7 @@ def test_scheduled_sends_that_are_cancelled_or_deleted_in_the_ui_are_not_sent(
         ) == {"held"}
 
     wait_until(decided, "the ledger says what was decided", timeout_s=40)
-    page.goto(f"{stack['api_url']}/batches/{deleted}")
+    stack.open_page(page, f"/batches/{deleted}")
     picture(page, "held-batch")
     for batch_id in (cancelled, deleted):
         an_hour_passes(stack, batch_id)

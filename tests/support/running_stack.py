@@ -22,6 +22,7 @@ import psycopg
 from mailroom.audit.logs import Known
 from mailroom.domain.inbound.envelope_encryption import seal, ses_context
 
+OPERATOR = "ops@mail.test"
 _NOT_HANDED_ON = ("MAILROOM_DATABASE_URL", "MAILROOM_READY_FILE")
 
 
@@ -100,6 +101,18 @@ class Stack:
             aws_access_key_id="sandbox",
             aws_secret_access_key="sandbox",
         )
+
+    def sign_in_link(self, path: str = "/", address: str = OPERATOR) -> str:
+        """Return a link that signs in as the stack's operator and opens `path`; who has it needs to press a button."""
+        if not self.ask("select 1 from person where address = %s", address):
+            self.mailroom("user", "add", address, "--role", "operator")
+        return str(self.json("user", "link", address, "--path", path)["url"])
+
+    def open_page(self, page: Any, path: str = "/") -> None:
+        """Open a page of Mailroom in a browser, after signing in."""
+        page.goto(self.sign_in_link(path))
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{self['api_url']}{path}")
 
     def queue_depth(self, url: str) -> int:
         """Return how many messages a queue holds, visible or not."""

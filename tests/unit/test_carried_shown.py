@@ -28,7 +28,7 @@ def memory() -> Memory:
 
 @pytest.fixture(scope="module")
 def api(memory: Memory) -> TestClient:
-    app = create_app(memory.services(pages_open=True))
+    app = create_app(memory.services())
     return TestClient(app, base_url="http://127.0.0.1:8025", headers={"Authorization": "Bearer acme"})
 
 

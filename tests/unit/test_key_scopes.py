@@ -197,7 +197,7 @@ def test_a_use_is_written_once_a_minute_and_not_by_the_request() -> None:
     uses.record_waiting()
     uses.note(ada)
     uses.note(bob)
-    uses.note(Holder("open pages"))
+    uses.note(Holder("without a key"))
     uses.record_waiting()
 
     assert keys.writes == [["1"], ["1", "2"]]

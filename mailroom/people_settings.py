@@ -3,13 +3,13 @@
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings
+from pydantic import Field, field_validator, model_validator
 
 from mailroom.domain.operations.loopback import names_this_machine
+from mailroom.openid_settings import OpenIdSettings
 
 
-class PeopleSettings(BaseSettings):
+class PeopleSettings(OpenIdSettings):
     """How people sign in to the pages."""
 
     api_url: str = Field(description="Mailroom's own HTTP service, for links, and for commands that call it.")
@@ -41,6 +41,12 @@ class PeopleSettings(BaseSettings):
         if url and not is_safe(url):
             raise ValueError("a session's cookie needs https, or http on loopback: https://mail.example.com")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _leads_back(self) -> "PeopleSettings":
+        if self.openid_issuer and not self.pages_at:
+            raise ValueError("MAILROOM_OPENID_ISSUER needs MAILROOM_PAGES_URL: nobody could come back from there")
+        return self
 
     @property
     def pages_at(self) -> str:

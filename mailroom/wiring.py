@@ -41,6 +41,7 @@ from mailroom.adapters.aws.uploads_s3 import S3Uploads
 from mailroom.adapters.clamav import ClamdScanner
 from mailroom.adapters.dns import SystemDns
 from mailroom.adapters.http import HttpWebhooks
+from mailroom.adapters.openid import openid_provider as openid_provider
 from mailroom.adapters.parser.process import ParserProcess
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
@@ -234,9 +235,7 @@ class Installation:
 
     def refuse_outside(self, *, asking: bool = True) -> None:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
-        if asking:
-            return refuse_outside(self.settings, whole=False)
-        return refuse_named_outside(self.settings)
+        return refuse_outside(self.settings, whole=False) if asking else refuse_named_outside(self.settings)
 
     @cached_property
     def sender_lookup(self) -> SenderLookup:

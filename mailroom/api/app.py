@@ -14,6 +14,7 @@ from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import keys as key_pages
 from mailroom.api.pages import members as member_pages
+from mailroom.api.pages import openid as openid_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import people as people_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
@@ -68,6 +69,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, trail.router),
     (Face.PRIVATE, trail_pages.router),
     (Face.PRIVATE, sign_in_pages.router),
+    (Face.PRIVATE, openid_pages.router),
     (Face.PUBLIC, hooks.router),
     (Face.PUBLIC, inbound_hook.router),
     (Face.PUBLIC, unsubscribe.router),

@@ -18,7 +18,7 @@ from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.key_uses import KeyUses
 from mailroom.api.listening import ListenAddress, bind, listen, listen_addresses, refuse_plain_http
-from mailroom.api.services import InboundHook, OutboundServices, PeopleServices
+from mailroom.api.services import InboundHook, OpenIdServices, OutboundServices, PeopleServices
 from mailroom.delivery.provider_events import sns
 from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.delivery.provider_events.registered import verifiers
@@ -140,6 +140,7 @@ def services_for(installation: Installation) -> Services:
         addresses=store.directory,
         opener=wiring.opener(),
         key_uses=KeyUses(store.api_keys),
+        openid=OpenIdServices(openid) if (openid := wiring.openid_provider(settings)) else None,
         people=PeopleServices(store.people, store.sessions, store.links),
         trail=store.trail,
         sending=OutboundServices(

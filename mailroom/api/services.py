@@ -26,6 +26,7 @@ from mailroom.ports.events import Events
 from mailroom.ports.inbox_reader import InboxReader
 from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
+from mailroom.ports.openid import OpenIdProvider
 from mailroom.ports.outbox import Outbox
 from mailroom.ports.parser import Parser
 from mailroom.ports.people import People, Sessions, SignInLinks
@@ -116,6 +117,14 @@ class PeopleServices:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenIdServices:
+    """The provider by which people sign in. `attempts` limits those of each client; an office may share one address."""
+
+    provider: OpenIdProvider
+    attempts: Attempts = field(default_factory=lambda: Attempts(200))
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
@@ -134,6 +143,7 @@ class Services:
     addresses: Addresses | None = None
     key_uses: KeyUses | None = None
     people: PeopleServices | None = None
+    openid: OpenIdServices | None = None
     trail: Trail | None = None
     sending: OutboundServices | None = None
     events: Events | None = None

@@ -27,9 +27,12 @@ from mailroom.adapters.postgres.outbound.models import BreakerRow
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
 from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys
+from mailroom.adapters.postgres.tenants.people import SqlPeople, SqlSessions, SqlSignInLinks
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
+from mailroom.adapters.postgres.tenants.trail import SqlTrail
 from mailroom.api.app import create_app
-from mailroom.api.services import OutboundServices, Services
+from mailroom.api.services import OutboundServices, PeopleServices, Services
+from mailroom.api.sessions import cookie_name
 from mailroom.archive.depositing import deposit_all
 from mailroom.delivery.tenant_webhooks import notify
 from mailroom.domain.api_keys import ADMINISTER, first_characters, key_digest, new_key
@@ -39,10 +42,12 @@ from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef,
 from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.outbound.quotas import Allowance
 from mailroom.domain.parsing import parse_email
+from mailroom.domain.people import Role
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.api_keys import NewKey
 from mailroom.ports.dispatch import Outcome
+from mailroom.ports.people import NewPerson, Person
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.webhooks import MemoryWebhooks
@@ -74,6 +79,7 @@ class Installation:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.memory, self._numbers = engine, Memory(), iter(range(10**6))
         self.inbound, self.keys = inbound_on(engine, archive=self.memory.archive), SqlApiKeys(engine)
+        self.people = PeopleServices(SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine))
         self.app: FastAPI = create_app(self._services())
         self.client = TestClient(self.app, base_url="https://mail.example", follow_redirects=False)
         self.operator = self.key(None, ADMINISTER)
@@ -85,6 +91,7 @@ class Installation:
         settings = {
             "unsubscribe_key": SecretStr("a key of some length"),
             "public_url": "https://mail.example",
+            "pages_url": "https://mail.example",
         }
         return replace(
             services,
@@ -95,6 +102,8 @@ class Installation:
             sending=OutboundServices(*(port(engine) for port in PORTS), unsubscribing=SqlUnsubscribing(engine)),
             events=SqlEvents(engine),
             watch=SqlMonitoring(engine),
+            people=self.people,
+            trail=SqlTrail(engine),
             endpoints=SqlEndpoints(engine),
             settings=services.settings.model_copy(update=settings),
         )
@@ -114,6 +123,22 @@ class Installation:
             )
         )
         return made
+
+    def person(self, role: str, tenant: str | None, *inboxes: str) -> Person:
+        """Add a person."""
+        address = f"{role}-{uuid4().hex}@{tenant or 'operators'}.test"
+        return self.people.people.add(NewPerson(address, Role(role), tenant, inboxes, "cli"))
+
+    def signed_in(self, person: Person) -> dict[str, str]:
+        """Sign a person in by a link, and return what the browser then sends."""
+        secret = self.people.links.make(person.id, "/")
+        pressed = {"Sec-Fetch-Site": "same-origin"}
+        answer = self.client.post(f"/sign-in/{secret}", headers=pressed)
+        assert answer.status_code == 303, answer.text
+        name = cookie_name(self.app.state.services.settings)
+        session = answer.cookies[name]
+        self.client.cookies.clear()
+        return {"Cookie": f"{name}={session}"}
 
     def file(self, raw: bytes, *routes: Route) -> tuple[str, list[str]]:
         """Have a mail arrive and be filed, and return its id and those of its items."""
@@ -233,6 +258,14 @@ class Planted:
         answer = self._on.client.post("/v1/keys", json=asked, headers=self.headers)
         return str(answer.json()["id"])
 
+    def person(self) -> str:
+        """Add a person, and return the id."""
+        return self._on.person("member", self.name, self.anna.recipient).id
+
+    def new_address(self) -> str:
+        """Return an address that is no person's."""
+        return f"new-{uuid4().hex}@{self.name}.test"
+
     def breaker(self) -> str:
         """Open a breaker, and return its id."""
         row = {"id": uuid4(), "tenant": self.name, "batch_id": self.batch(), "trip": "bounces", "opened_at": NOW}
@@ -282,6 +315,7 @@ class Planted:
             "webhook_id": webhook,
             "key_id": self.key(),
             "breaker_id": self.breaker(),
+            "person_id": self.person(),
         }
 
 

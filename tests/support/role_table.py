@@ -46,10 +46,20 @@ KEYS: Mapping[tuple[str, ...], Role] = {
     ("administer",): ADMINISTRATOR,
 }
 
+#: By role of a person of the tenant, with the inboxes that were given.
+PEOPLE: Mapping[str, tuple[tuple[str, ...], Role]] = {
+    "member": (("anna@quokka.test",), MEMBER),
+    "member of two inboxes": (("@quokka.test",), Role(MEMBER.may, BOTH)),
+    "member of a foreign inbox": (("anna@numbat.test",), Role(MEMBER.may, NONE)),
+    "archivist": ((), ARCHIVIST),
+    "administrator": ((), ADMINISTRATOR),
+}
+
 #: What a route is about: the first pattern that matches method and path.
 ABOUT = (
     (r"GET /(healthz|readyz|metrics|docs|openapi\.json|static/.*)", OPEN),
     (r"\w+ /(u|c|o|hooks)/.*", OPEN),
+    (r"\w+ /sign-(in|out).*", OPEN),
     (r"GET /(inboxes/.*|v1/inboxes/.*)?", INBOX),
     (r"GET (/v1)?/items/.*", DOCUMENTS),
     (r"GET (/v1/inbound|/quarantine)", STATES),
@@ -57,6 +67,7 @@ ABOUT = (
     (r"GET /v1/addresses", ADMINISTERING),
     (r"\w+ /v1/addresses", OPERATING),
     (r"GET /parked", OPERATING),
+    (r"\w+ (/people.*|(/v1)?/trail)", ADMINISTERING),
     (r"\w+ (/v1)?/keys.*", ADMINISTERING),
     (r"\w+ (/v1)?/(batches|messages|recipients).*", SENDING),
     (r"(GET|POST) (/v1)?/suppressions", SENDING),
@@ -98,7 +109,7 @@ class Request:
 
 _MAIL = {"from": "desk@quokka.test", "messages": [{"to": "ada@users.test", "subject": "s", "text": "t"}]}
 _BATCH, _REFUSED, _MESSAGE = {"batch_id": "batch"}, {"batch_id": "refused"}, {"message_id": "message"}
-_KEY, _WEBHOOK = {"key_id": "key"}, {"webhook_id": "webhook"}
+_KEY, _WEBHOOK, _PERSON = {"key_id": "key"}, {"webhook_id": "webhook"}, {"person_id": "person"}
 _OURS = "tenant=quokka"
 _SINCE = {"since": "2026-03-14T08:30:00Z"}
 
@@ -178,11 +189,20 @@ REQUESTS: Mapping[str, Request] = {
     "POST /keys": Request(201, form={"name": "quokka's", "scope": "send", "tenant": "quokka"}),
     "POST /keys/{key_id}/revoke": Request(303, fresh=_KEY),
     "POST /keys/{key_id}/rotate": Request(201, fresh=_KEY),
+    "GET /people": Request(),
+    "POST /people": Request(
+        303,
+        form={"address": "{new_address}", "role": "member", "tenant": "quokka"},
+        fresh={"new_address": "new_address"},
+    ),
+    "POST /people/{person_id}/inboxes": Request(303, form={"inboxes": "zoe@quokka.test"}, fresh=_PERSON),
+    "POST /people/{person_id}/role": Request(303, form={"role": "archivist"}, fresh=_PERSON),
+    "POST /people/{person_id}/remove": Request(303, fresh=_PERSON),
+    "GET /trail": Request(),
+    "GET /v1/trail": Request(),
     "GET /v1/keys": Request(),
     "POST /v1/keys": Request(201, _OURS, {"name": "quokka's", "scopes": ["send"]}),
     "GET /v1/keys/{key_id}": Request(),
     "POST /v1/keys/{key_id}/revoke": Request(fresh=_KEY),
     "POST /v1/keys/{key_id}/rotate": Request(201, fresh=_KEY),
 }
-
-#: Who may not do it is answered as for what does not exist, where even the route would say something.

@@ -29,7 +29,7 @@ from tests.support.role_table import (
     about,
 )
 
-#: Of whom the object of a request is.
+#: Whose the object of a request is.
 OWN, OTHER_INBOX, FOREIGN, MISSING, MALFORMED = "own", "other inbox", "foreign", "missing", "malformed"
 #: An address that does not exist in the other tenant's domain.
 MISSING_THERE = "missing there"

@@ -436,7 +436,7 @@ def test_secrets_are_sent_to_no_unsafe_place(scripted: ScriptedProvider, name: s
 
 
 def test_a_provider_that_hangs_holds_few_threads(scripted: ScriptedProvider) -> None:
-    """The ninth that waits is told to come again: the service has other pages to answer."""
+    """The ninth that waits is asked to come again: the service has other pages to answer."""
     provider = site(scripted.issuer).provider
     taken = [provider._free.acquire(blocking=False) for _ in range(8)]
 

@@ -76,7 +76,7 @@ def come_back(
     iss: Word = None,
     error: Word = None,
 ) -> Response:
-    """Begin a session for the person whom the provider vouches for, or say why not. The attempt is over either way."""
+    """Begin a session for the person that the provider names, or say why not. The attempt is over either way."""
     people_of(services)
     openid, key = _openid(services)
     openid.attempts.count(client_of(request, services.settings))

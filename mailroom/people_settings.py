@@ -3,10 +3,38 @@
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings
 
+from mailroom.domain.openid import issuer_fault
 from mailroom.domain.operations.loopback import names_this_machine
-from mailroom.openid_settings import OpenIdSettings
+
+
+class OpenIdSettings(BaseSettings):
+    """The provider by which people sign in besides links by mail."""
+
+    openid_issuer: str = Field(
+        default="",
+        description="Issuer of the OpenID Connect provider by which people sign in, exactly as it names itself; empty is none.",
+    )
+    openid_client_id: str = Field(default="", description="Id of this installation at that provider.")
+    openid_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Secret of this installation at that provider."
+    )
+    openid_name: str = Field(
+        default="OpenID Connect", max_length=60, description="Name of that provider on the button of the sign-in page."
+    )
+    openid_domains: str = Field(
+        default="",
+        description="Domains of the addresses that this provider may vouch for, with blanks or commas between; empty is all.",
+    )
+
+    @field_validator("openid_issuer")
+    @classmethod
+    def _is_an_issuer(cls, issuer: str) -> str:
+        if issuer and (fault := issuer_fault(issuer)):
+            raise ValueError(fault)
+        return issuer
 
 
 class PeopleSettings(OpenIdSettings):
@@ -41,12 +69,6 @@ class PeopleSettings(OpenIdSettings):
         if url and not is_safe(url):
             raise ValueError("a session's cookie needs https, or http on loopback: https://mail.example.com")
         return url.rstrip("/")
-
-    @model_validator(mode="after")
-    def _leads_back(self) -> "PeopleSettings":
-        if self.openid_issuer and not self.pages_at:
-            raise ValueError("MAILROOM_OPENID_ISSUER needs MAILROOM_PAGES_URL: nobody could come back from there")
-        return self
 
     @property
     def pages_at(self) -> str:

@@ -16,7 +16,7 @@ from authlib.oauth2.client import OAuth2Client
 
 from mailroom.adapters.openid_http import ProviderHttp, Session
 from mailroom.adapters.openid_tokens import TokenCheck, usable_keys
-from mailroom.domain.errors import PermanentError, Refused, TransientError
+from mailroom.domain.errors import ConfigurationError, PermanentError, Refused, TransientError
 from mailroom.domain.openid import Attempt, OpenIdFault, VouchedFor, is_safe_url
 from mailroom.settings import Settings
 
@@ -164,9 +164,19 @@ class OpenIdConnect:
 
 
 def openid_provider(settings: Settings) -> OpenIdConnect | None:
-    """Return the provider of the settings, None if there is none."""
+    """Return the provider of the settings, None if there is none.
+
+    Raises:
+        ConfigurationError: the provider would know nobody, or nobody could come back from it.
+    """
     if not settings.openid_issuer:
         return None
+    if not (settings.openid_client_id and settings.openid_client_secret.get_secret_value()):
+        raise ConfigurationError(
+            "MAILROOM_OPENID_ISSUER needs MAILROOM_OPENID_CLIENT_ID and MAILROOM_OPENID_CLIENT_SECRET"
+        )
+    if not settings.pages_at:
+        raise ConfigurationError("MAILROOM_OPENID_ISSUER needs MAILROOM_PAGES_URL: nobody could come back from there")
     return OpenIdConnect(
         issuer=settings.openid_issuer,
         client_id=settings.openid_client_id,

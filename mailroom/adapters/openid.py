@@ -24,6 +24,8 @@ from mailroom.settings import Settings
 CALLBACK = "/sign-in-with-openid/callback"
 _SCOPE = "openid email"
 _KEPT_S, _KEYS_AGAIN_S = 3600.0, 10.0
+#: How long a sign-in waits for what another one is fetching.
+_PATIENCE_S = 3.0
 #: Sign-ins that may wait for the provider at once: a provider that hangs must not hold every thread of the service.
 _AT_ONCE = 8
 _WELL_KNOWN = "/.well-known/openid-configuration"
@@ -133,7 +135,7 @@ class OpenIdConnect:
         return str(url)
 
     def _discovered(self) -> dict[str, Any]:
-        with self._fetching:
+        with _Fetching(self._fetching):
             now = self._clock()
             if self._metadata is None or not 0 <= now - self._metadata[0] < _KEPT_S:
                 answer = self._http.send("GET", self._issuer.rstrip("/") + _WELL_KNOWN)
@@ -149,7 +151,7 @@ class OpenIdConnect:
 
     def _jwks(self, *, fresh: bool) -> list[Any]:
         url = self._published("jwks_uri")
-        with self._fetching:
+        with _Fetching(self._fetching):
             now = self._clock()
             age = None if self._keys is None else now - self._keys[0]
             if age is None or not 0 <= age < (_KEYS_AGAIN_S if fresh else _KEPT_S):
@@ -198,6 +200,20 @@ class _Turn:
 
     def __exit__(self, *_: object) -> None:
         self._free.release()
+
+
+class _Fetching:
+    """The right to fetch what the provider publishes: one at a time, and those who wait give up before it answers."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_PATIENCE_S):
+            raise TransientError("the OpenID Connect provider does not answer")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _vouched(claims: dict[str, Any]) -> VouchedFor:

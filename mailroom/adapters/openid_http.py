@@ -51,7 +51,8 @@ class ProviderHttp:
             follow_redirects=False,
             trust_env=False,
             verify=trusted,
-            headers={"User-Agent": "Mailroom", "Accept": "application/json"},
+            # Not packed: a small answer could unpack to a large one.
+            headers={"User-Agent": "Mailroom", "Accept": "application/json", "Accept-Encoding": "identity"},
             limits=httpx.Limits(max_keepalive_connections=0),
         )
 
@@ -81,7 +82,7 @@ class ProviderHttp:
             answer = self._http.send(request, stream=True)
             try:
                 content = b""
-                for piece in answer.iter_bytes():
+                for piece in answer.iter_raw():
                     content += piece
                     if len(content) > _MOST_BYTES:
                         raise TransientError("the OpenID Connect provider's answer is too large")

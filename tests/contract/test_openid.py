@@ -112,6 +112,9 @@ def test_a_code_is_used_once_and_by_the_browser_that_began(real: str) -> None:
 def test_each_kind_of_key_signs_in(scripted: ScriptedProvider, key: str) -> None:
     """RS256, ES256 and EdDSA, by the key's name; the PKCE verifier, the secret and the redirect fit too, else no token comes."""
     scripted.signed_with = key
+    if key == "ed":
+        # The standard names no hash for it.
+        scripted.claims = {"at_hash": "x" * 43}
     here = site(scripted.issuer)
 
     assert here.come_back(scripted.approve(here.begin())).status_code == 303

@@ -1,5 +1,6 @@
 """OpenID Connect providers that lie, break or hang: nobody is signed in, and the page says so."""
 
+import gzip
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -106,6 +107,7 @@ OUT_OF_ORDER: dict[str, tuple[str, Callable[[], Response], int]] = {
     "the token is huge": ("/token", lambda: PlainTextResponse("x" * 10**6), 503),
     "the secret is refused": ("/token", lambda: JSONResponse({"error": "invalid_client"}, 401), 502),
     "the error is odd": ("/token", lambda: JSONResponse({"error": ["a"], "error_description": {}}, 400), 400),
+    "the token is packed": ("/token", lambda: Response(gzip.compress(b" " * 10**7), headers={"Content-Encoding": "gzip"}), 502),
     "the keys fail": ("/jwks", lambda: PlainTextResponse("", 500), 503),
     "the keys are a page": ("/jwks", lambda: PlainTextResponse("<html>"), 503),
     "the keys are nonsense": ("/jwks", lambda: JSONResponse({"keys": [1, {}, {"kty": "RSA", "kid": "rsa", "n": 7}]}), 502),

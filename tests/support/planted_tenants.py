@@ -320,7 +320,7 @@ class Planted:
 
 
 def rows_of(engine: Engine, tenant: str) -> dict[tuple[str, str], str]:
-    """Return every row of a tenant's, in any table, by table and row: those that name the tenant, or an id of such a row."""
+    """Return every row of a tenant's, in any table, by table and row: those that name it, or an id of such a row, and are not another's."""
     tables = (
         "select table_name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'"
     )
@@ -329,7 +329,11 @@ def rows_of(engine: Engine, tenant: str) -> dict[tuple[str, str], str]:
         rows = {name: connection.execute(text(f'select to_jsonb(t) from "{name}" t')).scalars().all() for name in names}
     known, found = {tenant}, dict[tuple[str, str], str]()
     while True:
-        owned = {(name, str(row)): row for name, row in _each(rows) if any(word in str(row) for word in known)}
+        owned = {
+            (name, str(row)): row
+            for name, row in _each(rows)
+            if row.get("tenant") in (None, tenant) and any(word in str(row) for word in known)
+        }
         ids = {str(row["id"]) for (name, _), row in owned.items() if row.get("tenant") == tenant and "id" in row}
         if len(owned) == len(found) and ids <= known:
             return {place: place[1] for place in owned}

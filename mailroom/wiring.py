@@ -42,6 +42,7 @@ from mailroom.adapters.aws.uploads_s3 import S3Uploads
 from mailroom.adapters.clamav import ClamdScanner
 from mailroom.adapters.dns import SystemDns
 from mailroom.adapters.http import HttpWebhooks
+from mailroom.adapters.openid import openid_provider as openid_provider
 from mailroom.adapters.parser.process import ParserProcess
 from mailroom.adapters.postgres.engines import CHILD as CHILD
 from mailroom.adapters.postgres.engines import COMMAND as COMMAND

@@ -16,6 +16,7 @@ from mailroom.api.pages import item_marks as mark_pages
 from mailroom.api.pages import keys as key_pages
 from mailroom.api.pages import mail_lists as list_pages
 from mailroom.api.pages import members as member_pages
+from mailroom.api.pages import openid as openid_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import people as people_pages
 from mailroom.api.pages import previews as preview_pages
@@ -78,6 +79,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, trail.router),
     (Face.PRIVATE, trail_pages.router),
     (Face.PRIVATE, sign_in_pages.router),
+    (Face.PRIVATE, openid_pages.router),
     (Face.PUBLIC, hooks.router),
     (Face.PUBLIC, inbound_hook.router),
     (Face.PUBLIC, unsubscribe.router),

@@ -68,6 +68,8 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /sign-in/{secret}": OPEN,
         "POST /sign-in/{secret}": OPEN,
         "GET /sign-in-with-a-key": OPEN,
+        "GET /sign-in-with-openid": OPEN,
+        "GET /sign-in-with-openid/callback": OPEN,
         "POST /sign-out": OPEN,
         "POST /sign-out/everywhere": OPEN,
         "GET /static/keys.js": OPEN,

@@ -19,7 +19,7 @@ from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.key_uses import KeyUses
 from mailroom.api.listening import ListenAddress, bind, listen, listen_addresses, refuse_plain_http
-from mailroom.api.services import InboundHook, OutboundServices, PeopleServices
+from mailroom.api.services import InboundHook, OpenIdServices, OutboundServices, PeopleServices
 from mailroom.delivery.provider_events import sns
 from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.delivery.provider_events.registered import verifiers
@@ -148,6 +148,7 @@ def services_for(installation: Installation) -> Services:
         opener=wiring.opener(),
         previewer=installation.previewer(),
         key_uses=KeyUses(store.api_keys),
+        openid=OpenIdServices(openid) if (openid := wiring.openid_provider(settings)) else None,
         people=PeopleServices(store.people, store.sessions, store.links),
         trail=store.trail,
         sending=OutboundServices(

@@ -29,6 +29,7 @@ from mailroom.ports.inbox_reader import InboxReader
 from mailroom.ports.item_marks import ItemMarks
 from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
+from mailroom.ports.openid import OpenIdProvider
 from mailroom.ports.outbox import Outbox
 from mailroom.ports.parser import Parser
 from mailroom.ports.people import People, Sessions, SignInLinks
@@ -120,6 +121,14 @@ class PeopleServices:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenIdServices:
+    """The provider by which people sign in. `attempts` limits those of each client; an office may share one address."""
+
+    provider: OpenIdProvider
+    attempts: Attempts = field(default_factory=lambda: Attempts(200))
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
@@ -141,6 +150,7 @@ class Services:
     addresses: Addresses | None = None
     key_uses: KeyUses | None = None
     people: PeopleServices | None = None
+    openid: OpenIdServices | None = None
     trail: Trail | None = None
     sending: OutboundServices | None = None
     events: Events | None = None

@@ -83,6 +83,12 @@ CONSEQUENCES = {
     "sign_in_from": "Empty as `MAILROOM_SENDER`: no links are sent; `/sign-in` says so. Not verified by the provider: they wait.",
     "session_idle_hours": "Too long: a browser that was left open stays signed in.",
     "session_days": "As `MAILROOM_SESSION_IDLE_HOURS`, for a browser that somebody uses.",
+    "openid_issuer": "Spelt in another way than the provider does: nobody signs in this way, and the log says so. A provider that others run: "
+    "it can sign in as every person, operators too.",
+    "openid_client_id": "The provider refuses it: nobody signs in this way.",
+    "openid_client_secret": "As `MAILROOM_OPENID_CLIENT_ID`. Changed: who is at the provider at that moment begins again.",
+    "openid_name": "People do not recognise the button.",
+    "openid_domains": "Too narrow: others are answered that addresses of their domain do not sign in this way.",
 }
 
 #: Variables that are not part of Settings.

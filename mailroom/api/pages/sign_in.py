@@ -3,7 +3,7 @@
 Whether an address is a person's is said by no answer, and by no time: the link is sent after the response.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -32,7 +32,7 @@ def show_sign_in(request: Request, services: AppServices, next_: Next = HOME) ->
     """A form for an address; somebody who is signed in sees as who."""
     people_of(services)
     holder = session_holder(request, services)
-    return render("sign_in.html", signed_in=holder, path=local_path(next_), fault=None, asked=False)
+    return _page(services, signed_in=holder, path=local_path(next_), fault=None, asked=False)
 
 
 @router.post("/sign-in")
@@ -45,9 +45,9 @@ def ask_for_link(request: Request, services: AppServices, form: Form, background
     try:
         address = person_address(written)
     except ValueError as error:
-        return render("sign_in.html", status=422, signed_in=None, path=path, fault=f"{error}.", asked=False)
+        return _page(services, status=422, signed_in=None, path=path, fault=f"{error}.", asked=False)
     background.add_task(mail_link, services, address, path)
-    return render("sign_in.html", signed_in=None, path=path, fault=None, asked=True)
+    return _page(services, signed_in=None, path=path, fault=None, asked=True)
 
 
 @router.get("/sign-in/{secret}")
@@ -110,6 +110,11 @@ def _signed_out(request: Request, services: AppServices, *, everywhere: bool) ->
     if person is not None:
         note(services, What.SIGNED_OUT_EVERYWHERE if everywhere else What.SIGNED_OUT, person)
     return answer
+
+
+def _page(services: AppServices, *, status: int = 200, **values: Any) -> Response:
+    provider = services.openid.provider.name if services.openid is not None else None
+    return render("sign_in.html", status=status, provider=provider, **values)
 
 
 def _found(services: AppServices, secret: str) -> SignIn | None:

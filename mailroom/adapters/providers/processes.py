@@ -299,4 +299,3 @@ def _pickled(mails: Sequence[Outgoing]) -> bytes | None:
         log.debug("mails cannot be copied to a process: %s", type(error).__name__)
         return None
     return text.getvalue()
-

@@ -185,13 +185,9 @@ class _Child:
         self._used_at = time.monotonic()
         self._ending = False
         self.calls = self.pid = 0
-        self.is_ready = self.has_ended = False
+        #: `has_died` where it ended by itself.
+        self.is_ready = self.has_ended = self.has_died = False
         threading.Thread(target=self._live, name=f"process-{name}", daemon=True).start()
-
-    @property
-    def has_died(self) -> bool:
-        """Whether it ended although nobody ended it."""
-        return self.has_ended and not self._ending
 
     def using(self) -> _Using:
         """Return a block that uses a connection."""
@@ -243,7 +239,7 @@ class _Child:
                 process = _started(self._theirs)
         except OSError as error:
             log.warning("no process of provider %s can be started: %s", self._name, type(error).__name__)
-            self.has_ended = True
+            self.has_ended = self.has_died = True
             return
         self.pid = process.pid
         if _is_greeted(self._ours, self._recipe):
@@ -255,6 +251,7 @@ class _Child:
         while not _is_closed(self._ours):
             if not self.calls and (self._ending or time.monotonic() - self._used_at > self._idle_s):
                 self.end()
+        self.has_died = not self._ending
         self.is_ready, self.has_ended = False, True
         code = process.wait()
         if self.has_died:

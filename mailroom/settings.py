@@ -19,7 +19,7 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
-from mailroom.setting_types import MailsAnHour
+from mailroom.setting_types import MailsAnHour, RecipientRetryHours, SenderProcesses
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -115,13 +115,8 @@ class Settings(PeopleSettings):
         json_schema_extra={"unit": "days"},
         description="How long the content of a sent message is shown by its page and the API; 0 shows none.",
     )
-    recipient_retry_hours: int = Field(
-        default=96,
-        ge=1,
-        le=720,
-        json_schema_extra={"unit": "hours"},
-        description="How long a message is tried again that its recipient's server does not take for now, from its first try.",
-    )
+    sender_processes: SenderProcesses = 1
+    recipient_retry_hours: RecipientRetryHours = 96
     files_bucket: str = Field(
         default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."
     )

@@ -23,7 +23,6 @@ from mailroom.ports.inbox_reader import FiledItem
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-_LINES = 50
 
 
 @router.get("/items/{item_id}")

@@ -24,7 +24,6 @@ from mailroom.ports.inbox_reader import FiledItem
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
-
 @router.get("/items/{item_id}")
 def item(request: Request, services: AppServices, holder: PageHolder, item_id: str) -> Response:
     """One item with everything known of it; a person who opens it has read it."""

@@ -45,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         use_stack_environment()
         settings = load_settings()
-        everywhere = _listen_addresses_of(options, settings)
         installation = Installation(settings)
         installation.refuse_open_orchestrator()
+        everywhere = _listen_addresses_of(options, settings)
         installation.refuse_unfit_schema()
         installation.refuse_outside(asking=False)
         wiring.keep_to(wiring.SERVICE)

@@ -1,4 +1,4 @@
-"""The mail with a sign-in link, on a real database: the link is in the mail and nowhere else, whoever looks."""
+"""The mail with a sign-in link, on a real database: the link is in the mail and nowhere else."""
 
 import json
 import logging

@@ -27,6 +27,7 @@ from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
 from tests.support.filed_mail import ANNA, Filed
+from tests.support.signed_in import add_person
 
 #: Of another tenant, which shares the e-mail and the installation with acme.
 THEIRS = {"bob@other.test", "carla@other.test", "customer@theirs.test", "listed@theirs.test"}
@@ -42,7 +43,9 @@ INTERNAL = {
     "database.internal",
 }
 #: Answered without a key, to everybody.
-PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
+PUBLIC = re.compile(
+    r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*|sign-in.*|sign-out.*)"
+)
 
 
 class Installation:
@@ -50,7 +53,7 @@ class Installation:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, filed = engine, Filed(engine)
-        memory = Memory()
+        self.memory = memory = Memory()
         memory.keys.holders.update(HOLDERS)
         memory.runs.known.add(RUN)
         services = memory.services()
@@ -121,7 +124,7 @@ class Installation:
         [claimed] = dispatch.claim(ours, most=10, provider="ses", now=NOW, run_id=RUN)
         key = self.client.post("/v1/keys", json={"name": "acme's", "scopes": ["send"]}, headers=ACME).json()["id"]
         ids = {"batch_id": ours, "message_id": claimed.draft.id, "webhook_id": webhook, "breaker_id": self._broken()}
-        return ids | {"key_id": key}
+        return ids | {"key_id": key, "person_id": add_person(self.memory.people, "ada@acme.test").id}
 
     def _message(self, batch_id: str) -> str:
         with self.engine.connect() as connection:

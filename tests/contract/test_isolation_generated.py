@@ -35,15 +35,17 @@ _PRESSED = {"Sec-Fetch-Site": "same-origin"}
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document with the pages, which the service's own leaves out."""
     contexts = list(iter_route_contexts(app.routes))
-    parts = [part for one in contexts for part in (one.route, one.original_route)]
+    # A router's word is kept in its own part of each.
+    names = ("_effective_route", "_route_context", "original_route")
+    parts = [getattr(one, name, None) for one in contexts for name in names]
     hidden = [part for part in parts if getattr(part, "include_in_schema", True) is False]
     for part in hidden:
-        part.include_in_schema = True  # type: ignore[attr-defined]
+        part.include_in_schema = True  # type: ignore[union-attr]
     try:
         return get_openapi(title="all", version="1", routes=contexts)
     finally:
         for part in hidden:
-            part.include_in_schema = False  # type: ignore[attr-defined]
+            part.include_in_schema = False  # type: ignore[union-attr]
 
 
 def operations(app: FastAPI) -> Iterator[Any]:

@@ -207,6 +207,7 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installatio
         f"GET /items/{installation.ids['item_id']}/html",
         # Nothing is inside its PDF.
         *(f"GET {v1}/items/{installation.ids['item_id']}/attachments/1/members/1" for v1 in ("", "/v1")),
+        f"GET /items/{installation.ids['item_id']}/attachments/1/members/1/preview",
     }
     found = set[str]().union(*map(words_in, whole))
     assert found >= {RUN, "bob@other.test", "listed@theirs.test"}

@@ -196,7 +196,7 @@ def test_letters_of_real_mails_can_still_be_read() -> None:
         assert words(styled.html) >= words(plain.html), path.name
         for css in re.findall(r'style="([^"]*)"', styled.html):
             harmless(css)
-    assert read > 10
+    assert read
 
 
 def words(html: str) -> set[str]:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -149,6 +149,25 @@ def test_few_mails_start_no_process(receiver: Receiver) -> None:
 
     assert children == []
     assert len(receiver.accepted) == 5
+
+
+def cannot_open() -> Smtp:
+    raise ValueError("the password is hunter2")
+
+
+@pytest.mark.parametrize("recipe", [cannot_open, lambda: None], ids=["fails", "cannot_be_pickled"])
+def test_without_a_process_the_worker_makes_the_calls(receiver: Receiver, recipe: Callable[[], Smtp]) -> None:
+    """Nothing but speed is lost."""
+    port = free_port()
+    with receiving(receiver, port=port):
+        made = ProviderProcesses(Smtp(host="127.0.0.1", port=port, tls=Tls.OFF), recipe, busy_from=0)
+        made.send([])
+        [child] = made._children
+        assert wait_until(lambda: child.has_died, within_s=60, every_s=0.01)
+        [receipt] = made.send([a_mail()])
+        made.close()
+
+    assert isinstance(receipt, ProviderReceipt)
 
 
 def test_an_idle_process_ends_and_is_started_again(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,13 +236,14 @@ class _Child:
     def _live(self) -> None:
         try:
             with self._theirs:
+                recipe = pickle.dumps(self._recipe)
                 process = _started(self._theirs)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - pickling raises anything; the worker goes on making the calls
             log.warning("no process of provider %s can be started: %s", self._name, type(error).__name__)
             self.has_ended = self.has_died = True
             return
         self.pid = process.pid
-        if _is_greeted(self._ours, self._recipe):
+        if _is_greeted(self._ours, recipe):
             log.info("provider %s is called from process %d", self._name, process.pid)
             with self._lock:
                 self.is_ready = not self._ending
@@ -265,12 +266,11 @@ def _started(line: socket.socket) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, pass_fds=[line.fileno()], stdin=subprocess.DEVNULL)
 
 
-def _is_greeted(line: socket.socket, recipe: Recipe) -> bool:
+def _is_greeted(line: socket.socket, recipe: bytes) -> bool:
     """Send the recipe, and return whether the process opened the provider."""
-    text = pickle.dumps(recipe)
     try:
         line.settimeout(_START_S)
-        line.sendall(len(text).to_bytes(8, "big") + text)
+        line.sendall(len(recipe).to_bytes(8, "big") + recipe)
         is_open = line.recv(1) == b"+"
         line.settimeout(None)
     except OSError:

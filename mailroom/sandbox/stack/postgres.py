@@ -179,7 +179,7 @@ def running_postgres(folder: Path, *, port: int, password: str, durable: bool = 
     with log.open("ab") as output:
         process = subprocess.Popen(server.argv(), stdout=output, stderr=output, start_new_session=True)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not server.is_ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise StackError(f"PostgreSQL did not start; see {log}")

@@ -197,7 +197,7 @@ async def _ensure_deployments(client: PrefectClient) -> None:
         return
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     ended = await asyncio.to_thread(
-        subprocess.run, command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False
+        subprocess.run, command, cwd=CHECKOUT, capture_output=True, text=True, timeout=280, check=False
     )
     if ended.returncode != 0:
         sys.exit(f"prefect deploy --all failed:\n{ended.stdout}\n{ended.stderr}")

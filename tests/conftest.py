@@ -47,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server of this test session, with one migrated database as the template of all others."""
     folder: Path = tmp_path_factory.mktemp("postgres")
-    with running_postgres(folder, port=free_port(), password="for-tests-only") as server:
+    with running_postgres(folder, port=free_port(), password="for-tests-only", durable=False) as server:
         migrate(server.url("mailroom"))
         yield server
 

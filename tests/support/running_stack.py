@@ -49,7 +49,7 @@ class Stack:
         command = [sys.executable, "-m", "mailroom.cli", *arguments]
         environment = os.environ | {"MAILROOM_DATA": str(self.folder)}
         ended = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            command, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False
         )
         assert not check or ended.returncode == 0, f"{' '.join(arguments)}: {ended.stdout}{ended.stderr}"
         return ended

@@ -28,7 +28,12 @@ class What(StrEnum):
     RAW_DOWNLOADED = "raw_downloaded"
     ZIP_DOWNLOADED = "zip_downloaded"
     SENT_MAIL_SHOWN = "sent_mail_shown"
+    FILE_SHOWN = "file_shown"
+    ITEM_PRINTED = "item_printed"
+    ITEM_MARKED = "item_marked"
     REPLAYED = "replayed"
+    MAILS_REPLAYED = "mails_replayed"
+    MAILS_RELEASED = "mails_released"
     MESSAGE_RESENT = "message_resent"
     BATCH_RESENT = "batch_resent"
     BATCH_CHANGED = "batch_changed"
@@ -82,6 +87,8 @@ _OF_ITEMS = frozenset(
         What.HTML_SHOWN,
         What.SOURCE_SHOWN,
         What.FILE_DOWNLOADED,
+        What.FILE_SHOWN,
+        What.ITEM_PRINTED,
         What.RAW_DOWNLOADED,
         What.ZIP_DOWNLOADED,
     }
@@ -97,10 +104,15 @@ _SENTENCES = {
     What.HTML_SHOWN: "read the HTML of an item",
     What.SOURCE_SHOWN: "read the headers of an item",
     What.FILE_DOWNLOADED: "downloaded a file",
+    What.FILE_SHOWN: "looked at a file",
+    What.ITEM_PRINTED: "opened the print view of an item",
+    What.ITEM_MARKED: "marked an item as done, or as to do again",
     What.RAW_DOWNLOADED: "downloaded a raw e-mail",
     What.ZIP_DOWNLOADED: "downloaded all files of an item",
     What.SENT_MAIL_SHOWN: "read a sent mail",
     What.REPLAYED: "replayed a received e-mail",
+    What.MAILS_REPLAYED: "replayed received e-mails",
+    What.MAILS_RELEASED: "released received e-mails",
     What.MESSAGE_RESENT: "sent a message again",
     What.BATCH_RESENT: "sent a batch again",
     What.BATCH_CHANGED: "changed when a batch is sent",

@@ -15,7 +15,7 @@ from typing import Protocol
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.inbound.filing_policy import RELEASABLE
 from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
-from mailroom.domain.inbound.received_email import Entry, State
+from mailroom.domain.inbound.received_email import REPLAYABLE, Entry, State
 from mailroom.domain.inbound.replaying import ReplayAction, ReplayState
 from mailroom.inbound.lease import stale_s
 from mailroom.operations.loops import Backoff, SteadyLoop
@@ -159,7 +159,7 @@ def _is_nothing_to_do(mail: TakenMail, entry: Entry, left: Sequence[str]) -> boo
     """Return whether the e-mail is filed in full, or asked to be released and not held."""
     if entry.state in (State.FILED, State.DUPLICATE):
         return not left or mail.action is ReplayAction.RELEASE
-    is_whole = entry.state in (State.QUARANTINED, State.FAILED)
+    is_whole = entry.state in REPLAYABLE
     return mail.action is ReplayAction.RELEASE and is_whole and entry.reason not in _RELEASABLE
 
 

@@ -21,7 +21,7 @@ from mailroom.adapters.postgres.inbound.replay_selection import held_part, selec
 from mailroom.adapters.postgres.inbox.visible_to import owned
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.paging import uuid_of
-from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.received_email import FINAL, State
 from mailroom.domain.inbound.replaying import FREE_AFTER, GIVEN_UP_AFTER, ReplayAction, ReplayState
 from mailroom.ports.replays import (
     Candidate,
@@ -43,7 +43,7 @@ _KEPT_FOR = timedelta(days=90)
 # Literals, so that the partial indexes are used.
 _WAITS, _REQUESTED = text("replay_mail.state = 'waiting'"), text("replay_mail.state = 'requested'")
 _OPEN = [state for state in ReplayState if state.is_open]
-_CLOSED = [State.FILED, State.QUARANTINED, State.FAILED, State.DUPLICATE]
+_CLOSED = sorted(FINAL)
 
 
 class SqlReplays:

@@ -1,10 +1,11 @@
 """Every text that pages show, in English: of templates, of marked Python, and of the domain's reasons, notices and words.
 
-    python -m tests.support.page_texts       prints, as a catalogue, the texts that a language lacks
+python -m tests.support.page_texts       prints, as a catalogue, the texts that a language lacks
 """
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -103,6 +104,7 @@ def of_pages() -> Iterator[Message]:
     yield from (carried_words._OTHER, "Report", "Entry")
 
 
+@cache
 def all_texts() -> dict[str, Message]:
     """Return every text by its singular."""
     found: dict[str, Message] = {}

@@ -19,7 +19,7 @@ from mailroom.api.app import create_app
 from mailroom.api.pages import translations
 from mailroom.api.pages.translations import Translation
 from mailroom.api.services import OutboundServices
-from mailroom.domain.delivery.unsubscribe import token
+from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient, an_item
@@ -126,7 +126,7 @@ class World:
         yield "/recipients?address=all@users.test", ACME
         yield "/suppressions?scope=stream", ACME
         yield f"/items/{self.item}/source", ADMIN
-        yield f"/u/{token(self.messages[0], KEY.get_secret_value().encode())}", {}
+        yield f"/u/{sign(str(self.messages[0]), key=KEY.get_secret_value().encode())}", {}
         for path in (
             "/messages/none",
             "/batches/none",

@@ -18,6 +18,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, region_of
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
+from mailroom.people_settings import PeopleSettings
 from mailroom.setting_types import MailsAnHour, PublicPort, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ def stack_file() -> Path:
     return data_folder() / "stack.json"
 
 
-class Settings(BaseSettings):
+class Settings(PeopleSettings):
     """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")
@@ -177,7 +178,6 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://user:password@host/database.")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
-    api_url: str = Field(description="Mailroom's own HTTP service, for links, and for commands that call it.")
     pages_open: bool = Field(default=False, description="Show the pages without an API key; for loopback only.")
 
     @property
@@ -296,7 +296,7 @@ def load_settings() -> Settings:
     """Return the settings: each from the environment, else from the embedded stack that runs here, else its default.
 
     If the environment has every setting without a default, it names an installation of its own, and a stack that also runs
-    in this checkout is ignored (the stack's pages are open without a key).
+    in this checkout is ignored.
 
     Raises:
         ConfigurationError: settings are missing or invalid; the message names them.

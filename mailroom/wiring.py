@@ -64,6 +64,7 @@ from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.inbound.sender_limit import SqlSenderLimit
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
+from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.operations.roster import SqlRoster
@@ -79,7 +80,9 @@ from mailroom.adapters.postgres.schema_upgrade import refuse_start
 from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
 from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys
 from mailroom.adapters.postgres.tenants.directory import SqlTenants
+from mailroom.adapters.postgres.tenants.people import SqlPeople, SqlSessions, SqlSignInLinks
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
+from mailroom.adapters.postgres.tenants.trail import SqlTrail
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
 from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
 from mailroom.adapters.prefect.rate import PrefectLimit
@@ -94,6 +97,7 @@ from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_te
 from mailroom.outbound.retry_schedule import RecipientSchedule
 from mailroom.outbound.return_paths import WithReturnPaths
 from mailroom.outbound.served_senders import ServedSenders
+from mailroom.outbound.sign_in_mail import WithSignInLinks
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.settings import Settings, load_settings
@@ -116,21 +120,20 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        # Received mail.
         self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
         self.other_notices, self.sender_limit = SqlOtherNotices(engine), partial(SqlSenderLimit, engine)
-        self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlInboxReader(engine), SqlApiKeys(engine)
+        self.inbox, self.reader, self.item_marks = SqlInbox(engine), SqlInboxReader(engine), SqlItemMarks(engine)
         self.directory, self.tenants, self.senders = SqlAddresses(engine), SqlTenants(engine), SqlSenders(engine)
+        self.api_keys = SqlApiKeys(engine)
         # Outbound mail, without the check for a restored database.
         self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
-        # Delivery and operations.
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
-        self.pauses = SqlPauses(engine)
-        self.endpoints, self.breakers = SqlEndpoints(engine), SqlBreakers(engine)
+        self.pauses, self.endpoints, self.breakers = SqlPauses(engine), SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
-        self.return_paths = SqlReturnPaths(engine)
-        self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
+        self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
+        self.reconciliations, self.trail = SqlReconciliations(engine), SqlTrail(engine)
+        self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:
         """Return the findings about this archive bucket."""
@@ -188,13 +191,11 @@ class Installation:
     @cached_property
     def uploads(self) -> S3Uploads | None:
         """The bucket from which callers attach files, if configured."""
-        bucket = self.settings.files_bucket
-        if not bucket:
-            return None
         settings = self.settings
-        return S3Uploads(
-            client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets), bucket=bucket
-        )
+        if not settings.files_bucket:
+            return None
+        s3 = client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets)
+        return S3Uploads(s3, bucket=settings.files_bucket)
 
     @cached_property
     def runs(self) -> PrefectRuns:
@@ -235,9 +236,8 @@ class Installation:
     def refuse_outside(self, *, asking: bool = True) -> None:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
         if asking:
-            refuse_outside(self.settings, whole=False)
-        else:
-            refuse_named_outside(self.settings)
+            return refuse_outside(self.settings, whole=False)
+        return refuse_named_outside(self.settings)
 
     @cached_property
     def sender_lookup(self) -> SenderLookup:
@@ -394,6 +394,7 @@ def outbound(
         sender_threads=ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="provider"),
         names=frozenset(provider.name for provider in providers),
         return_paths=WithReturnPaths(bounce_domain, store.return_paths) if bounce_domain and by_mail else None,
+        sign_in=WithSignInLinks(store.links),
         checks={"database": check_database},
         schedule=RecipientSchedule(give_up_after=timedelta(hours=recipient_retry_hours)),
         **rest,

@@ -12,16 +12,22 @@ from mailroom.api.hooks import provider_events as hooks
 from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
+from mailroom.api.pages import item_marks as mark_pages
 from mailroom.api.pages import keys as key_pages
+from mailroom.api.pages import mail_lists as list_pages
 from mailroom.api.pages import members as member_pages
 from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import people as people_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
+from mailroom.api.pages import sign_in as sign_in_pages
+from mailroom.api.pages import trail as trail_pages
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.scopes import admit, describe_scopes
 from mailroom.api.services import Services
+from mailroom.api.trail import TrailWriter
 from mailroom.api.v1 import (
     addresses,
     batch_list,
@@ -36,6 +42,7 @@ from mailroom.api.v1 import (
     sent_content,
     streams,
     suppressions,
+    trail,
 )
 
 __all__ = ["Services", "create_app"]
@@ -59,11 +66,17 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, endpoint_pages.router),
     (Face.PRIVATE, keys.router),
     (Face.PRIVATE, key_pages.router),
+    (Face.PRIVATE, people_pages.router),
+    (Face.PRIVATE, trail.router),
+    (Face.PRIVATE, trail_pages.router),
+    (Face.PRIVATE, sign_in_pages.router),
     (Face.PUBLIC, hooks.router),
     (Face.PUBLIC, inbound_hook.router),
     (Face.PUBLIC, unsubscribe.router),
     (Face.PUBLIC, tracking.router),
+    (Face.PRIVATE, list_pages.router),
     (Face.PRIVATE, pages.router),
+    (Face.PRIVATE, mark_pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, member_pages.router),
     (Face.PRIVATE, outbound_pages.router),
@@ -93,6 +106,7 @@ def create_app(services: Services, face: Face = Face.BOTH, *, pace: BodyPace = D
     describe_scopes(app)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)
+    app.add_middleware(TrailWriter)
     app.add_middleware(Bodies, pace=pace)
     app.add_middleware(Guard)
     return app

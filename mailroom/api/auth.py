@@ -1,4 +1,7 @@
-"""Authentication: API keys for programs; for the pages a key or, on a laptop, the loopback host's name.
+"""Authentication: API keys for programs; for the pages a session, a key or, on a laptop, the loopback host's name.
+
+    page    session cookie ──> key (Basic or Bearer) ──> a browser goes to /sign-in, a program gets 401
+    /v1     key alone: a cookie opens nothing, so no other site can use it with a person's session
 
 Keys are looked up by their SHA-256, so the time for a wrong key does not depend on its prefix. They are random, so they
 need no slow hash. What a holder may see: `mailroom.api.access`; what a key may do: `mailroom.api.scopes`.
@@ -7,13 +10,16 @@ need no slow hash. What a holder may see: `mailroom.api.access`; what a key may 
 import base64
 import binascii
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
 from mailroom.api.services import AppServices, Services
+from mailroom.api.sessions import session_holder
 from mailroom.domain.api_keys import key_digest as key_digest
+from mailroom.domain.local_paths import HOME, local_path
 from mailroom.domain.operations.loopback import names_this_machine
 from mailroom.ports.api_keys import Holder
 
@@ -47,15 +53,16 @@ def holder_of(services: Services, authorization: str) -> Holder:
 
 
 def page_holder(request: Request, services: AppServices) -> Holder:
-    """Return the user of a page: with open pages an administrator, else the holder of the key in the request.
+    """Return the user of a page: the person who is signed in, else the holder of the key in the request.
 
     Open pages answer only under a loopback name: a foreign site whose name resolves to 127.0.0.1 (DNS rebinding) sends
     its own name.
 
     Raises:
-        HTTPException: 421 for another host's name, 401 without a valid key.
+        HTTPException: 303 to the page that signs in, for a browser without a session and a key; 401 for others without a
+            valid key; with open pages 421 for another host's name.
     """
-    if holder := _admitted(request):
+    if holder := _admitted(request) or session_holder(request, services):
         return holder
     if services.settings.pages_open:
         if not names_this_machine(request.headers.get("host", "")):
@@ -64,11 +71,17 @@ def page_holder(request: Request, services: AppServices) -> Holder:
     key = _page_key(request.headers.get("authorization", ""))
     holder = _holder(services, key) if key else None
     if holder is None:
-        challenge = 'Basic realm="Mailroom", charset="UTF-8"'
-        raise HTTPException(
-            401, "Sign in with any user name, and an API key as the password.", {"WWW-Authenticate": challenge}
-        )
+        if _goes_to_sign_in(request, services):
+            raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={quote(_path(request), safe='')}"})
+        raise key_needed()
     return holder
+
+
+def key_needed() -> HTTPException:
+    """Return the error by which a browser asks for a key."""
+    challenge = 'Basic realm="Mailroom", charset="UTF-8"'
+    what = "Sign in with any user name, and an API key as the password."
+    return HTTPException(401, what, {"WWW-Authenticate": challenge})
 
 
 def from_this_site(request: Request) -> None:
@@ -95,6 +108,21 @@ def _admitted(request: Request) -> Holder | None:
     """Return the holder that was found before the route's own dependencies, if one was."""
     holder: Holder | None = getattr(request.state, "holder", None)
     return holder
+
+
+def _goes_to_sign_in(request: Request, services: Services) -> bool:
+    """Return whether a person sits before this: a browser without a key, where people sign in."""
+    is_here = services.people is not None and bool(services.settings.pages_at)
+    return is_here and "authorization" not in request.headers and "text/html" in request.headers.get("accept", "")
+
+
+def _path(request: Request) -> str:
+    """Return the page that was asked for as it was written; after a form that came too late, the first page."""
+    if request.method not in ("GET", "HEAD"):
+        return HOME
+    raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    path = raw.decode("latin-1")
+    return local_path(f"{path}?{request.url.query}" if request.url.query else path)
 
 
 def _holder(services: Services, key: str) -> Holder | None:

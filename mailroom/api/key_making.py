@@ -11,7 +11,9 @@ from mailroom.domain.api_keys import ADMINISTER, EVERYTHING, covers, first_chara
 from mailroom.domain.api_keys import read_scopes as known_scopes
 from mailroom.domain.errors import Conflict
 from mailroom.domain.texts import Text, as_text
+from mailroom.domain.trail import What
 from mailroom.ports.api_keys import LONGEST_OVERLAP, Holder, KeyLine, NewKey
+from mailroom.ports.trail import NewEntry
 
 
 class Unusable(HTTPException):
@@ -47,9 +49,13 @@ def add_key(
     secret = new_key()
     new = NewKey(named, tenant, wanted, ends_at, key_digest(secret), first_characters(secret), holder.name)
     try:
-        return services.keys.add(new), secret
+        line = services.keys.add(new)
     except Conflict as error:
         raise HTTPException(409, Text("No key was added: %(why)s.", why=error.message)) from None
+    if services.trail is not None:
+        by = {"person_id": holder.person_id, "key_id": holder.key_id}
+        services.trail.write(NewEntry(What.KEY_ADDED, holder.name, line.tenant, line.id, **by))
+    return line, secret
 
 
 def rotate_key(services: Services, holder: Holder, key_id: str, overlap: timedelta) -> tuple[KeyLine, KeyLine, str]:

@@ -19,6 +19,7 @@ from mailroom.api.auth import holder_of, page_holder
 from mailroom.api.services import Services, services_of
 from mailroom.delivery.provider_events.registered import HOOKS
 from mailroom.domain.api_keys import ADMINISTER, ARCHIVE, INBOX, SEND, inboxes_of, may_read
+from mailroom.domain.people import Role
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Archive
 
@@ -61,6 +62,15 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "GET /docs": OPEN,
         "GET /openapi.json": OPEN,
         "GET /static/mailroom.css": OPEN,
+        # Signing in and out, which a person does without a session.
+        "GET /sign-in": OPEN,
+        "POST /sign-in": OPEN,
+        "GET /sign-in/{secret}": OPEN,
+        "POST /sign-in/{secret}": OPEN,
+        "GET /sign-in-with-a-key": OPEN,
+        "POST /sign-out": OPEN,
+        "POST /sign-out/everywhere": OPEN,
+        "GET /static/keys.js": OPEN,
         # Of recipients and providers.
         "GET /u/{token}": OPEN,
         "POST /u/{token}": OPEN,
@@ -71,10 +81,15 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         **{f"POST /hooks/{name}": OPEN for name in HOOKS},
         # Received mail.
         "GET /": TO_READ,
+        "GET /inboxes": TO_READ,
         "GET /inboxes/{address:path}": TO_READ,
         "GET /v1/inboxes/{address:path}/items": TO_READ,
         "GET /items/{item_id}": TO_FETCH,
         "GET /items/{item_id}/html": TO_FETCH,
+        "GET /items/{item_id}/print": TO_FETCH,
+        "POST /items/{item_id}/done": TO_READ,
+        "POST /items/{item_id}/undo": TO_READ,
+        "PATCH /v1/items/{item_id}": TO_READ,
         "GET /items/{item_id}/source": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}": TO_FETCH,
         "GET /items/{item_id}/attachments/{number}/members/{member}": TO_FETCH,
@@ -148,6 +163,14 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "POST /keys": TO_ADMINISTER,
         "POST /keys/{key_id}/revoke": TO_ADMINISTER,
         "POST /keys/{key_id}/rotate": TO_ADMINISTER,
+        # People, and what was seen and done.
+        "GET /people": TO_ADMINISTER,
+        "POST /people": TO_ADMINISTER,
+        "POST /people/{person_id}/inboxes": TO_ADMINISTER,
+        "POST /people/{person_id}/role": TO_ADMINISTER,
+        "POST /people/{person_id}/remove": TO_ADMINISTER,
+        "GET /trail": TO_ADMINISTER,
+        "GET /v1/trail": TO_ADMINISTER,
         "GET /v1/keys": TO_ADMINISTER,
         "POST /v1/keys": TO_ADMINISTER,
         "GET /v1/keys/{key_id}": TO_ADMINISTER,
@@ -158,10 +181,17 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
 
 
 class ScopeMissing(HTTPException):
-    """The key is valid and may not do this: 403, with the scopes of which it needs one."""
+    """The key is valid and may not do this: 403, with the scopes of which it needs one; or the person may not."""
 
-    def __init__(self, needs: list[str]) -> None:
-        super().__init__(403, f"This key has no scope for this request: it needs {' or '.join(needs)}.")
+    def __init__(self, needs: list[str], holder: Holder | None = None) -> None:
+        what = f"This key has no scope for this request: it needs {' or '.join(needs)}."
+        if holder is not None and holder.role is not None:
+            what = f"You are signed in as {holder.name}, {holder.role}, who may not see or do this."
+            if holder.role is Role.MEMBER and not holder.scopes:
+                what = (
+                    f"You are signed in as {holder.name}. No inbox was given to you yet; ask an administrator for one."
+                )
+        super().__init__(403, what)
         self.members: dict[str, Any] = {"needs": needs}
 
 
@@ -186,9 +216,9 @@ async def admit(request: Request) -> None:
     if need is None:
         raise HTTPException(403, "This route is not open to any key yet; report it to the operator.")
     if not need.is_met(holder):
-        raise ScopeMissing(need.words)
+        raise ScopeMissing(need.words, holder)
     if INBOX in need.scopes and reads_some(holder):
-        await run_in_threadpool(_refuse_other_inboxes, request, services, holder)
+        await run_in_threadpool(_refuse_other_inboxes, request, services, holder, need)
 
 
 def describe_scopes(app: FastAPI) -> None:
@@ -237,8 +267,10 @@ def _holder(request: Request, services: Services) -> Holder:
     return page_holder(request, services)
 
 
-def _refuse_other_inboxes(request: Request, services: Services, holder: Holder) -> None:
+def _refuse_other_inboxes(request: Request, services: Services, holder: Holder, need: Need) -> None:
     """Return if the path names no inbox, or one that the key may read; others are as inboxes and items that do not exist.
+
+    An archivist has every item of a route that the scope `archive` opens, and of no other.
 
     Raises:
         HTTPException: 404.
@@ -247,7 +279,7 @@ def _refuse_other_inboxes(request: Request, services: Services, holder: Holder) 
         inbox = compared(request.path_params["address"])
         if inbox is None or not may_read(holder.scopes, inbox):
             raise HTTPException(404, "Inbox not found.")
-    if "item_id" in request.path_params and ARCHIVE not in holder.scopes:
+    if "item_id" in request.path_params and ARCHIVE not in {*holder.scopes}.intersection(need.scopes):
         filed_to = services.reader.inbox_of(holder.tenant, request.path_params["item_id"])
         if filed_to is None or not may_read(holder.scopes, filed_to):
             raise HTTPException(404, "Item not found.")

@@ -18,7 +18,7 @@ from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.key_uses import KeyUses
 from mailroom.api.listening import ListenAddress, bind, is_loopback, listen, listen_addresses, refuse_plain_http
-from mailroom.api.services import InboundHook, OutboundServices
+from mailroom.api.services import InboundHook, OutboundServices, PeopleServices
 from mailroom.delivery.provider_events import sns
 from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.delivery.provider_events.registered import verifiers
@@ -144,6 +144,7 @@ def services_for(installation: Installation) -> Services:
     return Services(
         settings=settings,
         reader=store.reader,
+        marks=store.item_marks,
         archive=installation.archive,
         runs=installation.runs,
         ledger=store.ledger,
@@ -151,6 +152,8 @@ def services_for(installation: Installation) -> Services:
         addresses=store.directory,
         opener=wiring.opener(),
         key_uses=KeyUses(store.api_keys),
+        people=PeopleServices(store.people, store.sessions, store.links),
+        trail=store.trail,
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
             message_reader=store.message_reader,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, HTTPException, Request
 
+from mailroom.api.attempts import Attempts
 from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.key_uses import KeyUses
@@ -23,10 +24,12 @@ from mailroom.ports.breakers import Breakers
 from mailroom.ports.endpoints import Endpoints
 from mailroom.ports.events import Events
 from mailroom.ports.inbox_reader import InboxReader
+from mailroom.ports.item_marks import ItemMarks
 from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
 from mailroom.ports.outbox import Outbox
 from mailroom.ports.parser import Parser
+from mailroom.ports.people import People, Sessions, SignInLinks
 from mailroom.ports.quotas import Quotas
 from mailroom.ports.runs import RunStarter
 from mailroom.ports.scheduler import Scheduler
@@ -34,6 +37,7 @@ from mailroom.ports.sender_identities import SenderIdentities
 from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import Terms
+from mailroom.ports.trail import Trail
 from mailroom.ports.unsubscribing import Unsubscribing
 from mailroom.settings import Settings
 
@@ -103,16 +107,27 @@ class OutboundServices:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleServices:
+    """The ports by which people sign in. `attempts` limits those of each client."""
+
+    people: People
+    sessions: Sessions
+    links: SignInLinks
+    attempts: Attempts = field(default_factory=Attempts)
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
-    `key_uses` when keys were used; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
+    `key_uses` when keys were used; `trail` gets who saw and did what; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
     `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`.
     """
 
     settings: Settings
     reader: InboxReader
+    marks: ItemMarks
     archive: Archive
     runs: RunStarter
     ledger: LedgerReader
@@ -120,6 +135,8 @@ class Services:
     opener: Parser
     addresses: Addresses | None = None
     key_uses: KeyUses | None = None
+    people: PeopleServices | None = None
+    trail: Trail | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
     event_recorder: EventRecorder | None = None

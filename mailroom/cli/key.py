@@ -39,7 +39,9 @@ from mailroom.domain.api_keys import (
     read_scopes,
 )
 from mailroom.domain.errors import ConfigurationError, Conflict
+from mailroom.domain.trail import What
 from mailroom.ports.api_keys import LONGEST_OVERLAP, ApiKeys, KeyLine, KeyState, NewKey, not_rotated
+from mailroom.ports.trail import NewEntry
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -83,10 +85,12 @@ def add(
         raise ConfigurationError("--ends: the time is over; use a later one")
     named, owner, secret = _checked("NAME", key_name, name), None if tenant is None else tenant_named(tenant), new_key()
     new = NewKey(named, owner, scopes, ends_at, key_digest(secret), first_characters(secret), BY_COMMAND)
+    store = Opened().store
     try:
-        line = Opened().store.api_keys.add(new)
+        line = store.api_keys.add(new)
     except Conflict as error:
         raise ConfigurationError(f"no key was added: {error.message}") from None
+    store.trail.write(NewEntry(What.KEY_ADDED, BY_COMMAND, line.tenant, line.id))
     _say_new(line, secret, as_json=as_json)
 
 
@@ -115,12 +119,15 @@ def revoke(key: Key, tenant: OfTenant = None, dry_run: DryRun = False, as_json: 
       mailroom key revoke ID --dry-run   shows which key this is
       mailroom key revoke ID
     """
-    keys = Opened().store.api_keys
+    store = Opened().store
+    keys = store.api_keys
     line = _found(keys, tenant, key)
     if dry_run and line.state is KeyState.REVOKED and not as_json:
         say(f"revoked already; nothing would change: {_sentence(line)}")
         return
     changed = line if dry_run else keys.revoke(None, line.id, by=BY_COMMAND) or line
+    if not dry_run:
+        store.trail.write(NewEntry(What.KEY_REVOKED, BY_COMMAND, line.tenant, line.id))
     if as_json:
         say(json.dumps(_values(changed)))
     else:
@@ -146,7 +153,8 @@ def rotate(
     span = _times.duration("0s" if overlap == "0" else overlap)
     if span is None or span > LONGEST_OVERLAP:
         raise ConfigurationError(f"--overlap: use 0, 90m, 24h or 2d, and at most {LONGEST_OVERLAP.days}d")
-    keys = Opened().store.api_keys
+    store = Opened().store
+    keys = store.api_keys
     line = _found(keys, tenant, key, rotated_too=False)
     if dry_run:
         if fault := not_rotated(line):
@@ -161,6 +169,7 @@ def rotate(
         raise ConfigurationError(f"nothing was changed: {error.message}") from None
     if rotated is None:
         raise ConfigurationError(f"{key}: no such key; see `mailroom key list`")
+    store.trail.write(NewEntry(What.KEY_ROTATED, BY_COMMAND, line.tenant, line.id))
     _say_new(rotated[0], secret, old=rotated[1], as_json=as_json)
 
 

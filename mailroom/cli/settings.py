@@ -79,6 +79,11 @@ CONSEQUENCES = {
     "and HTTP service do not start.",
     "prefect_url": "Links to runs lead nowhere.",
     "api_url": "Links to items lead nowhere, and `mailroom send` cannot connect.",
+    "pages_url": "Another host: links to sign in lead nowhere, and no session begins. Empty, with plain http in `MAILROOM_API_URL`: "
+    "people cannot sign in, keys can.",
+    "sign_in_from": "Empty as `MAILROOM_SENDER`: no links are sent; `/sign-in` says so. Not verified by the provider: they wait.",
+    "session_idle_hours": "Too long: a browser that was left open stays signed in.",
+    "session_days": "As `MAILROOM_SESSION_IDLE_HOURS`, for a browser that somebody uses.",
     "pages_open": "On beyond loopback: the HTTP service does not start.",
 }
 

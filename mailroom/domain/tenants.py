@@ -8,6 +8,8 @@ import re
 
 #: The archive's tenant for mail without a matching address: the installation itself. No tenant may have this name.
 NOBODY = "unrouted"
+#: The tenant of mail that Mailroom sends for itself. It is no valid name, so no key and no person is of this tenant.
+OWN_TENANT = "_mailroom"
 #: The message for a caller whose tenant name is not valid.
 WHAT_A_NAME_IS = f"a tenant name must have 1 to 63 lower-case letters, digits and dashes, not start with a dash, and not be {NOBODY!r}"
 

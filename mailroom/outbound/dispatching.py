@@ -54,6 +54,7 @@ from mailroom.outbound.retry_schedule import (
 )
 from mailroom.outbound.return_paths import WithReturnPaths
 from mailroom.outbound.sent_content import digests_of
+from mailroom.outbound.sign_in_mail import WithSignInLinks
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
@@ -82,8 +83,8 @@ class Outbound:
 
     `sender_threads` calls the provider concurrently. `names` are the providers that `provider` sends by; by default itself.
     `leave_url` returns our unsubscribe link for a message id; `tracker` signs links and pixel of batches with tracking, where
-    the provider does not track. `return_paths` gives each mail its envelope's sender, where bounces come by mail. `pauses` are
-    those of providers' accounts, shared by all workers. `checks` (`database`) raise if a port cannot be used now. `schedule` is
+    the provider does not track. `return_paths` gives each mail its envelope's sender, where bounces come by mail. `sign_in`
+    puts the secret into mails with sign-in links, after the digest is taken. `pauses` are those of providers' accounts, shared by all workers. `checks` (`database`) raise if a port cannot be used now. `schedule` is
     that of messages whose recipients' servers take no mail for them now.
     """
 
@@ -97,6 +98,7 @@ class Outbound:
     leave_url: Callable[[str], str] | None = None
     tracker: Tracker | None = None
     return_paths: WithReturnPaths | None = None
+    sign_in: WithSignInLinks | None = None
     pauses: Pauses | None = None
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     schedule: RecipientSchedule = field(default_factory=RecipientSchedule)
@@ -315,6 +317,8 @@ def send_claimed(
         )
         if digests is not None:
             digests.update(digests_of(mails))
+        if outbound.sign_in is not None:
+            mails = outbound.sign_in(mails, claims)
         if outbound.return_paths is not None:
             mails = outbound.return_paths(mails, claims)
     except TransientError as error:

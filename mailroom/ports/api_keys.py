@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from mailroom.domain.api_keys import EVERYTHING
+from mailroom.domain.people import Role
 from mailroom.ports.inbox_reader import Page, Position
 
 #: The most keys of a tenant, or of the installation, that have not ended.
@@ -21,9 +22,10 @@ OVERLAP, LONGEST_OVERLAP = timedelta(days=1), timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The owner of an API key. `tenant` None is an administrator. `scopes`: see `mailroom.domain.api_keys`.
+    """The owner of an API key, or a person who is signed in. `tenant` None is an administrator of the installation.
 
-    `ends_at` is when the key ends, None for never. `key_id` is None for a holder without a key (open pages).
+    `scopes`: see `mailroom.domain.api_keys`. `ends_at` is when the key ends, None for never. A person has a `role` and a
+    `person_id`, no `key_id`, and an address as the name.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Holder:
     scopes: tuple[str, ...] = EVERYTHING
     ends_at: datetime | None = None
     key_id: str | None = field(default=None, compare=False)
+    role: Role | None = field(default=None, compare=False)
+    person_id: str | None = field(default=None, compare=False)
 
 
 class KeyState(StrEnum):

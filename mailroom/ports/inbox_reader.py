@@ -15,9 +15,13 @@ from typing import Generic, Protocol, TypeVar
 from mailroom.domain.inbound.filing_policy import Scan
 from mailroom.domain.inbound.received_email import Attachment, Item, State
 from mailroom.domain.inbound.verdicts import Verdicts
+from mailroom.domain.inbox.marks import EVERY_ITEM, Mark, MarkFilter
 from mailroom.ports.archive import Deposit
 
 T = TypeVar("T")
+
+#: The names of files that a line has, and how far unread items are counted.
+MOST_NAMES, MOST_COUNTED = 3, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,16 @@ class Page(Generic[T]):
 
     lines: tuple[T, ...]
     next: Position | None = None
+
+
+class _Receives(Protocol):
+    def receives(self, tenant: str | None, address: str) -> bool: ...
+
+
+def arrives_here(reader: _Receives, address: str) -> bool:
+    """Return whether mail to a normalised address lies in an inbox here, of whichever tenant, also without its token."""
+    local, _, domain = address.rpartition("@")
+    return any(reader.receives(None, one) for one in {address, f"{local.partition('+')[0] or local}@{domain}"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,7 @@ class ItemLine:
 
     `sender_ambiguous` is true where the mail's From has more than one address. `envelope_sender` is that of a mail without
     From, "" for a bounce; else None. `listed_at` is when it was put into the inbox: filed, or released after it was held or
-    withdrawn.
+    withdrawn. `snippet` is the beginning of the letter; `files` are the names of the first attachments, at most `MOST_NAMES`.
     """
 
     id: str
@@ -76,6 +90,26 @@ class ItemLine:
     sender_ambiguous: bool = False
     envelope_sender: str | None = None
     listed_at: datetime | None = None
+    read: Mark | None = None
+    done: Mark | None = None
+    snippet: str = ""
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadCount:
+    """An inbox and how many of its items are unread, `MOST_COUNTED` for that many or more."""
+
+    address: str
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The items before and after one in a list: their ids, None at its ends."""
+
+    newer: str | None
+    older: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +146,10 @@ class FiledItem:
     unrouted: tuple[str, ...] | None = None
     partials: tuple[PartialLine, ...] = ()
     """The other parts of a split mail that this inbox has, at most 100, by their numbers."""
+    read: Mark | None = None
+    """Who opened it first; None is unread."""
+    done: Mark | None = None
+    """Who is done with it; None is still to do."""
 
     @property
     def parts_of_split(self) -> int | None:
@@ -220,6 +258,7 @@ class InboxReader(Protocol):
         limit: int,
         question: str = "",
         window: Window | None = None,
+        marks: MarkFilter = EVERY_ITEM,
     ) -> Page[ItemLine]:
         """Return items of `address` (normalised) that are not withdrawn; with `question`, those that match it.
 
@@ -229,6 +268,40 @@ class InboxReader(Protocol):
         Raises:
             UnreadableSearch: a date in `question` cannot be read.
         """
+
+    def mail(
+        self,
+        tenant: str | None,
+        *,
+        only: Collection[str] | None,
+        after: Position | None,
+        limit: int,
+        question: str = "",
+        marks: MarkFilter = EVERY_ITEM,
+    ) -> Page[ItemLine]:
+        """Return items of several inboxes in one list, as `items` does of one; `only` as for `inboxes`.
+
+        Raises:
+            UnreadableSearch: a date in `question` cannot be read.
+        """
+
+    def beside(
+        self,
+        tenant: str | None,
+        item_id: str,
+        *,
+        only: Collection[str] | None,
+        question: str = "",
+        marks: MarkFilter = EVERY_ITEM,
+    ) -> Beside:
+        """Return the items before and after the place of this one in the list `mail`, whether the list has it or not.
+
+        Raises:
+            UnreadableSearch: a date in `question` cannot be read.
+        """
+
+    def unread(self, tenant: str, *, only: Collection[str] | None, limit: int) -> list[UnreadCount]:
+        """Return at most `limit` inboxes by address: those that have items, and those that `only` names; `only` as above."""
 
     def listed_until(self) -> datetime:
         """Return a time before which no item will be put into an inbox any more: windows that end there are complete."""

@@ -9,7 +9,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 from starlette.exceptions import StarletteDeprecationWarning
 
-from mailroom.api.services import InboundHook, Services
+from mailroom.api.services import InboundHook, PeopleServices, Services
 from mailroom.domain.inbound.received_email import Item
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.parsing import parse_member
@@ -21,7 +21,9 @@ from mailroom.testing.addresses import MemoryAddresses
 from mailroom.testing.api_keys import MemoryKeys
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
+from mailroom.testing.item_marks import MemoryItemMarks
 from mailroom.testing.parser import MemoryParser
+from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks, MemoryTrail
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -46,6 +48,17 @@ class Memory:
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     addresses: MemoryAddresses = field(default_factory=MemoryAddresses)
     activities: list[dict[str, Any]] = field(default_factory=list)
+    people: MemoryPeople = field(default_factory=MemoryPeople)
+    links: MemorySignInLinks = field(init=False)
+    sessions: MemorySessions = field(init=False)
+    trail: MemoryTrail = field(default_factory=MemoryTrail)
+    marks: MemoryItemMarks = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Build what works on the people and on the items."""
+        self.links = MemorySignInLinks(self.people)
+        self.sessions = MemorySessions(self.people, self.links)
+        self.marks = MemoryItemMarks(self.reader)
 
     def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
         """Return them as the application's services."""
@@ -53,10 +66,13 @@ class Memory:
         return Services(
             settings=settings(pages_open=pages_open),
             reader=self.reader,
+            marks=self.marks,
             archive=self.archive,
             runs=self.runs,
             ledger=book,
             keys=self.keys,
+            people=PeopleServices(self.people, self.sessions, self.links),
+            trail=self.trail,
             addresses=self.addresses,
             opener=MemoryParser(parse_member),
             now=lambda: NOW,

@@ -10,9 +10,14 @@ from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, Entry, ObjectRef, State
 from mailroom.domain.inbound.routing import is_starred, takes
+from mailroom.domain.inbox.marks import EVERY_ITEM, MarkFilter
 from mailroom.domain.inbox.search_fields import IndexedWords, indexed_words
 from mailroom.domain.inbox.search_query import Search, SearchTerm, parse_search
+from mailroom.domain.inbox.snippets import OF_TEXT, snippet
 from mailroom.ports.inbox_reader import (
+    MOST_COUNTED,
+    MOST_NAMES,
+    Beside,
     Census,
     EmailCount,
     EmailLine,
@@ -22,6 +27,7 @@ from mailroom.ports.inbox_reader import (
     Page,
     PartialLine,
     Position,
+    UnreadCount,
     Window,
 )
 
@@ -77,16 +83,54 @@ class MemoryInboxReader:
         limit: int,
         question: str = "",
         window: Window | None = None,
+        marks: MarkFilter = EVERY_ITEM,
     ) -> Page[ItemLine]:
         """Return items of `address` that match the question."""
-        search = parse_search(question)
-        lines = [_line(filed) for filed in self._of(tenant, address) if _matches(filed, search)]
+        lines = _lines_of(self._of(tenant, address), parse_search(question), marks)
         if window is None:
             return _page(lines, after, limit)
         listed = [replace(one, received_at=one.listed_at or one.received_at) for one in lines]
         page = _page([one for one in listed if window.since <= one.received_at < window.until], after, limit)
         times = {one.id: one.received_at for one in lines}
         return replace(page, lines=tuple(replace(one, received_at=times[one.id]) for one in page.lines))
+
+    def mail(
+        self,
+        tenant: str | None,
+        *,
+        only: Collection[str] | None,
+        after: Position | None,
+        limit: int,
+        question: str = "",
+        marks: MarkFilter = EVERY_ITEM,
+    ) -> Page[ItemLine]:
+        """Return items of several inboxes that match the question."""
+        return _page(_lines_of(self._in(tenant, only), parse_search(question), marks), after, limit)
+
+    def beside(
+        self,
+        tenant: str | None,
+        item_id: str,
+        *,
+        only: Collection[str] | None,
+        question: str = "",
+        marks: MarkFilter = EVERY_ITEM,
+    ) -> Beside:
+        """Return the items before and after the place of this one."""
+        here, search = self.item(tenant, item_id), parse_search(question)
+        if here is None:
+            return Beside(None, None)
+        at = here.received_at, here.id
+        places = sorted((one.received_at, one.id) for one in _lines_of(self._in(tenant, only), search, marks))
+        newer, older = [one for one in places if one > at], [one for one in places if one < at]
+        return Beside(newer[0][1] if newer else None, older[-1][1] if older else None)
+
+    def unread(self, tenant: str, *, only: Collection[str] | None, limit: int) -> list[UnreadCount]:
+        """Return inboxes with the number of their unread items."""
+        named = {one for one in only or () if not one.startswith("@") and not is_starred(one)}
+        found = sorted(named | {filed.item.recipient for filed in self._in(tenant, only)})[:limit]
+        unread = [filed.item.recipient for filed in self._in(tenant, only) if filed.read is None]
+        return [UnreadCount(address, min(unread.count(address), MOST_COUNTED)) for address in found]
 
     def listed_until(self) -> datetime:
         """Return the present time: here nothing is filed halfway."""
@@ -161,6 +205,13 @@ class MemoryInboxReader:
         ]  # fmt: skip
         return tuple(sorted(others, key=lambda one: one.number)[:100])
 
+    def _in(self, tenant: str | None, only: Collection[str] | None) -> list[FiledItem]:
+        """Return the items of the inboxes that `only` names, by address or pattern."""
+        self.ping()
+        scopes = [f"{INBOX}{pattern}" for pattern in only or ()]
+        mine = [one for one in self.filed if one.withdrawn is None and tenant in (None, one.item.tenant)]
+        return [one for one in mine if only is None or may_read(scopes, one.item.recipient)]
+
     def _of(self, tenant: str | None, address: str) -> list[FiledItem]:
         self.ping()
         shown = [one for one in self.filed if one.withdrawn is None]
@@ -230,8 +281,14 @@ def _is(found: str | None, word: str, *, begun: bool) -> bool:
     return found is not None and (found.startswith(word) if begun else found == word)
 
 
+def _lines_of(items: Iterable[FiledItem], search: Search, marks: MarkFilter) -> list[ItemLine]:
+    found = [one for one in items if _matches(one, search)]
+    return [_line(one) for one in found if marks.takes(read=one.read, done=one.done)]
+
+
 def _line(filed: FiledItem) -> ItemLine:
     item = filed.item
+    files = [part for part in item.attachments if not part.inline]
     return ItemLine(
         id=filed.id,
         email_id=filed.email_id,
@@ -240,11 +297,15 @@ def _line(filed: FiledItem) -> ItemLine:
         subject=item.subject,
         from_=item.from_,
         received_at=filed.received_at,
-        attachments=sum(not part.inline for part in item.attachments),
+        attachments=len(files),
         verdicts=filed.verdicts,
         sender_ambiguous=item.sender_ambiguous,
         envelope_sender=filed.envelope_sender,
         listed_at=filed.filed_at,
+        read=filed.read,
+        done=filed.done,
+        snippet=snippet((item.text or "")[:OF_TEXT], item.html),
+        files=tuple(part.filename for part in files[:MOST_NAMES]),
     )
 
 

@@ -16,6 +16,7 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
+from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
 from mailroom.api.app import create_app
@@ -58,6 +59,7 @@ class Installation:
             replace(
                 services,
                 reader=SqlInboxReader(engine),
+                marks=SqlItemMarks(engine),
                 ledger=filed.ledger,
                 archive=filed.archive,
                 addresses=SqlAddresses(engine),

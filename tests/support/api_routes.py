@@ -13,6 +13,7 @@ def routes_of(app: FastAPI) -> Iterator[tuple[str, str]]:
     for route in iter_route_contexts(app.routes):
         if isinstance(route.original_route, Mount):
             yield "GET", f"{route.path}/mailroom.css"
+            yield "GET", f"{route.path}/keys.js"
             continue
         for method in sorted(route.methods or ()):
             yield method, str(route.path)

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from sqlmodel import Session, SQLModel
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
+from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.models import (
     AddressRow,
     ApiKeyRow,
@@ -20,6 +21,7 @@ from mailroom.adapters.postgres.models import (
     InboundEmailRow,
     InboxItemRow,
     TenantRow,
+    table,
 )
 from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys
 from mailroom.api.auth import key_digest
@@ -28,6 +30,7 @@ from mailroom.domain.inbound.received_email import Attachment, Item, State
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.ports.api_keys import ApiKeys, Holder
 from mailroom.ports.inbox_reader import EmailLine, InboxLine, InboxReader
+from mailroom.ports.item_marks import ItemMarks
 from mailroom.testing.api import Memory, an_item, receipt
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
@@ -109,8 +112,12 @@ class Installation(Protocol):
     """What tests of reading do with an installation of two tenants, acme and other."""
 
     reader: InboxReader
+    marks: ItemMarks
     book: LedgerReader
     keys: ApiKeys
+
+    def tenant(self, name: str) -> None:
+        """Add a tenant."""
 
     def address(self, tenant: str, pattern: str, user: str = "user") -> None:
         """Have a tenant receive at an address."""
@@ -124,6 +131,9 @@ class Installation(Protocol):
     def letter(self, *, minutes: int = 0, files: tuple[str, ...] = (), **changes: Any) -> str:
         """File a mail for Ann of acme with files of these names, and return the id of its item."""
 
+    def withdraw(self, item_id: str, *, reason: str | None) -> None:
+        """Withdraw an item for a reason, or with None release it."""
+
     def key(self, key: str, holder: Holder) -> None:
         """Add an API key for `holder`."""
 
@@ -134,7 +144,11 @@ class SqlInstallation:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.reader, self.book, self.keys = SqlInboxReader(engine), SqlLedger(engine), SqlApiKeys(engine)
+        self.marks = SqlItemMarks(engine)
         save(engine, TenantRow(id="acme", created_at=NOW), TenantRow(id="other", created_at=NOW))
+
+    def tenant(self, name: str) -> None:
+        save(self.engine, TenantRow(id=name, created_at=NOW))
 
     def address(self, tenant: str, pattern: str, user: str = "user") -> None:
         save(self.engine, AddressRow(tenant=tenant, pattern=pattern, user_name=user, created_at=NOW))
@@ -157,6 +171,12 @@ class SqlInstallation:
         [item_id] = SqlInbox(self.engine).file(str(email.id), [a_letter(deposit.archive_id, files, changes)], now=NOW)
         return item_id
 
+    def withdraw(self, item_id: str, *, reason: str | None) -> None:
+        at = NOW if reason else None
+        changed = update(InboxItemRow).where(table(InboxItemRow).c.id == UUID(item_id))
+        with self.engine.begin() as connection:
+            connection.execute(changed.values(withdrawn_at=at, withdrawn_reason=reason))
+
     def key(self, key: str, holder: Holder) -> None:
         save(self.engine, ApiKeyRow(sha256=key_digest(key), name=holder.name, tenant=holder.tenant, created_at=NOW))
 
@@ -166,8 +186,11 @@ class MemoryInstallation:
 
     def __init__(self) -> None:
         self.memory = Memory()
-        self.reader, self.keys = self.memory.reader, self.memory.keys
+        self.reader, self.keys, self.marks = self.memory.reader, self.memory.keys, self.memory.marks
         self.book = self.memory.services().ledger
+
+    def tenant(self, name: str) -> None:
+        """Here a tenant is only a name."""
 
     def address(self, tenant: str, pattern: str, user: str = "user") -> None:
         self.reader.addresses.append(InboxLine(pattern, tenant, user, 0, None))
@@ -193,6 +216,10 @@ class MemoryInstallation:
 
     def letter(self, *, minutes: int = 0, files: tuple[str, ...] = (), **changes: Any) -> str:
         return self._filed(a_letter("acme/raw", files, changes), minutes=minutes)
+
+    def withdraw(self, item_id: str, *, reason: str | None) -> None:
+        filed = self.reader.filed
+        filed[:] = [replace(one, withdrawn=reason) if one.id == item_id else one for one in filed]
 
     def key(self, key: str, holder: Holder) -> None:
         self.keys.holders[key] = holder

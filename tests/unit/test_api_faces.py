@@ -17,7 +17,7 @@ from tests.support.api_routes import filled, routes_of
 from tests.support.loopback_ports import free_port
 
 PUBLIC = re.compile(r"/(hooks|u|c|o)/.+")
-BOTH = {("GET", "/healthz"), ("GET", "/static/mailroom.css")}
+BOTH = {("GET", "/healthz"), ("GET", "/static/mailroom.css"), ("GET", "/static/keys.js")}
 ADMIN = {"Authorization": "Bearer admin"}
 
 

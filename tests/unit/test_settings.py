@@ -19,6 +19,7 @@ REQUIRED = {name for name, field in Settings.model_fields.items() if field.is_re
 #: Two values of each field with more rules than its type.
 BOUND: dict[str, tuple[str, str]] = {
     "public_url": ("https://stack.test", "https://environment.test"),
+    "pages_url": ("https://stack.test", "http://127.0.0.1:8025"),
     "bounce_domain": ("stack.test", "environment.test"),
     "mailbox_tenant": ("stack", "environment"),
     "storage_account": ("111111111111", "222222222222"),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -118,7 +119,7 @@ def test_a_reader_gets_the_language_that_the_browser_asks_for(accepted: str | No
 class Chooser:
     """A holder with a language and a zone of their own."""
 
-    language, time_zone = "fr", "Europe/Paris"
+    language, zone = "fr", ZoneInfo("Europe/Paris")
 
 
 class Hostile:

@@ -225,6 +225,30 @@ class InboxItemRow(SQLModel, table=True):
             "partial_id",
             postgresql_where=text("partial_id is not null"),
         ),
+        # Lists of one inbox by its marks, and of all inboxes of a tenant (`inbox.lists`).
+        *(
+            Index(f"ix_inbox_item_{name}", "tenant", "recipient", "received_at", "id", postgresql_where=text(having))
+            for name, having in {
+                "todo": "done_at is null and withdrawn_at is null",
+                "done": "done_at is not null and withdrawn_at is null",
+                "unread": "read_at is null and withdrawn_at is null",
+            }.items()
+        ),
+        Index(
+            "ix_inbox_item_newest",
+            "tenant",
+            "received_at",
+            "id",
+            postgresql_include=["recipient", "withdrawn_at", "read_at", "done_at"],
+        ),
+        Index(
+            "ix_inbox_item_newest_todo",
+            "tenant",
+            "received_at",
+            "id",
+            postgresql_include=["recipient", "read_at"],
+            postgresql_where=text("done_at is null and withdrawn_at is null"),
+        ),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -270,6 +294,24 @@ class InboxItemRow(SQLModel, table=True):
         default=None,
         sa_column=Column(DateTime(timezone=True), nullable=True, server_default=func.clock_timestamp()),
     )
+    # The names are null for mail from before there were marks, which counts as read and done.
+    read_at: datetime | None = time_column(nullable=True)
+    read_by: str | None = None
+    done_at: datetime | None = time_column(nullable=True)
+    done_by: str | None = None
+
+
+class ItemMarkRow(SQLModel, table=True):
+    """What happened to an item in its inbox, by whom: a history, of which the item's own columns are the present state."""
+
+    __tablename__ = "item_mark"
+    __table_args__ = (Index("ix_item_mark_item", "item_id", "id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    item_id: UUID = Field(sa_column=Column(ForeignKey("inbox_item.id"), nullable=False))
+    at: datetime = time_column()
+    kind: str
+    by: str
 
 
 class AttachmentRow(SQLModel, table=True):

@@ -123,6 +123,7 @@ def metadata() -> MetaData:
         pause_rows,  # noqa: F401 - they fill the metadata
     )
     from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.postgres.tenants import models as people_models  # noqa: F401 - they fill the metadata
 
     tables: MetaData = SQLModel.metadata
     return tables

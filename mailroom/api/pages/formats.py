@@ -1,6 +1,6 @@
 """Times, numbers and sizes as the reader of a page writes them: in the reader's language and time zone."""
 
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
@@ -15,15 +15,16 @@ _DAY = {"en": "d MMM y", "fr": "d MMM y", "de": "d. MMM y"}
 _UNITS = {"fr": {"B": "o", "kB": "ko", "MB": "Mo", "GB": "Go"}}
 
 
-def when(time: datetime | str | None, *, seconds: bool = False) -> str:
-    """Return a time for people; a zone other than UTC is named by `zone_of`, not in the text."""
+def when(time: datetime | str | None, *, seconds: bool = False, zone: tzinfo | None = None) -> str:
+    """Return a time for people; a zone that is passed is named after it, the reader's own is not, unless it is UTC."""
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     if moment is None:
         return ""
     here = reader()
     pattern = f"{_DAY[here.language]}, {'HH:mm:ss' if seconds else 'HH:mm'}"
-    written = format_datetime(moment, pattern, tzinfo=here.time_zone, locale=here.language)
-    return f"{written} UTC" if here.zone == "UTC" else written
+    own = moment.astimezone(zone or here.time_zone)
+    written = format_datetime(own, pattern, tzinfo=own.tzinfo, locale=here.language)
+    return f"{written} {own:%Z}" if zone or here.zone == "UTC" else written
 
 
 def zone_of(time: datetime | str | None) -> str:

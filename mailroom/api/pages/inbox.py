@@ -1,4 +1,4 @@
-"""The inbox pages: rendered on the server, without scripts or external resources."""
+"""The pages of an item and of quarantine: rendered on the server, without external resources. Lists: `mail_lists`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -6,22 +6,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Request
 from starlette.responses import HTMLResponse, Response
 
-from mailroom.api.access import tenant_for
 from mailroom.api.auth import PageHolder
 from mailroom.api.downloads import download
 from mailroom.api.mail_pictures import item_notices, shown_pictures, text_of_html
 from mailroom.api.originals import INCOMPLETE, is_incomplete, item_of
+from mailroom.api.pages.item_marks import bar_of, opened
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.sanitising import MAX_PICTURES, SafeHtml, data_uri, sanitise_for_frame
-from mailroom.api.scopes import inboxes_for
 from mailroom.api.services import AppServices, Services
-from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import REPLAYABLE, Attachment
-from mailroom.domain.inbox.search_query import UnreadableSearch
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.inbox_reader import FiledItem, Page
+from mailroom.ports.inbox_reader import FiledItem
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -30,41 +27,13 @@ FRAME_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
-_INBOXES, _LINES = 500, 50
-
-
-@router.get("/")
-def inboxes(services: AppServices, holder: PageHolder) -> Response:
-    """All inboxes."""
-    lines = services.reader.inboxes(holder.tenant, limit=_INBOXES, only=inboxes_for(holder))
-    return render("inboxes.html", holder=holder, inboxes=lines, full=len(lines) == _INBOXES)
-
-
-@router.get("/inboxes/{address:path}")
-def inbox(
-    services: AppServices,
-    holder: PageHolder,
-    address: str,
-    q: Question = "",
-    tenant: Tenant = None,
-    cursor: Cursor = None,
-) -> Response:
-    """One inbox, newest first; or what was found in it."""
-    owner, name = tenant_for(holder, tenant), inbox_address(address)
-    if not services.reader.receives(owner, name):
-        raise HTTPException(404, "Inbox not found. Add an address with: mailroom address add ADDRESS")
-    values: dict[str, Any] = {"holder": holder, "address": name, "tenant": tenant, "question": q, "cursor": cursor}
-    try:
-        page = services.reader.items(owner, name, after=decode(cursor), limit=_LINES, question=q)
-    except UnreadableSearch as error:
-        return render("inbox.html", status=422, **values, page=Page(()), older=None, problem=str(error))
-    return render("inbox.html", **values, page=page, older=encode(page.next), problem=None)
+_LINES = 50
 
 
 @router.get("/items/{item_id}")
-def item(services: AppServices, holder: PageHolder, item_id: str) -> Response:
-    """One item with everything known of it."""
-    filed = _filed(services, holder, item_id)
+def item(request: Request, services: AppServices, holder: PageHolder, item_id: str) -> Response:
+    """One item with everything known of it; a person who opens it has read it."""
+    filed = opened(request, services, holder, _filed(services, holder, item_id))
     # Links and pictures are counted as the frame will show them; the bytes of the mail's own do not matter here.
     pictures = shown_pictures(filed.item)
     framed = sanitise_for_frame(filed.item.html, {}, room=_room(pictures)) if filed.item.html else None
@@ -73,6 +42,7 @@ def item(services: AppServices, holder: PageHolder, item_id: str) -> Response:
         "item.html",
         holder=holder,
         filed=filed,
+        bar=bar_of(request, services, holder, filed),
         framed=framed,
         incomplete=is_incomplete(filed),
         notices=[notice for notice in notices if notice.code not in INCOMPLETE],

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
-from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mailroom.api.auth import PageHolder, from_this_site
 from mailroom.api.key_making import Unusable, add_key, rotate_key, unknown_key
+from mailroom.api.pages.forms import Form, one
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.services import AppServices, Services
@@ -21,28 +21,9 @@ from mailroom.ports.api_keys import Holder
 router = APIRouter(prefix="/keys", include_in_schema=False, default_response_class=HTMLResponse)
 
 _LINES = 50
-_MOST_FORM = 16_000
 #: The overlaps of the buttons that rotate, in hours.
 OVERLAPS = {24: "in 1 day", 168: "in 1 week", 0: "at once"}
 _WORDS = (SEND, ARCHIVE, ADMINISTER)
-
-
-async def _form(request: Request) -> dict[str, list[str]]:
-    """Return the fields of a posted form; empty fields are left out.
-
-    Raises:
-        HTTPException: 413 or 422, it is too long to be ours.
-    """
-    body = await request.body()
-    if len(body) > _MOST_FORM:
-        raise HTTPException(413, "The form is too long; use POST /v1/keys.")
-    try:
-        return parse_qs(body.decode("ascii", "replace"), max_num_fields=50)
-    except ValueError:
-        raise HTTPException(422, "The form has too many fields; use POST /v1/keys.") from None
-
-
-Form = Annotated[dict[str, list[str]], Depends(_form)]
 
 
 @router.get("")
@@ -102,17 +83,13 @@ def _asked(holder: Holder, form: Mapping[str, list[str]]) -> dict[str, Any]:
         Unusable: a field is not valid.
     """
     inboxes = [f"{INBOX}{address}" for address in " ".join(form.get("inboxes", ())).replace(",", " ").split()]
-    written, ends = _one(form, "tenant"), _one(form, "ends")
+    written, ends = one(form, "tenant"), one(form, "ends")
     return {
-        "name": _one(form, "name"),
+        "name": one(form, "name"),
         "scopes": [scope for scope in form.get("scope", ()) if scope in _WORDS] + inboxes,
         "tenant": holder.tenant or (_read("tenant", tenant_name, written) if written else None),
         "ends_at": _read("ends", read_time, ends) if ends else None,
     }
-
-
-def _one(form: Mapping[str, list[str]], name: str) -> str:
-    return form.get(name, [""])[0].strip()
 
 
 def _read(where: str, read: Any, written: str) -> Any:

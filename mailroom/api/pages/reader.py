@@ -52,12 +52,12 @@ def read_by(accepted: str | None, zone: str) -> Iterator[None]:
 @contextmanager
 def read_by_holder(holder: object) -> Iterator[Reader]:
     """Make a page for a holder, who may have chosen a language and a time zone, inside the block."""
-    language, zone = getattr(holder, "language", None), getattr(holder, "time_zone", None)
+    language, zone = getattr(holder, "language", None), getattr(holder, "zone", None)
     found = reader()
     if language in LANGUAGES:
         found = replace(found, language=language)
-    if zone:
-        found = replace(found, zone=zone)
+    if isinstance(zone, ZoneInfo):
+        found = replace(found, zone=zone.key)
     token = _READER.set(found)
     try:
         yield found

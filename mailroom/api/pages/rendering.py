@@ -15,6 +15,7 @@ from mailroom.api.pages import carried_words
 from mailroom.api.pages.batch_progress import segments, settled, tone
 from mailroom.api.pages.formats import number, size, when, zone_of
 from mailroom.api.pages.reader import read_by_holder
+from mailroom.api.pages.short_times import short_time
 from mailroom.api.pages.translations import gettext, ngettext, plain, words
 from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
@@ -25,7 +26,7 @@ from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
-from mailroom.domain.readable import shown, stamp
+from mailroom.domain.readable import sender_parts, shown, stamp
 
 FOLDER = Path(__file__).parent
 
@@ -100,7 +101,7 @@ def _templates_of_this_package() -> Environment:
     )
     environment.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
     environment.filters |= {"in_letters": in_letters, "number": number, "zone_of": zone_of}
-    environment.filters |= {"plain": plain, "words": words}
+    environment.filters |= {"plain": plain, "words": words, "short_time": short_time, "sender_parts": sender_parts}
     environment.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": segments, "settled": settled}
     environment.filters |= {
         "inbound_reason": InboundReason.read,

@@ -3,11 +3,13 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from pydantic import Field
 
 from mailroom.api.access import tenant_for
 from mailroom.api.addresses import compared
 from mailroom.api.auth import ApiHolder
 from mailroom.api.downloads import download
+from mailroom.api.originals import item_of
 from mailroom.api.paging import Cursor, Limit, decode, decode_in_window, encode, encode_in_window
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import AppServices
@@ -17,12 +19,16 @@ from mailroom.api.v1.responses.inbound import (
     ItemLineResponse,
     ItemResponse,
     ItemsResponse,
+    MarkResponse,
+    MarksResponse,
     ReplayResponse,
     email_answer,
     item_response,
     replay_response,
 )
 from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbox.marks import MarkFilter
+from mailroom.outbound.batch_body import _RequestModel
 from mailroom.outbound.json_time import Time, ZonedTime
 from mailroom.ports.inbox_reader import Window
 
@@ -55,6 +61,12 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 }
 
 
+class ItemChange(_RequestModel):
+    """What to change of an item."""
+
+    done: Annotated[bool, Field(strict=True, description="True for done, false for to do again")]
+
+
 @router.get("/inboxes/{address:path}/items")
 def list_items(
     services: AppServices,
@@ -62,6 +74,8 @@ def list_items(
     address: str,
     q: Question = "",
     since: ListedSince = None,
+    done: Annotated[bool | None, Query(description="Only items that are done, or with false those to do")] = None,
+    unread: Annotated[bool | None, Query(description="Only items that no one opened, or with false the others")] = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -69,7 +83,8 @@ def list_items(
     """List the items of one address, newest first; with `q` those that match it.
 
     To fetch what is new, use `since` and follow `next`; the next time, use `until` of this list as `since`. Each item is then in
-    exactly one of the lists.
+    exactly one of the lists. `done` and `unread` are as they are when a page is read: an item that is marked meanwhile leaves the
+    list, and takes no other with it.
     """
     owner = tenant_for(holder, tenant)
     inbox = inbox_address(address)
@@ -77,7 +92,8 @@ def list_items(
         raise HTTPException(404, "Inbox not found.")
     after, until = decode_in_window(cursor, since)
     window = Window(since, until or services.reader.listed_until()) if since else None
-    page = services.reader.items(owner, inbox, after=after, limit=limit, question=q, window=window)
+    marks = MarkFilter(done=done, unread=unread)
+    page = services.reader.items(owner, inbox, after=after, limit=limit, question=q, window=window, marks=marks)
     return ItemsResponse(
         items=[ItemLineResponse.model_validate(line) for line in page.lines],
         next=encode_in_window(page.next, window),
@@ -94,6 +110,25 @@ def show_item(services: AppServices, holder: ApiHolder, item_id: str) -> ItemRes
     if filed.withdrawn:
         raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.")
     return item_response(filed, internal=holder.tenant is None)
+
+
+@router.patch("/items/{item_id}")
+def mark_item(services: AppServices, holder: ApiHolder, item_id: str, change: ItemChange) -> MarksResponse:
+    """Mark an item as done, or as to do again; who sees its inbox sees who did. The first who marks it wins.
+
+    `changed` is false where it was so before. An item that is done counts as read from then on.
+    """
+    filed = item_of(services, holder.tenant, item_id)
+    mark = services.marks.done if change.done else services.marks.undo
+    marked = mark(holder.tenant, filed.id, by=holder.name)
+    if marked is None:
+        raise HTTPException(410, "This item was withdrawn.")
+    return MarksResponse(
+        id=filed.id,
+        read=MarkResponse.model_validate(marked.read) if marked.read else None,
+        done=MarkResponse.model_validate(marked.done) if marked.done else None,
+        changed=marked.changed,
+    )
 
 
 @router.get("/items/{item_id}/attachments/{number}", response_class=Response, responses=_BYTES)

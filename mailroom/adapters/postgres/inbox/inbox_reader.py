@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, text, 
 from mailroom.adapters.postgres.archive.findings import damage
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
 from mailroom.adapters.postgres.inbound.reasons import has_reason
-from mailroom.adapters.postgres.inbox import item_rows, partials
+from mailroom.adapters.postgres.inbox import item_rows, lists, partials
 from mailroom.adapters.postgres.inbox.columns import attachment_of
 from mailroom.adapters.postgres.inbox.listing import LISTED_AT, listed_until, within
 from mailroom.adapters.postgres.inbox.search_index import OLD_WORDS, matches
@@ -32,8 +32,20 @@ from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
 from mailroom.adapters.postgres.tenants.directory import starred_at
 from mailroom.domain.inbound.received_email import Attachment, State
 from mailroom.domain.inbound.routing import is_starred, parents, takes
-from mailroom.domain.inbox.search_query import parse_search
-from mailroom.ports.inbox_reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position, Window
+from mailroom.domain.inbox.marks import EVERY_ITEM, MarkFilter
+from mailroom.domain.inbox.search_query import Search, parse_search
+from mailroom.ports.inbox_reader import (
+    Beside,
+    Census,
+    EmailLine,
+    FiledItem,
+    InboxLine,
+    ItemLine,
+    Page,
+    Position,
+    UnreadCount,
+    Window,
+)
 from mailroom.ports.monitoring import Loop
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
@@ -101,42 +113,83 @@ class SqlInboxReader:
         limit: int,
         question: str = "",
         window: Window | None = None,
+        marks: MarkFilter = EVERY_ITEM,
     ) -> Page[ItemLine]:
         """Return items of `address`, without their texts."""
-        search = parse_search(question)
+        search = self._search(question)
         if search.finds_nothing:
             return Page(())
-        if search.has_unfolded and not self._has_old_words():
-            # PostgreSQL expects more of two forms than of one, and would rather read the whole inbox for a rare word.
-            search = search.folded_only()
         at = LISTED_AT if window else _item.received_at
         newest_first = at.desc(), _item.id.desc()
         # The page is chosen first, or a search would join e-mail and attachments of everything that it finds.
         chosen = (
             select(_item.id)
-            .where(_item.recipient == address, item_owned(tenant), _item.withdrawn_at.is_(None))
+            .where(_item.recipient == address, item_owned(tenant), lists.marked(marks))
             .where(behind(after, at, _item.id), matches(search), within(at, window))
             .order_by(*newest_first)
             .limit(limit + 1)
             .cte("chosen")
             .prefix_with("materialized", dialect="postgresql")
         )
-        files = select(func.count()).where(_attachment.item_id == _item.id, _attachment.inline.is_(False))
-        wanted = (
-            select(_item.id, _item.email_id, _item.tenant, _item.recipient, _item.subject, _item["from"])
-            .add_columns(_item.defects, _item.received_at, files.scalar_subquery().label("attachments"))
-            .add_columns(_email.envelope, LISTED_AT.label("listed_at"))
-            .select_from(chosen.join(InboxItemRow, _item.id == chosen.c.id))
-            .join(InboundEmailRow, _email.id == _item.email_id)
-            .order_by(*newest_first)
-        )
         with stepping_over(self._engine, Loop.LISTS, "item") as usable, transaction(self._engine) as connection:
             if question:
                 # A rare and a common word need different plans: a generic one would be good for neither.
                 connection.execute(text("set local plan_cache_mode = force_custom_plan"))
-            rows = connection.execute(wanted).all()
+            rows = lists.lines_of(connection, chosen, newest_first)
             lines = usable(rows[:limit], item_rows.item_line)
             return page_of(rows, limit, lines, at="listed_at" if window else "received_at")
+
+    def mail(
+        self,
+        tenant: str | None,
+        *,
+        only: Collection[str] | None,
+        after: Position | None,
+        limit: int,
+        question: str = "",
+        marks: MarkFilter = EVERY_ITEM,
+    ) -> Page[ItemLine]:
+        """Return items of several inboxes in one list."""
+        search = self._search(question)
+        if search.finds_nothing:
+            return Page(())
+        wanted = lists.Wanted(tenant, only, search, marks, after)
+        with stepping_over(self._engine, Loop.LISTS, "item") as usable, transaction(self._engine) as connection:
+            rows = lists.rows_of(connection, wanted, limit + 1)
+            return page_of(rows, limit, usable(rows[:limit], item_rows.item_line), at="received_at")
+
+    def beside(
+        self,
+        tenant: str | None,
+        item_id: str,
+        *,
+        only: Collection[str] | None,
+        question: str = "",
+        marks: MarkFilter = EVERY_ITEM,
+    ) -> Beside:
+        """Return the items before and after the place of this one."""
+        search, uuid = self._search(question), uuid_of(item_id)
+        here = select(_item.received_at).where(_item.id == uuid, owned(_item.tenant, tenant))
+        with transaction(self._engine) as connection:
+            at = connection.execute(here).scalar_one_or_none() if uuid else None
+            if at is None or search.finds_nothing:
+                return Beside(None, None)
+            ways = (
+                lists.Wanted(tenant, only, search, marks, Position(at, str(uuid)), newer) for newer in (True, False)
+            )
+            return Beside(*[lists.first_of(connection, one) for one in ways])
+
+    def unread(self, tenant: str, *, only: Collection[str] | None, limit: int) -> list[UnreadCount]:
+        """Return inboxes with the number of their unread items."""
+        with transaction(self._engine) as connection:
+            return lists.unread_of(connection, tenant, only, limit)
+
+    def _search(self, question: str) -> Search:
+        search = parse_search(question)
+        if search.has_unfolded and not self._has_old_words():
+            # PostgreSQL expects more of two forms than of one, and would rather read the whole inbox for a rare word.
+            return search.folded_only()
+        return search
 
     def _has_old_words(self) -> bool:
         with transaction(self._engine) as connection:

@@ -5,10 +5,12 @@ from typing import Any
 
 from mailroom.adapters.postgres.inbound.rows import envelope_of, scan_of
 from mailroom.adapters.postgres.inbox.columns import item_of
+from mailroom.adapters.postgres.inbox.item_marks import mark_of
 from mailroom.adapters.postgres.outbound.rows import member_of, table_of
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State
 from mailroom.domain.inbound.verdicts import Verdicts
+from mailroom.domain.inbox.snippets import snippet
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import EmailLine, FiledItem, ItemLine
 
@@ -28,6 +30,10 @@ def item_line(row: Any) -> ItemLine:
         verdicts=_verdicts(row),
         sender_ambiguous=SENDER_AMBIGUOUS in row.defects,
         envelope_sender=_envelope_sender(row),
+        read=mark_of(row.read_at, row.read_by),
+        done=mark_of(row.done_at, row.done_by),
+        snippet=snippet(row.text_begin, row.html_begin),
+        files=tuple(row.file_names or ()),
         listed_at=row.listed_at,
     )
 
@@ -52,6 +58,8 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         damages={receipt.archive_id: receipt.damage for receipt in receipts if receipt.damage},
         envelope_sender=_envelope_sender(row),
         unrouted=_unrouted(row) if internal else None,
+        read=mark_of(row.read_at, row.read_by),
+        done=mark_of(row.done_at, row.done_by),
     )
 
 

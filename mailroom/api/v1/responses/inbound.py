@@ -19,6 +19,8 @@ from mailroom.ports.runs import Run
 
 _AMBIGUOUS = "True if From has more than one address, so that mail programs may show different senders"
 _ENVELOPE = "Who sent a mail without From, by its envelope (Return-Path); empty for a bounce, null if there is a From"
+_READ = "Who opened its page first, or was done with it unopened; null for unread. Fetching it by the API marks nothing"
+_DONE = "Who is done with it; null for to do"
 _OLD = "null if an older release filed the item"
 _INTERNAL = "For administrators; null with a tenant's key"
 _UNROUTED = (
@@ -121,6 +123,22 @@ class NoticeResponse(JsonModel):
     left_out: bool = Field(description="False for a fault that hides nothing")
 
 
+class MarkResponse(JsonModel):
+    """Who marked an item, and when; `by` is a person's or a key's name, null for mail from before the upgrade to this release."""
+
+    at: datetime
+    by: str | None
+
+
+class MarksResponse(JsonModel):
+    """The marks of an item, shared by all who see its inbox."""
+
+    id: str
+    read: MarkResponse | None = Field(description=_READ)
+    done: MarkResponse | None = Field(description=_DONE)
+    changed: bool = Field(description="False if it was so before: then `done` names who was first")
+
+
 class ItemLineResponse(JsonModel):
     """An inbox item, as in a list."""
 
@@ -137,6 +155,10 @@ class ItemLineResponse(JsonModel):
         default=None, description="When it was put into the inbox: filed, or released after it was held"
     )
     attachments: int = Field(description="Number of attachments, without inline pictures")
+    files: list[str] = Field(description="The names of the first three of them")
+    snippet: str = Field(description="How the letter begins: at most 120 characters of its text; empty if it has none")
+    read: MarkResponse | None = Field(description=_READ)
+    done: MarkResponse | None = Field(description=_DONE)
     verdicts: VerdictsResponse | None
 
 
@@ -209,6 +231,8 @@ class ItemResponse(JsonModel):
     partial_number: int | None
     partial_total: int | None = Field(description="How many parts there are; null where this part does not say it")
     partials: list[PartialResponse] = Field(description="The other parts of the split mail that this inbox has")
+    read: MarkResponse | None = Field(description=_READ)
+    done: MarkResponse | None = Field(description=_DONE)
     verdicts: VerdictsResponse | None
     scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
     archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")

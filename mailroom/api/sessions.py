@@ -1,0 +1,87 @@
+"""Sessions of people in a browser: the cookie, how one begins, and how it ends. How somebody proves to be a person is not known here.
+
+The cookie is HttpOnly and `SameSite=Lax`: links in mails to an item work, and a form of another site comes without it. Over https
+its name begins with `__Host-`, so that no other host can set it; on loopback its name has the port, because browsers
+send cookies to every port of a host.
+"""
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException, Request
+from starlette.responses import Response
+
+from mailroom.api.services import Services
+from mailroom.domain.people import secret_digest
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.people import Person
+from mailroom.settings import Settings
+
+NOT_HERE = "Nobody can sign in here: MAILROOM_PAGES_URL must be the https URL of these pages. Ask the operator."
+_HOST = "__Host-mailroom"
+
+
+def cookie_name(settings: Settings) -> str:
+    """Return the name of the session's cookie, by the URL of the settings: the sender of a request chooses its Host."""
+    parts = urlsplit(settings.pages_at)
+    return _HOST if parts.scheme == "https" else f"mailroom-{parts.port or 80}"
+
+
+def session_secret(request: Request, settings: Settings) -> str | None:
+    """Return the secret in the request's cookie; None without one, and with two, of which one is another's."""
+    name = f"{cookie_name(settings)}="
+    sent = [one.strip() for header in request.headers.getlist("cookie") for one in header.split(";")]
+    found = [one.removeprefix(name) for one in sent if one.startswith(name)]
+    return found[0] if len(found) == 1 and found[0] else None
+
+
+def session_holder(request: Request, services: Services) -> Holder | None:
+    """Return the person whose session the cookie is, and note that it is used; None without a session."""
+    secret = session_secret(request, services.settings)
+    if secret is None or services.people is None or not services.settings.pages_at:
+        return None
+    digest = secret_digest(secret)
+    holder = services.people.sessions.holder(digest)
+    if holder is not None:
+        services.people.sessions.touch(digest)
+    return holder
+
+
+def begin_session(request: Request, services: Services, person: Person, response: Response) -> None:
+    """Begin a session of this person and put its cookie on the response; the session that the browser had ends.
+
+    Raises:
+        HTTPException: 403, the person was removed in this moment; 404, nobody can sign in here.
+    """
+    settings = services.settings
+    if services.people is None or not settings.pages_at:
+        raise HTTPException(404, NOT_HERE)
+    sessions = services.people.sessions
+    if earlier := session_secret(request, settings):
+        sessions.end(secret_digest(earlier))
+    secret = sessions.begin(person.id, idle=settings.session_idle, lasts=settings.session_lasts)
+    if secret is None:
+        raise HTTPException(403, "You were removed from this installation; ask an administrator.")
+    _set_cookie(response, settings, secret, settings.session_lasts)
+
+
+def end_session(request: Request, services: Services, response: Response, *, everywhere: str | None = None) -> None:
+    """End the session of this browser, or all sessions of the person `everywhere`, and remove the cookie."""
+    secret = session_secret(request, services.settings)
+    if services.people is not None and everywhere is not None:
+        services.people.sessions.end_all(everywhere)
+    elif services.people is not None and secret is not None:
+        services.people.sessions.end(secret_digest(secret))
+    _set_cookie(response, services.settings, "", timedelta(0))
+
+
+def _set_cookie(response: Response, settings: Settings, secret: str, lasts: timedelta) -> None:
+    response.set_cookie(
+        cookie_name(settings),
+        secret,
+        max_age=int(lasts.total_seconds()),
+        path="/",
+        secure=cookie_name(settings) == _HOST,
+        httponly=True,
+        samesite="lax",
+    )

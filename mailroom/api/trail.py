@@ -1,0 +1,125 @@
+"""Writes the trail: for each route below, who used it on what, when its response begins.
+
+    route ──> response begins ──> entry stored ──> response sent
+                                     └── a look whose entry cannot be stored is not shown: 503
+
+What was changed is changed by then: if its entry cannot be stored, it is logged as an error with its ids. What has no route, or no
+id in its path, is written where it is done: signing in and out, people, new keys, the commands.
+"""
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mailroom.api.problems import answer_to
+from mailroom.api.services import services_of
+from mailroom.domain.errors import MailroomError
+from mailroom.domain.trail import What
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.trail import NewEntry
+
+log = logging.getLogger(__name__)
+
+_LOOKS = {
+    "/items/{item_id}": What.ITEM_OPENED,
+    "/items/{item_id}/attachments/{number}": What.FILE_DOWNLOADED,
+    "/items/{item_id}/attachments/{number}/members/{member}": What.FILE_DOWNLOADED,
+    "/items/{item_id}/raw": What.RAW_DOWNLOADED,
+    "/items/{item_id}/files.zip": What.ZIP_DOWNLOADED,
+    "/messages/{message_id}/content.eml": What.SENT_MAIL_SHOWN,
+}
+#: By method and path, as `mailroom.api.scopes`. HEAD, which shows no content, is not written.
+WRITTEN: Mapping[str, What] = MappingProxyType(
+    {
+        **{f"GET {path}": what for path, what in _LOOKS.items()},
+        **{f"GET /v1{path}": what for path, what in _LOOKS.items()},
+        "GET /items/{item_id}/html": What.HTML_SHOWN,
+        "GET /items/{item_id}/source": What.SOURCE_SHOWN,
+        "GET /messages/{message_id}": What.SENT_MAIL_SHOWN,
+        "GET /messages/{message_id}/html": What.SENT_MAIL_SHOWN,
+        "GET /v1/messages/{message_id}/content": What.SENT_MAIL_SHOWN,
+        "POST /v1/inbound/{email_id}/replay": What.REPLAYED,
+        "POST /v1/addresses": What.ADDRESS_ADDED,
+        "PATCH /v1/addresses": What.ADDRESS_CHANGED,
+        "DELETE /v1/addresses": What.ADDRESS_REMOVED,
+        "POST /batches/{batch_id}/resend": What.BATCH_RESENT,
+        "POST /messages/{message_id}/resend": What.MESSAGE_RESENT,
+        "PATCH /v1/batches/{batch_id}": What.BATCH_CHANGED,
+        "POST /v1/batches/{batch_id}/cancel": What.BATCH_CANCELLED,
+        "POST /v1/batches/{batch_id}/resume": What.BATCH_RESUMED,
+        "POST /v1/batches/{batch_id}/resend": What.BATCH_RESENT,
+        "POST /v1/messages/{message_id}/resend": What.MESSAGE_RESENT,
+        "POST /v1/suppressions": What.SUPPRESSION_ADDED,
+        "DELETE /v1/suppressions": What.SUPPRESSION_REMOVED,
+        "PUT /v1/quotas": What.QUOTA_CHANGED,
+        "POST /v1/senders": What.SENDER_ADDED,
+        "DELETE /v1/senders": What.SENDER_REMOVED,
+        "PUT /v1/streams": What.STREAM_CHANGED,
+        "POST /v1/breakers/{breaker_id}/close": What.BREAKER_CLOSED,
+        "POST /webhooks/{webhook_id}/replay": What.WEBHOOK_REPLAYED,
+        "POST /webhooks/{webhook_id}/enable": What.WEBHOOK_ENABLED,
+        "POST /v1/webhooks": What.WEBHOOK_ADDED,
+        "DELETE /v1/webhooks/{webhook_id}": What.WEBHOOK_REMOVED,
+        "POST /v1/webhooks/{webhook_id}/enable": What.WEBHOOK_ENABLED,
+        "POST /v1/webhooks/{webhook_id}/replay": What.WEBHOOK_REPLAYED,
+        "POST /keys/{key_id}/revoke": What.KEY_REVOKED,
+        "POST /keys/{key_id}/rotate": What.KEY_ROTATED,
+        "POST /v1/keys/{key_id}/revoke": What.KEY_REVOKED,
+        "POST /v1/keys/{key_id}/rotate": What.KEY_ROTATED,
+    }
+)
+
+
+class TrailWriter:
+    """ASGI middleware, inside that which finds the holder's faults and outside the routes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application, and write before its response begins."""
+        is_refused = False
+
+        async def send_written(message: Message) -> None:
+            nonlocal is_refused
+            if message["type"] == "http.response.start" and (entry := _entry(scope, message["status"])):
+                refusal = await _written(scope, entry)
+                if refusal is not None:
+                    is_refused = True
+                    await refusal(scope, receive, send)
+            if not is_refused:
+                await send(message)
+
+        await self._app(scope, receive, send_written if scope["type"] == "http" else send)
+
+
+async def _written(scope: Scope, entry: NewEntry) -> ASGIApp | None:
+    """Write an entry; return the response to give instead of what could not be written."""
+    request = Request(scope)
+    trail = services_of(request).trail
+    if trail is None:
+        return None
+    try:
+        await run_in_threadpool(trail.write, entry)
+    except MailroomError as error:
+        if entry.what.is_look:
+            return answer_to(request, error)
+        ids = (entry.of, entry.person_id, entry.key_id)
+        log.error("not written into the trail: %s of %s by person %s or key %s: %s", entry.what, *ids, error)
+    return None
+
+
+def _entry(scope: Scope, status: int) -> NewEntry | None:
+    """Return what this response is about, or None: nothing was shown or done, or it is not written."""
+    what = WRITTEN.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
+    holder: Holder | None = scope.get("state", {}).get("holder")
+    if what is None or holder is None or not (200 <= status < 300 or status == 303):
+        return None
+    parameters: dict[str, Any] = scope.get("path_params", {})
+    of = "/".join(str(value) for value in parameters.values()) or None
+    return NewEntry(what, holder.name, holder.tenant, of, person_id=holder.person_id, key_id=holder.key_id)

@@ -13,7 +13,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po, write_po
 
-from mailroom.api.pages import carried_words, endpoints, keys
+from mailroom.api.pages import carried_words, endpoints, keys, people
 from mailroom.api.pages.reader import LANGUAGES
 from mailroom.api.pages.translations import LOCALES
 from mailroom.domain.api_keys import SCOPES
@@ -23,14 +23,19 @@ from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.delivery.tenant_webhooks import Disabled
 from mailroom.domain.delivery.webhook_targets import TargetFault
+from mailroom.domain.inbound.filing_policy import Finding
 from mailroom.domain.inbound.reasons import InboundReason
+from mailroom.domain.inbound.verdicts import Verdict
+from mailroom.domain.inbox.marks import Show
 from mailroom.domain.inbox.notices import TEXTS
 from mailroom.domain.outbound.advice import SENDERS_DOMAIN
 from mailroom.domain.outbound.message import Lane, ResendPolicy, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.outbound.resending import NotResent
+from mailroom.domain.people import Role
 from mailroom.domain.tenants import WHAT_A_NAME_IS
 from mailroom.domain.times import HOW, OUT_OF_BOUNDS
+from mailroom.domain.trail import What
 from mailroom.outbound.sender_records import _NO_MAIL_FROM
 from mailroom.outbound.sent_content import ContentState
 from mailroom.ports.api_keys import KeyState
@@ -51,7 +56,7 @@ _FOR_PROGRAMS = ("v1", "hooks", "metrics")
 #: Reasons: each member has a sentence and what to do.
 REASONS = (InboundReason, OutboundReason, NotResent, Cause, Trip, Disabled, PostFault)
 #: Words that are stored and shown.
-WORDS = (*REASONS, Status, Kind, Actor, Lane, ResendPolicy, KeyState, IdentityState, TargetFault)
+WORDS = (*REASONS, Status, Kind, Actor, Lane, ResendPolicy, KeyState, IdentityState, TargetFault, Role, Finding)
 #: Further kinds of steps, facts of steps, and words of calendars that pages show.
 OTHER_WORDS = (
     "rescheduled", "resumed", "sent again", "not verified",
@@ -87,16 +92,20 @@ def of_the_domain() -> Iterator[Message]:
             yield from (reason.sentence, reason.remedy)
     for words in WORDS:
         yield from (word.value.replace("_", " ") for word in words)
-    yield from (one.sentence for faults in (TargetFault, ContentState) for one in faults)
+    yield from (one.sentence for faults in (TargetFault, ContentState, What) for one in faults)
     for text in TEXTS.values():
         yield from (text.sentence, text.what, *filter(None, (text.remedy, text.of)))
     yield from OTHER_WORDS
+    yield from (verdict.value.lower().replace("_", " ") for verdict in Verdict)
+    yield from (show.words for show in Show)
     yield from (SENDERS_DOMAIN, _NO_MAIL_FROM, WHAT_A_NAME_IS, HOW, OUT_OF_BOUNDS, f"unknown scope; use {SCOPES}")
 
 
 def of_pages() -> Iterator[Message]:
     """Yield texts that the modules of pages keep in tables."""
     yield from (HTTPStatus(status).phrase for status in STATUSES)
+    yield from people.ROLES.values()
+    yield "Inbox"
     yield from (*keys.OVERLAPS.values(), *endpoints.AGAIN.values())
     yield from (text for both in carried_words.PROTECTIONS.values() for text in both)
     yield from (*carried_words.REPORTS.values(), *carried_words.COMPONENTS.values(), *carried_words.ACTIONS.values())

@@ -124,7 +124,7 @@ def _read(where: str, read: Callable[[Any], T], written: Any) -> T:
     try:
         return read(written)
     except ValueError as error:
-        raise Unusable(where, str(error)) from None
+        raise Unusable(where, error.args[0]) from None
 
 
 def _kept(change: Callable[[], T]) -> T:

@@ -158,7 +158,7 @@ def _page(services: Services, holder: Holder, mail: MailList, cursor: str | None
     try:
         page = _lines(services, holder, mail, cursor)
     except UnreadableSearch as error:
-        return render("inbox.html", status=422, **values, page=Page(()), older=None, problem=str(error))
+        return render("inbox.html", status=422, **values, page=Page(()), older=None, problem=error.args[0])
     return render("inbox.html", **values, page=page, older=encode(page.next), problem=None)
 
 

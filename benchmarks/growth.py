@@ -74,6 +74,11 @@ def _questions(stack: dict[str, Any]) -> dict[str, tuple[str, str]]:
     asked = {
         "/": "/",
         "an inbox": inbox,
+        "an inbox, to do": f"{inbox}?show=todo",
+        "all inboxes": "/?show=all",
+        "all inboxes, to do": "/?show=todo",
+        "all inboxes, done": "/?show=done",
+        "all inboxes, search in every mail": "/?show=all&q=scan",
         "an item": f"/items/{item}",
         "/quarantine": "/quarantine",
         "/metrics": "/metrics",

@@ -28,6 +28,7 @@ from blocks.provider_ses import SesProvider
 from deployments.automations import ensure_automations
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.process import POOL
+from deployments.worker.runs import BULK
 from mailroom.adapters.aws.clients import client_settings
 from mailroom.settings import CHECKOUT, Settings, load_settings
 
@@ -57,14 +58,15 @@ _OPERATORS: dict[type[Block], tuple[str, ...]] = {
 async def ensure(settings: Settings) -> None:
     """Create or update everything that differs from the settings."""
     async with get_client() as client:
-        await _ensure_pool(client)
+        await ensure_pool(client)
         await _ensure_blocks(settings)
         await _ensure_deployments(client)
         for name in await ensure_automations(client):
             print(f"created, changed or removed automation {name}")
 
 
-async def _ensure_pool(client: PrefectClient) -> None:
+async def ensure_pool(client: PrefectClient) -> None:
+    """Create the pool and its queue of bulk batches, unless they are there."""
     try:
         await client.read_work_pool(POOL)
     except ObjectNotFound:
@@ -78,6 +80,12 @@ async def _ensure_pool(client: PrefectClient) -> None:
             )
         )
         print(f"created work pool {POOL}")
+    try:
+        await client.read_work_queue_by_name(BULK, work_pool_name=POOL)
+    except ObjectNotFound:
+        # Made by the first bulk runs otherwise, and two of them at once refuse each other.
+        await client.create_work_queue(BULK, work_pool_name=POOL)
+        print(f"created work queue {BULK}")
 
 
 async def _ensure_blocks(settings: Settings) -> None:
@@ -189,7 +197,7 @@ async def _ensure_deployments(client: PrefectClient) -> None:
         return
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     ended = await asyncio.to_thread(
-        subprocess.run, command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False
+        subprocess.run, command, cwd=CHECKOUT, capture_output=True, text=True, timeout=280, check=False
     )
     if ended.returncode != 0:
         sys.exit(f"prefect deploy --all failed:\n{ended.stdout}\n{ended.stderr}")

@@ -3,13 +3,41 @@
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
+from mailroom.domain.openid import issuer_fault
 from mailroom.domain.operations.loopback import names_this_machine
 
 
-class PeopleSettings(BaseSettings):
+class OpenIdSettings(BaseSettings):
+    """The provider by which people sign in besides links by mail."""
+
+    openid_issuer: str = Field(
+        default="",
+        description="Issuer of the OpenID Connect provider by which people sign in, exactly as it names itself; empty is none.",
+    )
+    openid_client_id: str = Field(default="", description="Id of this installation at that provider.")
+    openid_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Secret of this installation at that provider."
+    )
+    openid_name: str = Field(
+        default="OpenID Connect", max_length=60, description="Name of that provider on the button of the sign-in page."
+    )
+    openid_domains: str = Field(
+        default="",
+        description="Domains of the addresses that this provider may vouch for, with blanks or commas between; empty is all.",
+    )
+
+    @field_validator("openid_issuer")
+    @classmethod
+    def _is_an_issuer(cls, issuer: str) -> str:
+        if issuer and (fault := issuer_fault(issuer)):
+            raise ValueError(fault)
+        return issuer
+
+
+class PeopleSettings(OpenIdSettings):
     """How people sign in to the pages."""
 
     api_url: str = Field(description="Mailroom's own HTTP service, for links, and for commands that call it.")

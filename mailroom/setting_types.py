@@ -42,3 +42,24 @@ TimeZone = Annotated[
     AfterValidator(_time_zone),
     Field(description="Time zone of the times on pages, such as `Europe/Berlin`; the API and the commands have UTC."),
 ]
+
+SenderProcesses = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=32,
+        json_schema_extra={"unit": "processes"},
+        description="Processes of a worker that call SES or an SMTP server while more than 150 mails a second are sent; 0: the "
+        "worker makes the calls itself, on one core.",
+    ),
+]
+
+RecipientRetryHours = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=720,
+        json_schema_extra={"unit": "hours"},
+        description="How long a message is tried again that its recipient's server does not take for now, from its first try.",
+    ),
+]

@@ -19,7 +19,7 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
-from mailroom.setting_types import MailsAnHour, PublicPort, TimeZone
+from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, SenderProcesses, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -116,13 +116,8 @@ class Settings(PeopleSettings):
         json_schema_extra={"unit": "days"},
         description="How long the content of a sent message is shown by its page and the API; 0 shows none.",
     )
-    recipient_retry_hours: int = Field(
-        default=96,
-        ge=1,
-        le=720,
-        json_schema_extra={"unit": "hours"},
-        description="How long a message is tried again that its recipient's server does not take for now, from its first try.",
-    )
+    sender_processes: SenderProcesses = 1
+    recipient_retry_hours: RecipientRetryHours = 96
     files_bucket: str = Field(
         default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."
     )
@@ -178,7 +173,6 @@ class Settings(PeopleSettings):
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://user:password@host/database.")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
-    pages_open: bool = Field(default=False, description="Show the pages without an API key; for loopback only.")
 
     @property
     def region_of_buckets(self) -> str:

@@ -1,4 +1,5 @@
-"""Builds the adapters behind the ports, and the database engine of a process. No other module builds either.
+"""Builds the adapters behind the ports, and the database engine of a process. No other module builds either; `mailroom.stores`
+lists those of SQL.
 
 Blocks, commands, the HTTP service and the worker call it with settings, a URL, or boto3 clients with their credentials.
 `tests/unit/test_architecture.py` checks that nothing else builds an adapter or an engine.
@@ -41,15 +42,8 @@ from mailroom.adapters.aws.uploads_s3 import S3Uploads
 from mailroom.adapters.clamav import ClamdScanner
 from mailroom.adapters.dns import SystemDns
 from mailroom.adapters.http import HttpWebhooks
+from mailroom.adapters.openid import openid_provider as openid_provider
 from mailroom.adapters.parser.process import ParserProcess
-from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
-from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
-from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
-from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.delivery.hooks import SqlDeduplicator, SqlHooks
-from mailroom.adapters.postgres.delivery.return_paths import SqlReturnPaths
-from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
-from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.adapters.postgres.engines import CHILD as CHILD
 from mailroom.adapters.postgres.engines import COMMAND as COMMAND
 from mailroom.adapters.postgres.engines import LISTENERS as LISTENERS
@@ -58,35 +52,14 @@ from mailroom.adapters.postgres.engines import WORKER as WORKER
 from mailroom.adapters.postgres.engines import Budget as Budget
 from mailroom.adapters.postgres.engines import engine_of as engine_of
 from mailroom.adapters.postgres.engines import keep_to as keep_to
-from mailroom.adapters.postgres.inbound.ledger import SqlLedger
-from mailroom.adapters.postgres.inbound.other_notices import SqlOtherNotices
-from mailroom.adapters.postgres.inbound.processing import SqlProcessings
-from mailroom.adapters.postgres.inbound.sender_limit import SqlSenderLimit
-from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
-from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
-from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.operations.restores import SqlRestores
-from mailroom.adapters.postgres.operations.roster import SqlRoster
-from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
-from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
-from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.adapters.postgres.outbound.pauses import SqlPauses
-from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
-from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.schema_upgrade import refuse_start
-from mailroom.adapters.postgres.tenants.addresses import SqlAddresses
-from mailroom.adapters.postgres.tenants.api_keys import SqlApiKeys
-from mailroom.adapters.postgres.tenants.directory import SqlTenants
-from mailroom.adapters.postgres.tenants.people import SqlPeople, SqlSessions, SqlSignInLinks
-from mailroom.adapters.postgres.tenants.senders import SqlSenders
-from mailroom.adapters.postgres.tenants.trail import SqlTrail
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
 from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
+from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
@@ -101,6 +74,7 @@ from mailroom.outbound.sign_in_mail import WithSignInLinks
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.settings import Settings, load_settings
+from mailroom.stores import Store as Store
 
 
 @cache
@@ -113,43 +87,6 @@ def parser() -> ParserProcess:
 def opener() -> ParserProcess:
     """Return what opens attachments in this process, for downloads of what is inside: bounded and isolated as the parser."""
     return ParserProcess(function="mailroom.domain.parsing:parse_member")
-
-
-class Store:
-    """The SQL adapters of one database. No connection is made before one of them is used."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
-        self.other_notices, self.sender_limit = SqlOtherNotices(engine), partial(SqlSenderLimit, engine)
-        self.inbox, self.reader, self.item_marks = SqlInbox(engine), SqlInboxReader(engine), SqlItemMarks(engine)
-        self.directory, self.tenants, self.senders = SqlAddresses(engine), SqlTenants(engine), SqlSenders(engine)
-        self.api_keys = SqlApiKeys(engine)
-        # Outbound mail, without the check for a restored database.
-        self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
-        self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
-        self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
-        self.pauses, self.endpoints, self.breakers = SqlPauses(engine), SqlEndpoints(engine), SqlBreakers(engine)
-        self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
-        self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
-        self.reconciliations, self.trail = SqlReconciliations(engine), SqlTrail(engine)
-        self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
-
-    def archive_findings(self, bucket: str) -> SqlArchiveFindings:
-        """Return the findings about this archive bucket."""
-        return SqlArchiveFindings(self.engine, bucket)
-
-    def restores(self, outside: S3Counter) -> SqlRestores:
-        """Return the detector of database restores."""
-        return SqlRestores(self.engine, outside)
-
-    def guarded_outbox(self, guard: SqlRestores) -> SqlOutbox:
-        """Return the outbox for accepting batches: in a restored database, waiting messages are held before it stores any."""
-        return SqlOutbox(self.engine, guard)
-
-    def guarded_dispatch(self, guard: SqlRestores) -> SqlDispatch:
-        """Return the dispatch store, which leases no messages while the database counts as restored."""
-        return SqlDispatch(self.engine, guard)
 
 
 class Installation:
@@ -191,11 +128,11 @@ class Installation:
     @cached_property
     def uploads(self) -> S3Uploads | None:
         """The bucket from which callers attach files, if configured."""
-        settings = self.settings
-        if not settings.files_bucket:
+        bucket = self.settings.files_bucket
+        if not bucket:
             return None
-        s3 = client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets)
-        return S3Uploads(s3, bucket=settings.files_bucket)
+        s3 = client("s3", region=self.settings.region_of_buckets, owner=self.settings.owner_of_buckets)
+        return S3Uploads(s3, bucket=bucket)
 
     @cached_property
     def runs(self) -> PrefectRuns:
@@ -235,15 +172,17 @@ class Installation:
 
     def refuse_outside(self, *, asking: bool = True) -> None:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
-        if asking:
-            return refuse_outside(self.settings, whole=False)
-        return refuse_named_outside(self.settings)
+        refuse_outside(self.settings, whole=False) if asking else refuse_named_outside(self.settings)
 
     @cached_property
     def sender_lookup(self) -> SenderLookup:
         """The provider of outbound mail and its identities."""
         blocks = ProviderBlocks(api_url=self.settings.prefect_api_url)
         return SenderLookup(blocks, account_id=self.settings.account_id, region=self.settings.region)
+
+    def previewer(self) -> PreviewProcess:
+        """Return what draws previews of files."""
+        return PreviewProcess()
 
     def dns(self) -> SystemDns:
         """Return the resolvers of this machine."""
@@ -260,9 +199,8 @@ class Installation:
 
     @property
     def _locked(self) -> dict[str, Any]:
-        settings = self.settings
-        how = {"lock_mode": settings.archive_lock_mode, "days": settings.archive_retention_days}
-        return {"bucket": settings.archive_bucket, **how}
+        one = self.settings
+        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "days": one.archive_retention_days}
 
     def _sqs(self, url: str) -> Any:
         return client("sqs", region=self.settings.region_of_queue(url))

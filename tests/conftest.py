@@ -25,15 +25,17 @@ _numbers = count()
 settings.register_profile("mailroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mailroom")
 
-#: Tests that use a whole stack: one process of a parallel run has all of them, and starts it once.
-_OF_A_STACK = ("tests/e2e/", "tests/faults/", "tests/contract/test_api_crowded.py")
+#: Files of tests/e2e that start what they need by themselves. All others use the stack: one process has them, and starts it once.
+_WITHOUT_STACK = ("healing", "links_in_a_browser", "outbound_pages", "postgres", "postgres_heals", "stack", "unsubscribe_in_a_browser")  # fmt: skip
+_ALONE = frozenset(f"tests/e2e/test_{name}.py" for name in _WITHOUT_STACK)
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
-    """Divides tests between processes: those of a stack together, the others by file; the largest group is begun first."""
+    """Divides tests between processes: those of the stack together, all others by file; the largest group is begun first."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "stack" if nodeid.startswith(_OF_A_STACK) else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return "stack" if file.startswith("tests/e2e/") and file not in _ALONE else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -45,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server of this test session, with one migrated database as the template of all others."""
     folder: Path = tmp_path_factory.mktemp("postgres")
-    with running_postgres(folder, port=free_port(), password="for-tests-only") as server:
+    with running_postgres(folder, port=free_port(), password="for-tests-only", durable=False) as server:
         migrate(server.url("mailroom"))
         yield server
 

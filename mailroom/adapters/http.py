@@ -43,7 +43,7 @@ class HttpWebhooks:
         target, host = self._target(url)
         sent = {**headers, "Host": host}
         name = (urlsplit(url).hostname or "").removesuffix(".")
-        cut = _Cut()
+        cut = CallCut()
         extensions = {"sni_hostname": name, "trace": cut.trace}
         request = self._http.build_request("POST", target, content=body, headers=sent, extensions=extensions)
         timer = threading.Timer(self._longest_s, cut)
@@ -83,7 +83,7 @@ class HttpWebhooks:
         return addresses[0].partition("%")[0]
 
 
-class _Cut:
+class CallCut:
     """Ends the connection of one call: httpx's timeouts start again with each byte."""
 
     def __init__(self) -> None:

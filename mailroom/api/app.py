@@ -16,13 +16,17 @@ from mailroom.api.pages import item_marks as mark_pages
 from mailroom.api.pages import keys as key_pages
 from mailroom.api.pages import mail_lists as list_pages
 from mailroom.api.pages import members as member_pages
+from mailroom.api.pages import openid as openid_pages
 from mailroom.api.pages import outbound as outbound_pages
 from mailroom.api.pages import people as people_pages
+from mailroom.api.pages import previews as preview_pages
+from mailroom.api.pages import quarantine as quarantine_pages
 from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
 from mailroom.api.pages import sign_in as sign_in_pages
+from mailroom.api.pages import status as status_pages
 from mailroom.api.pages import trail as trail_pages
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.scopes import admit, describe_scopes
@@ -38,8 +42,10 @@ from mailroom.api.v1 import (
     members,
     outbound,
     raw_mail,
+    replays,
     resends,
     sent_content,
+    status,
     streams,
     suppressions,
     trail,
@@ -52,6 +58,9 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.BOTH, operations.liveness),
     (Face.PRIVATE, operations.router),
     (Face.PRIVATE, inbound.router),
+    (Face.PRIVATE, replays.router),
+    (Face.PRIVATE, status.router),
+    (Face.PRIVATE, status_pages.router),
     (Face.PRIVATE, raw_mail.router),
     (Face.PRIVATE, addresses.router),
     (Face.PRIVATE, members.router),
@@ -70,6 +79,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, trail.router),
     (Face.PRIVATE, trail_pages.router),
     (Face.PRIVATE, sign_in_pages.router),
+    (Face.PRIVATE, openid_pages.router),
     (Face.PUBLIC, hooks.router),
     (Face.PUBLIC, inbound_hook.router),
     (Face.PUBLIC, unsubscribe.router),
@@ -77,8 +87,10 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, list_pages.router),
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, mark_pages.router),
+    (Face.PRIVATE, quarantine_pages.router),
     (Face.PRIVATE, raw_mail_pages.router),
     (Face.PRIVATE, member_pages.router),
+    (Face.PRIVATE, preview_pages.router),
     (Face.PRIVATE, outbound_pages.router),
     (Face.PRIVATE, sent_mail.router),
     (Face.PRIVATE, resend_pages.router),

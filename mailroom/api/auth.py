@@ -1,4 +1,4 @@
-"""Authentication: API keys for programs; for the pages a session, a key or, on a laptop, the loopback host's name.
+"""Authentication: API keys for programs; for the pages a session or a key.
 
     page    session cookie ──> key (Basic or Bearer) ──> a browser goes to /sign-in, a program gets 401
     /v1     key alone: a cookie opens nothing, so no other site can use it with a person's session
@@ -20,7 +20,6 @@ from mailroom.api.services import AppServices, Services
 from mailroom.api.sessions import session_holder
 from mailroom.domain.api_keys import key_digest as key_digest
 from mailroom.domain.local_paths import HOME, local_path
-from mailroom.domain.operations.loopback import names_this_machine
 from mailroom.ports.api_keys import Holder
 
 _bearer = HTTPBearer(auto_error=False, description="An API key")
@@ -55,19 +54,12 @@ def holder_of(services: Services, authorization: str) -> Holder:
 def page_holder(request: Request, services: AppServices) -> Holder:
     """Return the user of a page: the person who is signed in, else the holder of the key in the request.
 
-    Open pages answer only under a loopback name: a foreign site whose name resolves to 127.0.0.1 (DNS rebinding) sends
-    its own name.
-
     Raises:
         HTTPException: 303 to the page that signs in, for a browser without a session and a key; 401 for others without a
-            valid key; with open pages 421 for another host's name.
+            valid key.
     """
     if holder := _admitted(request) or session_holder(request, services):
         return holder
-    if services.settings.pages_open:
-        if not names_this_machine(request.headers.get("host", "")):
-            raise HTTPException(421, "Open these pages at 127.0.0.1 or localhost.")
-        return Holder("open pages")
     key = _page_key(request.headers.get("authorization", ""))
     holder = _holder(services, key) if key else None
     if holder is None:

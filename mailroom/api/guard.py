@@ -21,8 +21,18 @@ log = logging.getLogger(__name__)
 
 #: Scripts are the files of `/static` alone: whatever else this site answers has another type, and browsers refuse to run it.
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; frame-src 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    "default-src 'none'; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; style-src 'self'; "
+    "img-src 'self' data:; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+#: The policy of a mail's HTML in its frame. `allow-same-origin` lets the page measure it; no script runs, by sandbox and policy.
+FRAME_POLICY = (
+    "sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
+#: The policy of a file's preview in its frame: a picture of ours, our style sheet, nothing of the file's.
+PREVIEW_POLICY = (
+    "sandbox allow-same-origin; default-src 'none'; style-src 'self'; img-src data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
     {

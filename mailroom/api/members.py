@@ -32,10 +32,7 @@ async def member_download(
     """
 
     def work() -> Response:
-        part = services.reader.attachment(holder.tenant, item_id, number)
-        found = next((one for one in part.members if one.number == member and one.sha256), None) if part else None
-        if part is None or found is None:
-            raise HTTPException(404, "There is no such file in this attachment.")
+        part, found = member_of(services, holder, item_id, number, member)
         headers = {
             "ETag": f'"{found.sha256}"',
             "Cache-Control": "private, no-cache",
@@ -43,12 +40,32 @@ async def member_download(
         }
         if has_it(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return Response(_content(services, part, found), headers=headers, media_type="application/octet-stream")
+        return Response(member_content(services, part, found), headers=headers, media_type="application/octet-stream")
 
     return await services.open_slots.run(holder.tenant or _ADMINISTRATORS, work)
 
 
-def _content(services: Services, part: Attachment, member: Contained) -> bytes:
+def member_of(
+    services: Services, holder: Holder, item_id: str, number: int, member: int
+) -> tuple[Attachment, Contained]:
+    """Return attachment `number` and its member `member`, which has bytes.
+
+    Raises:
+        HTTPException: 404, there is no such member.
+    """
+    part = services.reader.attachment(holder.tenant, item_id, number)
+    found = next((one for one in part.members if one.number == member and one.sha256), None) if part else None
+    if part is None or found is None:
+        raise HTTPException(404, "There is no such file in this attachment.")
+    return part, found
+
+
+def member_content(services: Services, part: Attachment, member: Contained) -> bytes:
+    """Return the bytes of a member, checked.
+
+    Raises:
+        HTTPException: 410, they cannot be had any more.
+    """
     try:
         container = services.archive.read(part.archive_id)
     except LookupError:

@@ -1,4 +1,4 @@
-"""Adding, changing and removing people for the page: what a holder may do to whom, each change written into the trail."""
+"""Adding, changing and removing people for the page: what a holder may do to which person, each change written into the trail."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ def add_person(
 
 
 def person_of(services: Services, holder: Holder, person_id: str) -> Person:
-    """Return a person whom this holder may change.
+    """Return a person that this holder may change.
 
     Raises:
         HTTPException: 404, there is none; 403, the holder is a key that ends.

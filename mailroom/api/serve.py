@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from socket import socket
 
 import uvicorn
@@ -17,14 +18,17 @@ from mailroom.api.faces import ByPort
 from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.key_uses import KeyUses
-from mailroom.api.listening import ListenAddress, bind, is_loopback, listen, listen_addresses, refuse_plain_http
-from mailroom.api.services import InboundHook, OutboundServices, PeopleServices
+from mailroom.api.listening import ListenAddress, bind, listen, listen_addresses, refuse_plain_http
+from mailroom.api.services import InboundHook, OpenIdServices, OutboundServices, PeopleServices
 from mailroom.delivery.provider_events import sns
 from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.delivery.provider_events.registered import verifiers
 from mailroom.delivery.tenant_webhooks import run_notifier
 from mailroom.domain.errors import ConfigurationError
+from mailroom.inbound.replaying import Replayer, run_replays
 from mailroom.operations.logs import log_to_stderr, say_why_not
+from mailroom.operations.status import StatusReader
+from mailroom.operations.status_rows import sources
 from mailroom.outbound.outbox_relay import run_relay
 from mailroom.ports.hooks import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
@@ -41,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         use_stack_environment()
         settings = load_settings()
-        refuse_if_unsafe(settings, host=options.host)
-        everywhere = _listen_addresses_of(options, settings)
         installation = Installation(settings)
+        installation.refuse_open_orchestrator()
+        everywhere = _listen_addresses_of(options, settings)
         installation.refuse_unfit_schema()
         installation.refuse_outside(asking=False)
         wiring.keep_to(wiring.SERVICE)
@@ -68,6 +72,8 @@ def _serve(
         mailbox = installation.queue(settings.mailbox_queue_url)
         relay, values = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}
         threading.Thread(target=run_relay, args=relay, kwargs=values, name="relay", daemon=True).start()
+    if services.replayer is not None:
+        threading.Thread(target=run_replays, args=(services.replayer, stop), name="replays", daemon=True).start()
     if services.endpoints is not None:
         for number in range(_NOTIFYING):
             reporting = (services.endpoints, installation.webhooks, stop)
@@ -122,17 +128,6 @@ def _end_if_outside(installation: Installation, server: uvicorn.Server, outside:
         server.should_exit = True
 
 
-def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
-    """Return if the service may run with these settings on `host`.
-
-    Raises:
-        ConfigurationError: pages without a key would be reachable from other machines, or Prefect is.
-    """
-    Installation(settings).refuse_open_orchestrator()
-    if settings.pages_open and not is_loopback(host):
-        raise ConfigurationError("MAILROOM_PAGES_OPEN is allowed on loopback only; unset it, or listen on 127.0.0.1")
-
-
 def services_from(settings: Settings) -> Services:
     """Return the services of the installation in `settings`."""
     return services_for(Installation(settings))
@@ -151,7 +146,9 @@ def services_for(installation: Installation) -> Services:
         keys=store.api_keys,
         addresses=store.directory,
         opener=wiring.opener(),
+        previewer=installation.previewer(),
         key_uses=KeyUses(store.api_keys),
+        openid=OpenIdServices(openid) if (openid := wiring.openid_provider(settings)) else None,
         people=PeopleServices(store.people, store.sessions, store.links),
         trail=store.trail,
         sending=OutboundServices(
@@ -174,7 +171,24 @@ def services_for(installation: Installation) -> Services:
         endpoints=store.endpoints,
         inbound_hook=_inbound_hook(installation) if settings.inbound_hook else None,
         scheduler=installation.scheduler,
+        status=_status_reader(installation),
+        replayer=Replayer(store.replays, store.ledger, installation.runs, store.processings),
     )
+
+
+def _status_reader(installation: Installation) -> StatusReader:
+    settings = installation.settings
+    urls = {
+        "inbound": settings.inbound_queue_url,
+        "mailbox": settings.mailbox_queue_url,
+        "tracking": settings.tracking_queue_url,
+    }
+
+    def count(url: str) -> int:
+        return len(installation.dead_letters(url))
+
+    dead = {name: partial(count, url) for name, url in urls.items()}
+    return StatusReader(sources(installation.store.facts, dead_letters=dead, scheduler=installation.scheduler))
 
 
 def _inbound_hook(installation: Installation) -> InboundHook:

@@ -15,6 +15,8 @@ from mailroom.api.key_uses import KeyUses
 from mailroom.api.slots import Slots
 from mailroom.delivery.provider_events.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
+from mailroom.inbound.replaying import Replayer
+from mailroom.operations.status import StatusReader
 from mailroom.outbound.attachments import Uploads
 from mailroom.outbound.served_senders import ServedSenders
 from mailroom.ports.addresses import Addresses
@@ -27,9 +29,11 @@ from mailroom.ports.inbox_reader import InboxReader
 from mailroom.ports.item_marks import ItemMarks
 from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
+from mailroom.ports.openid import OpenIdProvider
 from mailroom.ports.outbox import Outbox
 from mailroom.ports.parser import Parser
 from mailroom.ports.people import People, Sessions, SignInLinks
+from mailroom.ports.previewer import Previewer
 from mailroom.ports.quotas import Quotas
 from mailroom.ports.runs import RunStarter
 from mailroom.ports.scheduler import Scheduler
@@ -117,12 +121,21 @@ class PeopleServices:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenIdServices:
+    """The provider by which people sign in. `attempts` limits those of each client; an office may share one address."""
+
+    provider: OpenIdProvider
+    attempts: Attempts = field(default_factory=lambda: Attempts(200))
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
-    `key_uses` when keys were used; `trail` gets who saw and did what; `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in
-    `small_slots`; sent mail is rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`.
+    `key_uses` when keys were used; `trail` gets who saw and did what; `replayer` replays received mail, `status` looks at the whole installation;
+    `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in `small_slots`; sent mail is
+    rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`; `previewer` draws them, in `preview_slots`.
     """
 
     settings: Settings
@@ -133,9 +146,11 @@ class Services:
     ledger: LedgerReader
     keys: ApiKeys
     opener: Parser
+    previewer: Previewer
     addresses: Addresses | None = None
     key_uses: KeyUses | None = None
     people: PeopleServices | None = None
+    openid: OpenIdServices | None = None
     trail: Trail | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
@@ -146,10 +161,13 @@ class Services:
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
     scheduler: Scheduler | None = None
+    replayer: Replayer | None = None
+    status: StatusReader | None = None
     slots: Slots = field(default_factory=Slots)
     small_slots: Slots = field(default_factory=Slots)
     view_slots: Slots = field(default_factory=Slots)
     open_slots: Slots = field(default_factory=Slots)
+    preview_slots: Slots = field(default_factory=Slots)
 
 
 def services_of(request: Request) -> Services:

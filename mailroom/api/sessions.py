@@ -21,18 +21,39 @@ NOT_HERE = "Nobody can sign in here: MAILROOM_PAGES_URL must be the https URL of
 _HOST = "__Host-mailroom"
 
 
-def cookie_name(settings: Settings) -> str:
-    """Return the name of the session's cookie, by the URL of the settings: the sender of a request chooses its Host."""
-    parts = urlsplit(settings.pages_at)
-    return _HOST if parts.scheme == "https" else f"mailroom-{parts.port or 80}"
+def cookie_name(settings: Settings, purpose: str = "") -> str:
+    """Return the name of the session's cookie, by the URL of the settings: the sender of a request chooses its Host.
+
+    `purpose` is that of another cookie beside it.
+    """
+    parts, more = urlsplit(settings.pages_at), f"-{purpose}" if purpose else ""
+    return f"{_HOST}{more}" if parts.scheme == "https" else f"mailroom-{parts.port or 80}{more}"
 
 
 def session_secret(request: Request, settings: Settings) -> str | None:
-    """Return the secret in the request's cookie; None without one, and with two, of which one is another's."""
-    name = f"{cookie_name(settings)}="
+    """Return the secret in the request's cookie; None without one."""
+    return sole_cookie(request, settings)
+
+
+def sole_cookie(request: Request, settings: Settings, purpose: str = "") -> str | None:
+    """Return the value of a cookie; None without it, and with two of that name, of which one is another's."""
+    name = f"{cookie_name(settings, purpose)}="
     sent = [one.strip() for header in request.headers.getlist("cookie") for one in header.split(";")]
     found = [one.removeprefix(name) for one in sent if one.startswith(name)]
     return found[0] if len(found) == 1 and found[0] else None
+
+
+def safe_cookie(response: Response, settings: Settings, purpose: str, value: str, lasts: timedelta | None) -> None:
+    """Put a cookie on a response that no script and no other site can read; `lasts` None removes it."""
+    response.set_cookie(
+        cookie_name(settings, purpose),
+        value,
+        max_age=int(lasts.total_seconds()) if lasts else 0,
+        path="/",
+        secure=settings.pages_at.startswith("https:"),
+        httponly=True,
+        samesite="lax",
+    )
 
 
 def session_holder(request: Request, services: Services) -> Holder | None:
@@ -62,7 +83,7 @@ def begin_session(request: Request, services: Services, person: Person, response
     secret = sessions.begin(person.id, idle=settings.session_idle, lasts=settings.session_lasts)
     if secret is None:
         raise HTTPException(403, "You were removed from this installation; ask an administrator.")
-    _set_cookie(response, settings, secret, settings.session_lasts)
+    safe_cookie(response, settings, "", secret, settings.session_lasts)
 
 
 def end_session(request: Request, services: Services, response: Response, *, everywhere: str | None = None) -> None:
@@ -72,16 +93,4 @@ def end_session(request: Request, services: Services, response: Response, *, eve
         services.people.sessions.end_all(everywhere)
     elif services.people is not None and secret is not None:
         services.people.sessions.end(secret_digest(secret))
-    _set_cookie(response, services.settings, "", timedelta(0))
-
-
-def _set_cookie(response: Response, settings: Settings, secret: str, lasts: timedelta) -> None:
-    response.set_cookie(
-        cookie_name(settings),
-        secret,
-        max_age=int(lasts.total_seconds()),
-        path="/",
-        secure=cookie_name(settings) == _HOST,
-        httponly=True,
-        samesite="lax",
-    )
+    safe_cookie(response, services.settings, "", "", None)

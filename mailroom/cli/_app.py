@@ -140,13 +140,14 @@ def status(as_json: AsJson = False) -> None:
       3  starting, restarting or stopping: try again in a few seconds
       4  no stack is running here: start it with mailroom up
     """
+    from mailroom.cli import _well
     from mailroom.cli._regions import region_lines, regions_of
     from mailroom.sandbox.stack import stack
 
     facts = stack.status()
     facts["workers"], facts["regions"] = _on_duty(facts), regions_of(facts)
     facts["scheduler"] = _scheduler(facts)
-    facts["held"] = _held(facts)
+    facts["held"], facts["well"] = _held(facts), _well.look(facts)
     if as_json:
         say(json.dumps(facts, indent=1))
     else:
@@ -168,6 +169,8 @@ def status(as_json: AsJson = False) -> None:
         for one in facts["held"]:
             say(f"{'held':<12} {one['batches']} batches, {one['messages']} messages: {one['why']}")
             say(f"{'':<12} decide with `mailroom batch list --held`")
+        for line in _well.lines(facts["well"]):
+            say(line)
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in facts:
                 say(f"{name:<12} {facts[name]}")

@@ -17,6 +17,7 @@ from email.policy import SMTP as SMTP_LINES
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -25,10 +26,13 @@ from mailroom.cli import _demo_batch, _demo_bounce
 from mailroom.cli._api_client import ApiClient
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
+from mailroom.domain.api_keys import BY_COMMAND
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound.received_email import FINAL, Entry, State
 from mailroom.domain.inbound.routing import Address
+from mailroom.domain.people import Role
 from mailroom.outbound.last_run import run_of
+from mailroom.ports.people import NewPerson
 from mailroom.ports.runs import Run
 from mailroom.sandbox.stack import background, stack
 from mailroom.settings import running_stack
@@ -36,6 +40,8 @@ from mailroom.settings import running_stack
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 TO = "accounting@mailroom.test"
+#: Who looks at the pages; an address that the stack does not receive.
+OPERATOR = "you@laptop.test"
 _SCAN = Path(mailroom.sandbox.__file__).parent / "samples" / "delivery-note.pdf"
 _PATIENCE_S = 90
 
@@ -54,10 +60,24 @@ def demo(
     received = _receive(opened, up, report)
     sent = _send_batch(opened, up, mails, report, quiet=as_json)
     bounce = _bounce(opened, up, report)
+    sign_in = _sign_in(opened, received["item_url"])
     if as_json:
-        say(json.dumps(received | {"batch": sent, "bounce": bounce}))
+        say(json.dumps(received | {"batch": sent, "bounce": bounce, "sign_in_url": sign_in}))
         return
+    say(f"\nOpen this link and press the button: it signs you in as {OPERATOR}, once, within 15 minutes")
+    say(f"\n  {sign_in}")
+    say(f"\nA new one, as often as you like: .venv/bin/mailroom user link {OPERATOR}")
     say("\nThe stack is still running: send it mail, explore it, and stop it with `.venv/bin/mailroom down`.")
+
+
+def _sign_in(opened: Opened, item_url: str) -> str:
+    """Return a link that signs in as the demo's operator, who is added if new, and opens the item."""
+    store, pages_at = opened.store, opened.settings.pages_at
+    person = store.people.by_address(OPERATOR)
+    if person is None:
+        person = store.people.add(NewPerson(OPERATOR, Role.OPERATOR, None, (), BY_COMMAND))
+    secret = store.links.make(person.id, urlsplit(item_url).path)
+    return f"{pages_at}/sign-in/{secret}" if secret else ""
 
 
 def _receive(opened: Opened, up: dict[str, Any], report: Callable[[str], None]) -> dict[str, Any]:

@@ -55,6 +55,8 @@ CONSEQUENCES = {
     "configuration_set": "Empty: events come only if the SES identity has a default set; else messages stay `dispatched`. "
     "Unknown to SES: it refuses each mail.",
     "per_second": "Too high: the provider throttles and batches are deferred. Too low: batches take longer.",
+    "sender_processes": "0: large batches use one core. More than the machine's cores: only memory, 40 to 80 MB each. A process "
+    "that dies leaves the mails of its calls `unknown`.",
     "sent_content_days": "Too short: support cannot see what a recipient got. Too long: everybody with the tenant's key can.",
     "recipient_retry_hours": "Too short: mail to a server that is down for a day fails. Too long: senders learn only after days "
     "that it did not arrive.",
@@ -84,7 +86,12 @@ CONSEQUENCES = {
     "sign_in_from": "Empty as `MAILROOM_SENDER`: no links are sent; `/sign-in` says so. Not verified by the provider: they wait.",
     "session_idle_hours": "Too long: a browser that was left open stays signed in.",
     "session_days": "As `MAILROOM_SESSION_IDLE_HOURS`, for a browser that somebody uses.",
-    "pages_open": "On beyond loopback: the HTTP service does not start.",
+    "openid_issuer": "Spelt in another way than the provider does: nobody signs in this way, and the log says so. A provider that others run: "
+    "it can sign in as every person, operators too.",
+    "openid_client_id": "The provider refuses it: nobody signs in this way.",
+    "openid_client_secret": "As `MAILROOM_OPENID_CLIENT_ID`. Changed: who is at the provider at that moment begins again.",
+    "openid_name": "People do not recognise the button.",
+    "openid_domains": "Too narrow: others are answered that addresses of their domain do not sign in this way.",
 }
 
 #: Variables that are not part of Settings.

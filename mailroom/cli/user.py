@@ -80,7 +80,7 @@ def add(
     _say(person, "added", as_json=as_json)
     if not as_json and arrives_here(store.reader, person.address):
         say(
-            "no link is mailed to this address: it is received here, so that whoever reads its inbox could sign in as this"
+            "no link is mailed to this address: it is received here, so that a reader of its inbox could sign in as this"
             " person; use `mailroom user link`, or another address"
         )
 
@@ -189,7 +189,7 @@ def link(
     path: Annotated[str, typer.Option(help="The page to open then.")] = "/",
     as_json: AsJson = False,
 ) -> None:
-    """Print a link that signs in as this person: once, within 15 minutes. Whoever has it is this person.
+    """Print a link that signs in as this person: once, within 15 minutes. It makes its holder this person.
 
     \b
       mailroom user link ops@example.com      the first operator, before mail is sent from here

@@ -25,6 +25,7 @@ class What(StrEnum):
     HTML_SHOWN = "html_shown"
     SOURCE_SHOWN = "source_shown"
     FILE_DOWNLOADED = "file_downloaded"
+    FILE_SHOWN = "file_shown"
     RAW_DOWNLOADED = "raw_downloaded"
     ZIP_DOWNLOADED = "zip_downloaded"
     SENT_MAIL_SHOWN = "sent_mail_shown"
@@ -82,6 +83,7 @@ _OF_ITEMS = frozenset(
         What.HTML_SHOWN,
         What.SOURCE_SHOWN,
         What.FILE_DOWNLOADED,
+        What.FILE_SHOWN,
         What.RAW_DOWNLOADED,
         What.ZIP_DOWNLOADED,
     }
@@ -97,6 +99,7 @@ _SENTENCES = {
     What.HTML_SHOWN: "read the HTML of an item",
     What.SOURCE_SHOWN: "read the headers of an item",
     What.FILE_DOWNLOADED: "downloaded a file",
+    What.FILE_SHOWN: "looked at a file",
     What.RAW_DOWNLOADED: "downloaded a raw e-mail",
     What.ZIP_DOWNLOADED: "downloaded all files of an item",
     What.SENT_MAIL_SHOWN: "read a sent mail",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from mailroom.domain.archive.manifests import SHORT
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound.filing_policy import stop_reason
+from mailroom.domain.inbound.filing_policy import RELEASABLE, stop_reason
 from mailroom.domain.inbound.notifications import received_recipients, received_verdicts
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.domain.inbound.routing import Route, route, unrouted, wanted
@@ -86,10 +86,20 @@ def decide_routing(
     scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None
     policies = {to.tenant: to.policy for to in routes}
     reasons = {tenant: stop_reason(verdicts, policy, scan) for tenant, policy in policies.items()}
-    held = {tenant: reason for tenant, reason in reasons.items() if reason is not None}
+    held = {
+        tenant: reason
+        for tenant, reason in reasons.items()
+        if reason is not None and not _is_released(entry, tenant, reason)
+    }
     if sender_limit is not None and not returned.route:
         others = [to for to in routes if to.tenant not in held]
-        held |= dict.fromkeys(held_tenants(sender_limit, entry, raw, others, now=now), Reason.TOO_MANY)
+        over = held_tenants(sender_limit, entry, raw, others, now=now)
+        held |= {one: Reason.TOO_MANY for one in over if not _is_released(entry, one, Reason.TOO_MANY)}
     ledger.routed(entry.id, routes, now=now, scan=scan, held=held, word=word, unrouted=missed)
     stop = next(iter(held.values())) if len(held) == len(policies) else None
     return RoutingDecision(tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts, returned.event)
+
+
+def _is_released(entry: Entry, tenant: str, reason: Reason) -> bool:
+    """Return whether a person decided that this reason does not hold the mail back for this tenant."""
+    return tenant in entry.released and reason in RELEASABLE

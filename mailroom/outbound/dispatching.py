@@ -70,8 +70,8 @@ SENDER_THREADS = 32
 _CALLS_PER_THREAD = 4
 #: Rounds of a batch that overlap: while one claims or settles, the other sends, so the rate does not wait for the database.
 _OVERLAPPING_ROUNDS = 2
-#: How long the first mail of a call waits for others, where a provider takes several per call.
-_GATHER_S = 0.01
+#: How long the first mail of a call waits for others, where a provider takes several per call. Its slot is idle as long.
+_GATHER_S = 0.002
 #: How long one call of `send_some` lasts: between calls, progress is shown, and a worker may stop.
 _SLICE_S = 5.0
 _SETTLE_TRIES = 8

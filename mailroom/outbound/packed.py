@@ -21,14 +21,21 @@ class Reread(Collection[T]):
 
 
 class Packed(Reread[T]):
-    """Values in the order of their addition, pickled and compressed in slices of `_SLICE`; can be iterated many times."""
+    """Values in the order of their addition; can be iterated many times.
 
-    def __init__(self) -> None:
+    The first `loose` stay as they are. Those after them are pickled and compressed in slices of `_SLICE`.
+    """
+
+    def __init__(self, *, loose: int = 0) -> None:
+        self._loose, self._most_loose = list[T](), loose
         self._slices: list[bytes] = []
         self._open: list[T] = []
 
     def add(self, value: T) -> None:
         """Add a value at the end."""
+        if len(self._loose) < self._most_loose:
+            self._loose.append(value)
+            return
         self._open.append(value)
         if len(self._open) == _SLICE:
             # Level 1: most of the gain, and a third of the time of the default.
@@ -37,12 +44,13 @@ class Packed(Reread[T]):
 
     def clear(self) -> None:
         """Remove all values."""
-        self._slices, self._open = [], []
+        self._loose, self._slices, self._open = [], [], []
 
     def __iter__(self) -> Iterator[T]:
+        yield from self._loose
         for one in self._slices:
             yield from pickle.loads(zlib.decompress(one))  # noqa: S301 - our own bytes, which never leave the process
         yield from self._open
 
     def __len__(self) -> int:
-        return len(self._slices) * _SLICE + len(self._open)
+        return len(self._loose) + len(self._slices) * _SLICE + len(self._open)

@@ -41,6 +41,10 @@ T = TypeVar("T")
 _Where = tuple[str | int, ...]
 
 EMPTY = "the mail is empty: write a text or HTML that shows something, or attach a file"
+#: Drafts that are not packed: most requests have fewer, and packing takes a sixth of the time of preparing.
+_LOOSE = 5_000
+#: `json.dumps` with options makes an encoder for each call.
+_SORTED = json.JSONEncoder(sort_keys=True)
 #: Characters of templates that are stored again for recipients with files of their own.
 _MOST_COPIED = 200 << 20
 #: A time to send that lies further in the past is taken for a mistake.
@@ -53,7 +57,7 @@ class Prepared:
 
     batch: Batch
     contents: Packed[Content] = field(default_factory=Packed)
-    drafts: Packed[Draft] = field(default_factory=Packed)
+    drafts: Packed[Draft] = field(default_factory=lambda: Packed(loose=_LOOSE))
     files: dict[str, bytes] = field(default_factory=dict)
     duplicates: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -309,7 +313,7 @@ class _Preparing:
     def _add(self, draft: Draft, where: _Where) -> None:
         """Add a message unless the batch has one for this recipient: the same again is a duplicate, another is a fault."""
         same = _digest(f"{normalise(draft.to.address)}\n{draft.reference}")
-        says = _digest(f"{draft.content}\n{json.dumps(draft.data, sort_keys=True)}")
+        says = _digest(f"{draft.content}\n{_SORTED.encode(draft.data)}")
         first = self._seen.get(same)
         if first is None:
             self._seen[same] = says

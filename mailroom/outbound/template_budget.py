@@ -50,7 +50,8 @@ class Budget:
         self.spent = 0
 
     def __enter__(self) -> None:
-        self._kept, self.left = STEPS, -self._price
+        # The clock was read before the mail: its first slice needs no look at it.
+        self._kept, self.left = STEPS - _SLICE, _SLICE - self._price
         self._token: Token[Budget] = _budget.set(self)
 
     def __exit__(self, *_: object) -> None:

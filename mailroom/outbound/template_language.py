@@ -112,12 +112,16 @@ PLAIN, ESCAPED = _sandbox(autoescape=False), _sandbox(autoescape=True)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A checked template with charges added; `parts` is its number of nodes, `names` are the names written in it."""
+    """A checked template with charges added; `parts` is its number of nodes, `names` are the names written in it.
+
+    `constant` is its text where that is the same for everybody.
+    """
 
     tree: nodes.Template
     parts: int
     price: int
     names: frozenset[str]
+    constant: str | None
 
 
 def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
@@ -145,8 +149,18 @@ def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
     price = paying.price(tree)
     if paying.looped > _MOST_LOOPED:
         raise Unfit("too much content in nested loops")
+    constant = _constant(tree)
     paying.visit(tree)
-    return Parsed(tree, count, price, frozenset(names))
+    return Parsed(tree, count, price, frozenset(names), constant)
+
+
+def _constant(tree: nodes.Template) -> str | None:
+    """Return the text of a template that is one piece of text."""
+    match tree.body:
+        case [nodes.Output(nodes=[nodes.TemplateData(data=text)])]:
+            return str(text)
+        case _:
+            return None
 
 
 def _too_large() -> Unfit:

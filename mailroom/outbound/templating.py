@@ -103,7 +103,7 @@ class Template:
             self._parts += read.parts
             self._price += read.price
             self._names |= read.names
-            return sandbox.from_string(read.tree)
+            return sandbox.from_string(read.tree) if read.constant is None else read.constant
         except Unfit as error:
             raise Unfit(f"{part}: {error}") from None
         except TemplateSyntaxError as error:
@@ -116,7 +116,9 @@ class Template:
             return None
         pieces, room = [], self._room
         try:
-            for piece in template.root_render_func(template.new_context(data)):
+            # A text without expressions needs no context: three quarters of the time of a short one.
+            is_text = isinstance(template, str)
+            for piece in (template,) if is_text else template.root_render_func(template.new_context(data)):
                 length = len(piece)
                 room -= length
                 if room < 0:

@@ -1,5 +1,6 @@
 """The health of the orchestrator's scheduler."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -39,8 +40,27 @@ class Scheduling:
         return {"last_worked_at": worked, "silent": self.is_silent(now), "without_runs": list(self.idle)}
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduledDeployment:
+    """A deployment with an active schedule: its last run that began, with its state and message, and its next."""
+
+    name: str
+    paused: bool = False
+    last_at: datetime | None = None
+    last_state: str | None = None
+    last_message: str | None = None
+    next_at: datetime | None = None
+
+
 class Scheduler(Protocol):
     """The orchestrator's scheduler."""
+
+    def deployments(self) -> Sequence[ScheduledDeployment]:
+        """Return the deployments with a schedule, by name, asked now.
+
+        Raises:
+            TransientError: the orchestrator does not answer.
+        """
 
     def look(self) -> Scheduling:
         """Return what it has done lately; the result may be some seconds old.

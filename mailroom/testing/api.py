@@ -24,6 +24,7 @@ from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
 from mailroom.testing.item_marks import MemoryItemMarks
 from mailroom.testing.parser import MemoryParser
 from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks, MemoryTrail
+from mailroom.testing.previewer import MemoryPreviewer
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -60,11 +61,11 @@ class Memory:
         self.sessions = MemorySessions(self.people, self.links)
         self.marks = MemoryItemMarks(self.reader)
 
-    def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
+    def services(self, *, inbound_hook: InboundHook | None = None) -> Services:
         """Return them as the application's services."""
         book = MemoryLedgerReader(self.reader, self.activities)
         return Services(
-            settings=settings(pages_open=pages_open),
+            settings=settings(),
             reader=self.reader,
             marks=self.marks,
             archive=self.archive,
@@ -75,6 +76,7 @@ class Memory:
             trail=self.trail,
             addresses=self.addresses,
             opener=MemoryParser(parse_member),
+            previewer=MemoryPreviewer(),
             now=lambda: NOW,
             inbound_hook=inbound_hook,
         )
@@ -134,7 +136,7 @@ def receipt(archive_id: str, size: int) -> Deposit:
     return Deposit(archive_id, tenant, digest, size, "archive", archive_id, "v1", "GOVERNANCE", until, NOW)
 
 
-def settings(*, pages_open: bool) -> Settings:
+def settings() -> Settings:
     """Return settings of an installation that does not exist."""
     nowhere = "http://127.0.0.1:1"
     return Settings(
@@ -151,5 +153,4 @@ def settings(*, pages_open: bool) -> Settings:
         prefect_api_url=f"{nowhere}/api",
         prefect_url="http://127.0.0.1:4200",
         api_url=nowhere,
-        pages_open=pages_open,
     )

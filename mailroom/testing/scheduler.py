@@ -1,7 +1,7 @@
 """The orchestrator's scheduler in memory."""
 
 from mailroom.domain.errors import TransientError
-from mailroom.ports.scheduler import Scheduling
+from mailroom.ports.scheduler import ScheduledDeployment, Scheduling
 
 
 class MemoryScheduler:
@@ -10,6 +10,12 @@ class MemoryScheduler:
     def __init__(self, found: Scheduling | None) -> None:
         self.found = found
         self.looks = 0
+
+    def deployments(self) -> list[ScheduledDeployment]:
+        """Return the active ones, without runs."""
+        if self.found is None:
+            raise TransientError("Prefect cannot be reached")
+        return [ScheduledDeployment(name) for name in self.found.active]
 
     def look(self) -> Scheduling:
         """Return what was found."""

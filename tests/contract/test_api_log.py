@@ -101,13 +101,14 @@ def test_every_line_of_the_service_is_an_object(installation: Settings, tmp_path
 def test_a_refusal_to_start_is_an_object_as_well(installation: Settings, tmp_path: Path) -> None:
     """A log collector that parses JSON must find the line that says why the service did not start."""
     log = tmp_path / "log"
-    unsafe = installation.model_copy(update={"pages_open": True})
+    unsafe = installation.model_copy(update={"prefect_api_url": "http://prefect.internal:4200/api"})
 
     code = start(unsafe, log, "--host", "0.0.0.0", MAILROOM_LOG="JSON").wait(timeout=60)
 
     [output] = lines_of(log)
     assert code == 2
-    assert output["message"].startswith("mailroom api: MAILROOM_PAGES_OPEN is allowed on loopback only")
+    assert output["message"].startswith("mailroom api: ")
+    assert "PREFECT_API_AUTH_STRING" in output["message"]
 
 
 def test_without_the_setting_lines_are_for_people(installation: Settings, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("mis
 @pytest.fixture
 def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     opened = Opened()
-    opened.engine, opened.settings = engine, settings(pages_open=False)
+    opened.engine, opened.settings = engine, settings()
     monkeypatch.setattr(command, "Opened", lambda: opened)
     now = datetime.now(UTC)
     found = [ArchiveFinding(kind, key, version, "remove it", now) for kind, key, version in FOUND]

@@ -19,9 +19,12 @@ from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
 from mailroom.testing.api import BROWSER, Memory, TestClient
 from tests.support.batch_requests import ACME, PORTS, UMBRELLA, PlantedKeys, batch, submitted
+from tests.support.signed_in import add_person
 
 #: Open by design: they return counts, and what they accept is authenticated otherwise.
-PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
+PUBLIC = re.compile(
+    r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*|sign-in.*|sign-out.*)"
+)
 HOSTILE = ["' or 1=1 --", "%", "_", "..%2f..%2fetc", "\u202e", "00000000-0000-0000-0000-000000000000", "9" * 400]
 
 
@@ -50,6 +53,7 @@ class World:
         webhook = self.client.post("/v1/webhooks", json={"url": "https://acme.test/"}).json()["id"]
         key = self.client.post("/v1/keys", json={"name": "one of acme's", "scopes": ["send"]}).json()["id"]
         self.ids = {"batch_id": batch_id, "message_id": message, "webhook_id": webhook, "key_id": key}
+        self.ids["person_id"] = add_person(memory.people, "ada@acme.test").id
         self.client.headers.pop("authorization")
 
     def routes(self) -> Iterator[tuple[str, str]]:
@@ -81,7 +85,7 @@ def test_no_route_answers_without_a_key(world: World) -> None:
         "X-Forwarded-Host": "127.0.0.1",
         "X-Remote-User": "admin",
     }
-    nobody = ({}, forged, BROWSER, {"Authorization": "Bearer "}, {"Authorization": "Bearer wrong"})
+    nobody = ({}, forged, {"Authorization": "Bearer "}, BROWSER | {"Authorization": "Bearer wrong"})
     answers = {
         (method, path): {world.ask(method, path, world.ids, headers).status_code for headers in nobody}
         for method, path in world.routes()
@@ -89,6 +93,11 @@ def test_no_route_answers_without_a_key(world: World) -> None:
 
     assert len(answers) > 30
     assert {route: statuses for route, statuses in answers.items() if statuses != {401}} == {}
+    # A browser is sent to a page that signs in, from pages alone.
+    for method, path in answers:
+        answer = world.ask(method, path, world.ids, BROWSER)
+        away = answer.headers.get("location", "").startswith("/sign-in?next=")
+        assert (answer.status_code, away) == ((401, False) if path.startswith("/v1/") else (303, True)), path
 
 
 def test_no_route_knows_another_tenants_id(world: World) -> None:

@@ -103,7 +103,7 @@ def test_a_line_says_how_the_letter_begins_and_names_its_files(installation: Ins
     assert [line.id for line in lines] == [of_text, of_html, none, drawn]
     assert lines[0].snippet.startswith("Dear Ann, your invoice xxx")
     assert (len(lines[0].snippet), lines[0].snippet[-1]) == (120, "…")
-    assert [line.snippet for line in lines[1:]] == ["Dear Ann , we write", "", "Hi"]
+    assert [line.snippet for line in lines[1:]] == ["Dear Ann, we write", "", "Hi"]
     assert (lines[0].files, lines[0].attachments) == (("b.pdf", "a.pdf"), 2)
     assert (lines[3].files, lines[3].attachments) == (("1.pdf", "2.pdf", "3.pdf"), 4)
     assert installation.reader.items("acme", ANN, after=None, limit=9).lines == lines

@@ -81,7 +81,7 @@ def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, engine: E
         page = pages.get(path, headers=ADMIN if path == "/parked" else {})
 
         assert page.status_code == 200, path
-        assert "<script" not in page.text, path
+        assert "<script" not in page.text.replace('<script src="/static/frame.js"', ""), path
         assert "<img src=x" not in page.text, path
     assert "&lt;img src=x onerror=alert(1)&gt;.pdf" in pages.get(f"/messages/{message_id}").text
 
@@ -94,7 +94,7 @@ def test_a_search_is_only_text_on_the_page_that_answers_it(pages: TestClient) ->
         page = pages.get(path, params={"address": odd})
 
         assert page.status_code == 200
-        assert "<script" not in page.text
+        assert "<script" not in page.text.replace('<script src="/static/frame.js"', "")
         assert pages.get(path, params={"address": f"x{IMG}"}).status_code == 422
         assert "<img src=x" not in pages.get(path, params={"address": f"x{IMG}"}).text
 

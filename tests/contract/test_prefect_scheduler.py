@@ -19,7 +19,7 @@ from mailroom.api.app import create_app
 from mailroom.audit.report import Report
 from mailroom.audit.schedules import check_schedules
 from mailroom.domain.errors import TransientError
-from mailroom.ports.scheduler import Scheduler, Scheduling
+from mailroom.ports.scheduler import ScheduledDeployment, Scheduler, Scheduling
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.scheduler import MemoryScheduler
 from tests.support.http_server import serving
@@ -223,3 +223,23 @@ def test_a_proxy_that_answers_for_prefect_costs_neither_readyz_nor_metrics(page:
 
     assert (ready.status_code, ready.json()["checks"]["prefect"]) == (200, "unreachable")
     assert metrics.status_code == 200
+
+
+def test_each_scheduled_deployment_says_its_last_and_its_next_run() -> None:
+    """For the status page; without a schedule it is not listed, and one without runs has none."""
+    server, at = Server(), "2026-11-22T03:30:00+00:00"
+    server.deploy("watch", {"interval": 300})
+    server.deploy("new", {"interval": 300})
+    server.deploy("receive-email")
+    ended = {"start_time": at, "state": {"name": "Completed", "message": "0 findings"}, "expected_start_time": at}
+    server.runs = [{"deployment_id": "watch", "created": at, "state_type": "SCHEDULED", **ended}]
+    with serving(server.app()) as url:
+        found = PrefectScheduler(f"{url}/api").deployments()
+
+    moment = datetime.fromisoformat(at)
+    assert found == [
+        ScheduledDeployment("new"),
+        ScheduledDeployment("watch", False, moment, "Completed", "0 findings", moment),
+    ]
+    with pytest.raises(TransientError):
+        PrefectScheduler("http://127.0.0.1:1/api").deployments()

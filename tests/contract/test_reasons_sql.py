@@ -196,7 +196,7 @@ def test_trace_says_why_and_what_to_do(
     engine: Engine, ledger: SqlLedger, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command that every page and report names."""
-    for name, value in (settings(pages_open=False).environment() | {"MAILROOM_DATABASE_URL": database_url}).items():
+    for name, value in (settings().environment() | {"MAILROOM_DATABASE_URL": database_url}).items():
         monkeypatch.setenv(name, value)
     emails(engine, ledger, "TransientError")
     [entry] = ledger.select(states=[State.FAILED], reason=None, since=None, limit=1)

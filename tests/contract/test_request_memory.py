@@ -59,7 +59,7 @@ class Service:
 def running(database_url: str) -> Iterator[Service]:
     """Yield the service, warm: small requests of each kind have been answered."""
     port = free_port()
-    values = settings(pages_open=False).model_dump(mode="json") | {
+    values = settings().model_dump(mode="json") | {
         "database_url": database_url,
         "sender": "a@acme.test",
         "inbound_topic_arn": "arn:aws:sns:eu-west-1:123456789012:in",

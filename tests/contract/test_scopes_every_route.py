@@ -117,7 +117,7 @@ def test_the_page_of_inboxes_shows_those_of_the_key(scoped: Scoped, engine: Engi
         *("*@*.acme.test", "c*@*.acme.test", "z*@*.acme.test"),
     ):
         holders["one"] = Holder("one", "acme", (f"inbox:{scope}",))
-        page = scoped.client.get("/", headers=BROWSER | {"Authorization": "Bearer one"}).text
+        page = scoped.client.get("/inboxes", headers=BROWSER | {"Authorization": "Bearer one"}).text
         shown[scope] = {address for address in (ANNA, ZOE, below, "bob@other.test") if address in page}
         reads = scoped.client.get(f"/inboxes/{below}", headers=BROWSER | {"Authorization": "Bearer one"}).status_code
         assert (reads == 200) is (below in shown[scope])
@@ -133,6 +133,26 @@ def test_the_page_of_inboxes_shows_those_of_the_key(scoped: Scoped, engine: Engi
         "c*@*.acme.test": {below},
         "z*@*.acme.test": set(),
     }
+
+
+def test_the_list_of_all_mail_is_that_of_the_key(scoped: Scoped, engine: Engine) -> None:
+    """Of acme's two inboxes each key has its own, in the list and beside an item; an archivist of one inbox marks no other."""
+    holders = scoped.app.state.services.keys.holders
+    holders["both"] = Holder("both", "acme", ("inbox:@acme.test",))
+    holders["keeper"] = Holder("keeper", "acme", ("archive", f"inbox:{ZOE}"))
+    annas = scoped.ids["item_id"]
+    shown = {}
+    for key in ("anna", "zoe", "both", "keeper"):
+        for query in ("show=all", "show=all&q=lease"):
+            page = scoped.client.get(f"/?{query}", headers=BROWSER | {"Authorization": f"Bearer {key}"}).text
+            shown[key, query] = {one for one in (annas, scoped.zoes) if one in page}
+
+    own = {"anna": {annas}, "zoe": {scoped.zoes}, "keeper": {scoped.zoes}, "both": {annas, scoped.zoes}}
+    assert shown == {(key, query): own[key] for key, query in shown}
+    for method, path in (("PATCH", f"/v1/items/{annas}"), ("POST", f"/items/{annas}/done")):
+        headers = {"Authorization": "Bearer keeper", "Sec-Fetch-Site": "same-origin"}
+        assert scoped.client.request(method, path, json={"done": True}, headers=headers).status_code == 404
+    assert scoped.client.get(f"/v1/items/{annas}", headers={"Authorization": "Bearer keeper"}).json()["done"] is None
 
 
 def test_sending_reads_no_document_of_the_archive(scoped: Scoped) -> None:

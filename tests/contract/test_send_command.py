@@ -38,7 +38,7 @@ PEOPLE = "to,name,total,reference\nada@users.test,Ada,1,\n\nBob Moore <bob@users
 @pytest.fixture(autouse=True)
 def _outside(monkeypatch: pytest.MonkeyPatch, api: TestClient, database_url: str, tmp_path: Path) -> Iterator[None]:
     """A shell with the API's address and key, in a folder with two files."""
-    for name, value in settings(pages_open=False).environment().items():
+    for name, value in settings().environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
     monkeypatch.chdir(tmp_path)

@@ -24,7 +24,7 @@ BASE = ("people.csv", "--template", "letter.txt", "--from", "desk@acme.test")
 @pytest.fixture(autouse=True)
 def _outside(monkeypatch: pytest.MonkeyPatch, api: TestClient, database_url: str, tmp_path: Path) -> Iterator[None]:
     """A shell with the API's address and key, in a folder with a template and two bills; a secret is beside the folder."""
-    for name, value in settings(pages_open=False).environment().items():
+    for name, value in settings().environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
     (tmp_path / "secret.txt").write_text("secret")

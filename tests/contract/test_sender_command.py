@@ -52,7 +52,7 @@ def url(prefect: Prefect, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The server in the settings of an installation; it may be slow on a busy machine."""
     monkeypatch.setattr("mailroom.adapters.prefect.provider_blocks._TIMEOUT_S", 30.0)
     with serving(prefect.app()) as url:
-        for name, value in settings(pages_open=False).environment().items():
+        for name, value in settings().environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("MAILROOM_PREFECT_API_URL", f"{url}/api")
         yield f"{url}/api"

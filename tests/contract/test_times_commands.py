@@ -15,7 +15,7 @@ from tests.support.background_loops import Installation
 
 @pytest.fixture(autouse=True)
 def _shell(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
-    for name, value in settings(pages_open=False).environment().items():
+    for name, value in settings().environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
 

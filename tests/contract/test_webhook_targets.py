@@ -137,7 +137,7 @@ def api_of(engine: Engine, **changes: Any) -> TestClient:
     """The service as an administrator has set it up."""
     memory, desk = Memory(), Desk(engine)
     memory.keys.holders.update(HOLDERS)
-    services = memory.services(pages_open=True)
+    services = memory.services()
     changed = replace(services, endpoints=desk.endpoints, settings=services.settings.model_copy(update=changes))
     return TestClient(create_app(changed), base_url="http://127.0.0.1:8025", headers=ACME)
 

@@ -15,6 +15,8 @@ from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbound.replays import SqlReplays
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
@@ -24,10 +26,13 @@ from mailroom.api.services import OutboundServices
 from mailroom.delivery.tenant_webhooks import body_of
 from mailroom.domain.inbound.received_email import State
 from mailroom.domain.inbound.routing import Address
+from mailroom.inbound.replaying import Replayer
+from mailroom.ports.replays import ReplayOrder
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
 from tests.support.filed_mail import ANNA, Filed
+from tests.support.signed_in import add_person
 
 #: Of another tenant, which shares the e-mail and the installation with acme.
 THEIRS = {"bob@other.test", "carla@other.test", "customer@theirs.test", "listed@theirs.test"}
@@ -43,7 +48,9 @@ INTERNAL = {
     "database.internal",
 }
 #: Answered without a key, to everybody.
-PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
+PUBLIC = re.compile(
+    r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*|sign-in.*|sign-out.*)"
+)
 
 
 class Installation:
@@ -51,7 +58,7 @@ class Installation:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, filed = engine, Filed(engine)
-        memory = Memory()
+        self.memory = memory = Memory()
         memory.keys.holders.update(HOLDERS)
         memory.runs.known.add(RUN)
         services = memory.services()
@@ -66,6 +73,7 @@ class Installation:
                 sending=OutboundServices(*(port(engine) for port in PORTS), unsubscribing=SqlUnsubscribing(engine)),
                 events=SqlEvents(engine),
                 endpoints=SqlEndpoints(engine),
+                replayer=Replayer(SqlReplays(engine), filed.ledger, memory.runs, SqlProcessings(engine)),
                 settings=services.settings.model_copy(update=self.settings()),
             )
         )
@@ -79,6 +87,8 @@ class Installation:
             "member": "1",
             "address": ANNA.recipient,
         }
+        order = ReplayOrder(ids=(filed.entry.id,))
+        self.ids["replay_id"] = SqlReplays(engine).begin("acme", order, by="app", now=NOW).id
         self.ids |= self._sent()
 
     def settings(self) -> dict[str, Any]:
@@ -123,7 +133,7 @@ class Installation:
         [claimed] = dispatch.claim(ours, most=10, provider="ses", now=NOW, run_id=RUN)
         key = self.client.post("/v1/keys", json={"name": "acme's", "scopes": ["send"]}, headers=ACME).json()["id"]
         ids = {"batch_id": ours, "message_id": claimed.draft.id, "webhook_id": webhook, "breaker_id": self._broken()}
-        return ids | {"key_id": key}
+        return ids | {"key_id": key, "person_id": add_person(self.memory.people, "ada@acme.test").id}
 
     def _message(self, batch_id: str) -> str:
         with self.engine.connect() as connection:
@@ -190,9 +200,14 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installatio
     assert set(read.values()) <= {200, 404}
     assert {asked for asked, status in read.items() if status == 404} == {
         "GET /parked",
+        # Of operators.
+        "GET /status",
+        "GET /v1/status",
+        "GET /quarantine/address",
         f"GET /items/{installation.ids['item_id']}/html",
         # Nothing is inside its PDF.
         *(f"GET {v1}/items/{installation.ids['item_id']}/attachments/1/members/1" for v1 in ("", "/v1")),
+        f"GET /items/{installation.ids['item_id']}/attachments/1/members/1/preview",
     }
     found = set[str]().union(*map(words_in, whole))
     assert found >= {RUN, "bob@other.test", "listed@theirs.test"}

@@ -26,7 +26,7 @@ def test_a_mail_with_an_attachment_is_seen_in_the_users_inbox(stack: Stack, brow
 
     stack.wait_closed(stack.send(a_mail("Bordereau n° 42", document, "bordereau é.pdf"), "anna@acme.test"))
     page = browser.new_page()
-    page.goto(stack["api_url"])
+    stack.open_page(page)
     page.get_by_role("link", name=re.compile("anna@acme.test")).click()
     page.get_by_role("link", name=re.compile("Bordereau n° 42")).click()
 
@@ -47,7 +47,7 @@ def test_the_item_leads_to_its_run_in_the_prefect_ui(stack: Stack, browser: Brow
     trace = stack.wait_closed(stack.send(a_mail("To the run", b"%PDF-1.7", "a.pdf"), "anna@acme.test"))
     page = browser.new_page()
 
-    page.goto(f"{stack['api_url']}/items/{trace['items'][0]['id']}")
+    stack.open_page(page, f"/items/{trace['items'][0]['id']}")
     page.locator(f"a[href='{trace['run']['url']}']").first.click()
 
     expect(page.get_by_text(trace["email"]["message_id"]).first).to_be_visible()

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import httpx
 
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack
 
 #: With this many messages, the demo's batch has at least one of each outcome.
@@ -24,7 +25,7 @@ def test_demo_files_a_mail_and_sends_a_batch_of_every_outcome(stack: Stack) -> N
         " where batch_id = %s group by 1, 2",
         batch_id,
     )
-    page = httpx.get(batch["batch_url"], headers={"Authorization": f"Bearer {stack['api_key']}"})
+    page = httpx.get(batch["batch_url"], headers={"Authorization": f"Bearer {stack['api_key']}"}, timeout=PATIENCE_S)
     run = stack.prefect("GET", f"/flow_runs/{batch['run_url'].rpartition('/')[2]}")
     assert output["state"] == "filed"
     assert {(word, status): count for word, status, count in rows} == {

@@ -20,6 +20,7 @@ from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.ledger import Lease
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import (
     Stack,
     archive_serves_again,
@@ -31,7 +32,8 @@ from tests.support.running_stack import (
 from tests.support.stack_workers import BEAT_S, TO, Line, Worker
 from tests.support.tcp_proxy import Proxy
 
-#: A receive that began before the pause ends within the listener's long poll; a message is hidden for four heartbeats.
+#: A receive that began before the pause ends within the listener's long poll, on a slow machine after as long as a worker takes
+#: to start there; a message is hidden for four heartbeats.
 LONG_POLL_S, HIDDEN_S = Timing().long_poll_s, 4 * BEAT_S
 
 
@@ -114,9 +116,9 @@ def test_a_poisonous_mail_is_isolated_and_then_quarantined_while_its_neighbours_
     filed by one warm run each while the first child still has the poison: none waits for the isolated lane."""
     with line.worker(faulty=True) as victim:
         poison = line.send("kill")
-        wait_until(victim.died, "the worker died of it", timeout_s=90)
+        wait_until(victim.died, "the worker died of it")
     with line.worker(faulty=True, MAILROOM_LOG="json") as worker:
-        wait_until(lambda: line.state(poison)["attempts"] == 2, "the poison works alone", timeout_s=90)
+        wait_until(lambda: line.state(poison)["attempts"] == 2, "the poison works alone")
         neighbours = [line.send("a neighbour") for _ in range(12)]
         line.ended(*neighbours)
         assert line.state(poison)["state"] == "processing"
@@ -156,8 +158,8 @@ def test_an_outage_pauses_the_listener_and_brings_no_mail_nearer_to_the_dead_let
         for name, proxy in proxies.items():
             proxy.cut()
             mails = [line.send(f"during {name}") for _ in range(3)]
-            wait_until(partial(worker.says, f"paused: {name} "), f"{name} is missed", timeout_s=90)
-            time.sleep(2 * LONG_POLL_S)
+            wait_until(partial(worker.says, f"paused: {name} "), f"{name} is missed")
+            time.sleep(max(2 * LONG_POLL_S, worker.started_s))
             mails.append(line.send(f"while paused by {name}"))
             before = line.receives_of(*mails)
             time.sleep(2 * HIDDEN_S)
@@ -178,10 +180,10 @@ def test_a_schema_that_disappears_under_the_worker_pauses_it_and_uses_up_no_rece
         change_schema(line.stack, "alter table inbox_item rename to away")
         try:
             mails = [line.send("while it goes") for _ in range(3)]
-            wait_until(partial(worker.says, "paused: the schema "), "it is missed", timeout_s=30)
-            wait_until(partial(paused_by, line.stack, "the schema"), "the roster shows it", timeout_s=30)
-            ready = httpx.get(f"{line.stack['api_url']}/readyz", timeout=30)
-            time.sleep(LONG_POLL_S)
+            wait_until(partial(worker.says, "paused: the schema "), "it is missed")
+            wait_until(partial(paused_by, line.stack, "the schema"), "the roster shows it")
+            ready = httpx.get(f"{line.stack['api_url']}/readyz", timeout=PATIENCE_S)
+            time.sleep(max(LONG_POLL_S, worker.started_s))
             mails.append(line.send("while it is away"))
             before = line.receives_of(*mails)
             time.sleep(HIDDEN_S)
@@ -198,7 +200,9 @@ def test_a_schema_that_disappears_under_the_worker_pauses_it_and_uses_up_no_rece
         assert line.stack.queue_depth(line.dead_url) == 0
         assert (ready.status_code, "mailroom migrate" in ready.text) == (503, True)
         assert worker.stops_within(10)
-    wait_until(lambda: httpx.get(f"{line.stack['api_url']}/readyz", timeout=30).is_success, "the API is ready again")
+    wait_until(
+        lambda: httpx.get(f"{line.stack['api_url']}/readyz", timeout=PATIENCE_S).is_success, "the API is ready again"
+    )
 
 
 def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(line: Line) -> None:
@@ -207,7 +211,7 @@ def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(li
     spoiled = spoil_archive(line.stack, attachment)
     with line.worker():
         mail = line.send("refused", attachment=attachment)
-        wait_until(lambda: line.stack.queue_depth(line.dead_url) == 1, "it is a dead letter", timeout_s=60)
+        wait_until(lambda: line.stack.queue_depth(line.dead_url) == 1, "it is a dead letter")
         before = line.state(mail)
         assert (before["state"], before["attempts"]) == ("failed", 4)
         assert line.run(mail)["run_count"] == 4
@@ -256,7 +260,7 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
     run = place.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
 
     filed = "select e.message_id from inbox_item join inbound_email e on e.id = email_id where e.message_id = any(%s)"
-    wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed", timeout_s=180)
+    wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed")
     assert sorted(place.ask(filed, lost)) == sorted((mail,) for mail in lost)
     ended = place.prefect("GET", f"/flow_runs/{run['id']}")
     assert ended["state"]["message"] == "queued again: 1 stopped, 19 unknown"
@@ -281,7 +285,9 @@ def logs_ids_only(worker: Worker, message_id: str) -> None:
 def replay(line: Line, *arguments: str) -> str:
     """Return what `mailroom replay` says for the line's queue."""
     command = [sys.executable, "-m", "mailroom.cli", "replay", *arguments]
-    ended = subprocess.run(command, env=line.environment(), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        command, env=line.environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

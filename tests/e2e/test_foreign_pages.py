@@ -9,17 +9,22 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack
 
 
 def post(stack: Stack, headers: dict[str, str]) -> int:
     """Send what a page may send without a preflight: a POST of plain text."""
     url = f"{stack['prefect_api_url']}/flow_runs/filter"
-    return httpx.post(url, content="{}", headers={"Content-Type": "text/plain"} | headers).status_code
+    return httpx.post(
+        url, content="{}", headers={"Content-Type": "text/plain"} | headers, timeout=PATIENCE_S
+    ).status_code
 
 
 def get(stack: Stack, headers: dict[str, str]) -> int:
-    return httpx.get(f"{stack['prefect_api_url']}/variables/name/system-health", headers=headers).status_code
+    return httpx.get(
+        f"{stack['prefect_api_url']}/variables/name/system-health", headers=headers, timeout=PATIENCE_S
+    ).status_code
 
 
 def listen(stack: Stack, origin: str | None) -> AbstractContextManager[ClientConnection]:
@@ -55,10 +60,10 @@ def test_programs_and_own_pages_are_served(stack: Stack) -> None:
     for origin in (None, stack["prefect_url"], f"http://localhost:{port}"):
         own = {"Origin": origin} if origin else {}
 
-        answered = httpx.get(f"{stack['prefect_api_url']}/health", headers=own)
+        answered = httpx.get(f"{stack['prefect_api_url']}/health", headers=own, timeout=PATIENCE_S)
         with listen(stack, origin) as events:
             events.send(json.dumps({"type": "auth", "token": None}))
-            greeting = json.loads(events.recv(timeout=60))
+            greeting = json.loads(events.recv(timeout=PATIENCE_S))
 
         assert answered.status_code == 200
         assert answered.headers.get("access-control-allow-origin") == origin

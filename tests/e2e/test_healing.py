@@ -115,7 +115,7 @@ def test_a_part_that_dies_too_often_is_given_up_and_the_others_stay(supervised: 
 
 
 def test_a_stop_during_the_pause_does_not_wait_for_its_end(supervised: Supervised) -> None:
-    supervised.pause_s = 25
+    supervised.pause_s = 600
     supervised.start_and_wait({"name": "part", "code": SLEEPER, "heals": True})
     supervised.parts()["part"].signal(signal.SIGKILL)
     wait_until(lambda: shown("part")["state"] == "restarting" and shown("part")["pid"] == 0)
@@ -125,7 +125,7 @@ def test_a_stop_during_the_pause_does_not_wait_for_its_end(supervised: Supervise
     supervised.send(signal.SIGTERM)
 
     assert "stopped; no processes are left running" in supervised.output()
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - asked < 120
 
 
 def test_a_stop_during_a_restart_ends_what_is_half_started(supervised: Supervised, tmp_path: Path) -> None:

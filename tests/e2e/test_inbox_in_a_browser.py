@@ -51,6 +51,12 @@ def page(browser: Browser) -> Iterator[Page]:
     assert faults == []
 
 
+def press(page: Page, key: str) -> None:
+    """Press a key once the script, which shows the help, is there."""
+    expect(page.get_by_text("Keyboard", exact=True)).to_be_visible()
+    page.keyboard.press(key)
+
+
 def test_a_morning_at_the_keyboard(page: Page, site: str, memory: Memory) -> None:
     """Down, open, done, done, back, search, help: each key presses what is on the page."""
     page.goto(site)
@@ -58,28 +64,28 @@ def test_a_morning_at_the_keyboard(page: Page, site: str, memory: Memory) -> Non
     expect(rows).to_have_count(3)
     expect(page.locator(".unread")).to_have_count(3)
 
-    page.keyboard.press("j")
-    page.keyboard.press("j")
+    press(page, "j")
+    press(page, "j")
     expect(page.get_by_role("link", name="Mail 1")).to_be_focused()
-    page.keyboard.press("k")
+    press(page, "k")
     expect(page.get_by_role("link", name="Mail 0")).to_be_focused()
-    page.keyboard.press("o")
+    press(page, "o")
     expect(page.get_by_role("heading", level=1)).to_have_text("Mail 0")
-    page.keyboard.press("e")
+    press(page, "e")
     expect(page.get_by_role("heading", level=1)).to_have_text("Mail 1")
     expect(page.get_by_role("status")).to_contain_text("The mail before is done")
-    page.keyboard.press("j")
+    press(page, "j")
     expect(page.get_by_role("heading", level=1)).to_have_text("Mail 2")
-    page.keyboard.press("k")
+    press(page, "k")
     expect(page.get_by_role("heading", level=1)).to_have_text("Mail 1")
-    page.keyboard.press("u")
+    press(page, "u")
     expect(rows).to_have_count(2)
     expect(page.locator(".unread")).to_have_count(0)
 
-    page.keyboard.press("j")
-    page.keyboard.press("e")
+    press(page, "j")
+    press(page, "e")
     expect(rows).to_have_count(1)
-    page.keyboard.press("/")
+    press(page, "/")
     expect(page.get_by_role("searchbox")).to_be_focused()
     page.keyboard.type("joke?")
     expect(page.get_by_role("searchbox")).to_have_value("joke?")
@@ -91,12 +97,12 @@ def test_a_morning_at_the_keyboard(page: Page, site: str, memory: Memory) -> Non
 def test_shortcuts_can_be_switched_off(page: Page, site: str) -> None:
     """Who speaks to the machine, or types with one hand, would press them by accident (WCAG 2.1.4); the choice stays."""
     page.goto(site)
-    page.keyboard.press("?")
+    press(page, "?")
     page.get_by_role("button", name="Shortcuts are on").click()
     expect(page.get_by_role("button", name="Shortcuts are off")).to_be_visible()
 
     page.goto(f"{site}/?show=all")
-    page.keyboard.press("j")
+    press(page, "j")
 
     assert page.evaluate("document.activeElement.tagName") == "BODY"
     page.get_by_text("Keyboard", exact=True).click()
@@ -112,7 +118,7 @@ def test_everything_works_without_scripts(browser: Browser, site: str) -> None:
     expect(page.get_by_text("Keyboard", exact=True)).to_be_hidden()
     page.get_by_role("button", name="Done").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Mail 1")
-    page.get_by_role("button", name="To do again").click()
+    page.get_by_role("button", name="Put it back").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Mail 0")
     page.get_by_role("link", name="To do").click()
     expect(page.locator("[data-row]")).to_have_count(3)

@@ -39,8 +39,8 @@ def test_shown_host_is_the_one_that_the_link_opens(browser: Browser) -> None:
     memory = two_tenants()
     html = "".join(f'<a href="{written}">bank.example</a>' for written in HOSTS if "\x00" not in written)
     filed = memory.file(an_item(html=html))
-    with serving(create_app(memory.services(pages_open=True))) as site:
-        page = browser.new_page()
+    with serving(create_app(memory.services())) as site:
+        page = browser.new_page(extra_http_headers={"Authorization": "Bearer admin"})
         page.goto(f"{site}/items/{filed.id}")
         listed = page.eval_on_selector_all("ol.links a", _LISTED)
         page.close()

@@ -67,6 +67,5 @@ def test_a_quick_run_in_the_ui_lands_on_the_warm_worker(stack: Stack, browser: B
     wait_until(
         lambda: len(stack.prefect("POST", "/flow_runs/filter", asked)) > before,
         "the quick run is completed",
-        timeout_s=60,
     )
     page.close()

@@ -1,7 +1,6 @@
 """An operator's decisions in the Prefect UI, in a real browser: cancel is final, a deleted run holds its batch, pause and limits."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.outgoing_mail import Mailing
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack, wait_until
 
 RECEIVE = "/deployments/name/receive-email/receive-email"
@@ -70,7 +70,7 @@ def swept(stack: Stack) -> str:
         found = stack.prefect("GET", f"/flow_runs/{run['id']}")
         return found["state"]["message"] if found["state_type"] == "COMPLETED" else None
 
-    return str(wait_until(ended, "the sweep has ended", timeout_s=60))
+    return str(wait_until(ended, "the sweep has ended"))
 
 
 def only_run(mailing: Mailing, batch_id: str) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def test_scheduled_sends_that_are_cancelled_or_deleted_in_the_ui_are_not_sent(
             mailing.statuses(deleted).values()
         ) == {"held"}
 
-    wait_until(decided, "the ledger says what was decided", timeout_s=40)
-    page.goto(f"{stack['api_url']}/batches/{deleted}")
+    wait_until(decided, "the ledger says what was decided")
+    stack.open_page(page, f"/batches/{deleted}")
     picture(page, "held-batch")
     for batch_id in (cancelled, deleted):
         an_hour_passes(stack, batch_id)
@@ -140,7 +140,7 @@ def test_a_running_send_that_is_cancelled_in_the_ui_ends_within_seconds(
     """What SES accepted stays, the rest is cancelled, and the run is Cancelled; it once stayed Cancelling for ever."""
     mailing.ended(mailing.submit(1))  # The first mail makes the limit of its provider.
     mailing.at_most(5)
-    time.sleep(2.5)  # A worker reads an edited limit every two seconds.
+    mailing.knows_limit(5)
     batch_id = mailing.submit(400)
     mailing.has_received(batch_id, 5)
     open_run(page, stack, only_run(mailing, batch_id), "send-batch")
@@ -163,7 +163,7 @@ def is_held(stack: Stack, by: str | None) -> None:
     """Wait until the stack's worker reports what holds it; None: nothing. Rows of killed workers stay for a while."""
     mine = "select held_by from worker where name like %s"
     name = f"%-{stack.part('worker')}"
-    wait_until(lambda: stack.ask(mine, name) == [(by,)], f"it is held by {by}", timeout_s=20)
+    wait_until(lambda: stack.ask(mine, name) == [(by,)], f"it is held by {by}")
 
 
 def test_mail_waits_while_pool_or_deployment_is_paused_and_a_limit_bounds_it(stack: Stack, page: Page) -> None:
@@ -183,7 +183,7 @@ def test_mail_waits_while_pool_or_deployment_is_paused_and_a_limit_bounds_it(sta
     is_held(stack, "deployment receive-email is paused in Prefect")
     assert "held: deployment receive-email is paused in Prefect" in stack.mailroom("status").stdout
     by = 'by="deployment receive-email is paused in Prefect"} 1'
-    assert by in httpx.get(f"{stack['api_url']}/metrics", timeout=30).text
+    assert by in httpx.get(f"{stack['api_url']}/metrics", timeout=PATIENCE_S).text
     sent = [stack.send(mail(f"Held {number}"), "operator@acme.test") for number in range(4)]
     wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) >= 4, "the mails wait")
     page.goto(f"{stack['prefect_url']}/v2/deployments/deployment/{deployment['id']}?tab=Runs")
@@ -195,7 +195,7 @@ def test_mail_waits_while_pool_or_deployment_is_paused_and_a_limit_bounds_it(sta
     switch.click()
 
     filed = "select run_id::text from inbound_email where message_id = any(%s) and state = 'filed'"
-    wait_until(lambda: len(stack.ask(filed, sent)) == 4, "all of it is filed", timeout_s=60)
+    wait_until(lambda: len(stack.ask(filed, sent)) == 4, "all of it is filed")
     wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "all of it is acknowledged")
     found = [stack.prefect("GET", f"/flow_runs/{run_id}") for (run_id,) in stack.ask(filed, sent)]
     times = sorted((run["start_time"], run["end_time"]) for run in found)

@@ -21,18 +21,18 @@ from mailroom.domain.errors import Refused
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, Memory, TestClient
-from tests.support.batch_requests import ACME, HOLDERS, batch, message, submitted
+from tests.support.batch_requests import ACME, ADMIN, HOLDERS, batch, message, submitted
 from tests.support.http_server import serving
 
 
 @pytest.fixture
 def api(engine: Engine) -> TestClient:
-    """The application on a real database, with open pages."""
+    """The application on a real database."""
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
     ports = (SqlOutbox, SqlMessageReader, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
     sending = OutboundServices(*(port(engine) for port in ports))
-    return TestClient(create_app(replace(memory.services(pages_open=True), sending=sending)), headers=ACME)
+    return TestClient(create_app(replace(memory.services(), sending=sending)), headers=ACME)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def site(api: TestClient) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page without scripts, whose console must stay empty."""
-    context = browser.new_context(java_script_enabled=False)
+    context = browser.new_context(java_script_enabled=False, extra_http_headers=ADMIN)
     opened, complaints = context.new_page(), []
     opened.on("console", lambda line: complaints.append(line.text))
     yield opened

@@ -22,6 +22,7 @@ from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.sandbox.stack.stack import status
 from mailroom.settings import CHECKOUT
+from tests.support.patience import PATIENCE_S
 from tests.support.supervisor_process import wait_until
 
 
@@ -35,12 +36,12 @@ def postgres_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     command = [sys.executable, "-m", "mailroom.cli", "up", "--only", "postgres"]
     with (tmp_path / "said").open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, cwd=CHECKOUT)
-    wait_until(lambda: status()["state"] == "ready" or process.poll() is not None, within_s=60)
+    wait_until(lambda: status()["state"] == "ready" or process.poll() is not None)
     yield Postgres(
         folder.path, json.loads((folder.path / "ports.json").read_text())["postgres"], folder.secret("postgres")
     )
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE_S)
     end_leftovers(folder)
     assert process.returncode == 0, (tmp_path / "said").read_text()
 
@@ -62,8 +63,8 @@ def test_a_killed_postgres_waits_for_its_busy_children_and_comes_back_with_its_d
     time.sleep(0.5)
 
     server().signal(signal.SIGKILL)
-    wait_until(lambda: part()["restarts"] == 1 and part()["state"] == "ready", within_s=60)
-    thread.join(timeout=10)
+    wait_until(lambda: part()["restarts"] == 1 and part()["state"] == "ready")
+    thread.join(timeout=PATIENCE_S)
 
     assert not backend.is_alive()
     with psycopg.connect(url) as connection:
@@ -77,7 +78,7 @@ def test_a_postgres_that_was_asked_to_stop_does_not_wait_for_its_clients(postgre
         idle.execute("select 1")
         os.kill(server().pid, signal.SIGTERM)
 
-        wait_until(lambda: part()["restarts"] == 1 and part()["state"] == "ready", within_s=30)
+        wait_until(lambda: part()["restarts"] == 1 and part()["state"] == "ready")
 
         assert part()["last_death"] == "ended with exit code 0"
         with pytest.raises(psycopg.OperationalError):

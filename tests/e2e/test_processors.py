@@ -6,12 +6,13 @@ from email.policy import default
 
 import httpx
 
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack, wait_until
 
 
 def _sent(stack: Stack) -> list[EmailMessage]:
     """Return the mails that the emulator's SES accepted, unchanged."""
-    output = httpx.get(f"{stack['aws_endpoint']}/moto-api/data.json", timeout=15).json()
+    output = httpx.get(f"{stack['aws_endpoint']}/moto-api/data.json", timeout=PATIENCE_S).json()
     raws = [one["raw_data"] for one in output["ses"].get("RawMessage", [])]
     return [BytesParser(policy=default).parsebytes(raw.encode()) for raw in raws]  # type: ignore[arg-type]
 
@@ -52,11 +53,12 @@ def test_a_failed_processor_is_named_and_repeated_by_replay(stack: Stack) -> Non
     message_id, run_id = before["email"]["message_id"], before["email"]["run_id"]
     run = stack.prefect("GET", f"/flow_runs/{run_id}")
     listed = stack.mailroom("replay", "--processor", "webhook", "--dry-run").stdout
-    metrics = httpx.get(f"{stack['api_url']}/metrics", timeout=15).text
+    metrics = httpx.get(f"{stack['api_url']}/metrics", timeout=PATIENCE_S).text
     stack.mailroom("tenant", "webhook", "umbrella", "--remove")
 
     said = stack.mailroom("replay", message_id).stdout
-    wait_until(lambda: "processing_failed{" not in httpx.get(f"{stack['api_url']}/metrics").text, "it is done")
+    url = f"{stack['api_url']}/metrics"
+    wait_until(lambda: "processing_failed{" not in httpx.get(url, timeout=PATIENCE_S).text, "it is done")
 
     after = stack.wait_closed(message_id)
     assert run["state"]["message"] == "filed; failed: webhook/umbrella"

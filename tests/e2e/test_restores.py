@@ -161,7 +161,7 @@ def test_every_mail_comes_back_to_every_recipient_whichever_database_is_restored
     wait_until(lambda: len(said(stack, mails.ids)) >= 2, "some mails are under way")
     dumps = {name: dump(stack, name, tmp_path) for name in ("prefect", "mailroom")}
     mails.send_more()
-    wait_until(mails.closed, "all mails are closed", timeout_s=120)
+    wait_until(mails.closed, "all mails are closed")
     before = said(stack, mails.ids)
     assert (before[mails.virus].state, before[mails.virus].reason) == ("quarantined", "virus")
     assert (before[mails.strange].state, before[mails.strange].reason) == ("quarantined", "no_route")
@@ -179,7 +179,7 @@ def test_every_mail_comes_back_to_every_recipient_whichever_database_is_restored
         assert named == len(gone)
         wait_until(lambda: stack.prefect("GET", "/health"), "Prefect answers")
         mails.announce()
-        wait_until(lambda: said(stack, mails.ids) == before, f"all is as before {restored}", timeout_s=120)
+        wait_until(lambda: said(stack, mails.ids) == before, f"all is as before {restored}")
         wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "all is acknowledged")
         rows.append(row_of(" and ".join(restored), named, before, said(stack, mails.ids)))
 

@@ -13,6 +13,7 @@ import pytest
 
 from mailroom.sandbox.stack.folder import DataFolder
 from mailroom.sandbox.stack.stack import status
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack, wait_until
 
 TO = "healed@acme.test"
@@ -49,7 +50,7 @@ def comes_back(stack: Stack, name: str, restarts: int) -> None:
         shown = part(stack, name)
         return bool(shown["state"] == "ready" and shown["restarts"] == restarts + 1)
 
-    wait_until(is_back, f"{name} is back", timeout_s=120)
+    wait_until(is_back, f"{name} is back")
 
 
 def mail() -> EmailMessage:
@@ -80,7 +81,7 @@ def test_worker_and_api_come_back_and_a_mail_that_came_meanwhile_is_filed(
     assert under_way == "restarting"
     healing.wait_closed(waiting)
     assert items(healing, waiting) == 1
-    assert httpx.get(f"{healing['api_url']}/healthz", timeout=30).is_success
+    assert httpx.get(f"{healing['api_url']}/healthz", timeout=PATIENCE_S).is_success
     healing.wait_closed(healing.send(mail(), TO))
     assert healing.mailroom("status").stdout.count("was killed by SIGKILL") == 2
     assert part(healing, "postgres")["restarts"] == 0
@@ -100,7 +101,7 @@ def test_each_part_comes_back_alone_and_a_mail_in_flight_is_filed_once(
     comes_back(healing, name, restarts)
     healed_s = time.monotonic() - began
 
-    healing.wait_closed(in_flight, timeout_s=180)
+    healing.wait_closed(in_flight)
     in_flight_s = time.monotonic() - began
     after = healing.send(mail(), TO)
     sent_at = time.monotonic()

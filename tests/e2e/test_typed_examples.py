@@ -18,6 +18,7 @@ from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.cli import send
 from mailroom.ports.holds import HoldReason
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack, wait_until
 from tests.support.typed_examples import RUN, examples
 
@@ -42,7 +43,7 @@ class Shell:
         line = ["bash", "-c", command.replace("/backups/", f"{self.folder}/")]
         return subprocess.run(
             line, input=given, env=os.environ | known | {"PATH": paths}, cwd=self.folder,
-            capture_output=True, text=True, timeout=180, check=False,
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
 
     def statuses(self, batch_id: str) -> dict[str, int]:
@@ -70,7 +71,9 @@ def refused(shell: Shell) -> str:
     """Return the id of a message as if the provider had refused it."""
     body = {"from": "desk@acme.test", "messages": [{"to": "ada@users.test", "subject": "once more", "text": "x"}]}
     headers = {"Authorization": f"Bearer {shell.stack['api_key']}"}
-    batch_id = httpx.post(f"{shell.stack['api_url']}/v1/batches", json=body, headers=headers).json()["id"]
+    batch_id = httpx.post(
+        f"{shell.stack['api_url']}/v1/batches", json=body, headers=headers, timeout=PATIENCE_S
+    ).json()["id"]
     wait_until(lambda: shell.statuses(batch_id) == {"delivered": 1}, "it is sent")
     with psycopg.connect(shell.stack["database_url"]) as connection:
         again = "update message set status = 'rejected', reason = 'refused' where batch_id = %s returning id"
@@ -92,7 +95,9 @@ def id_for(command: str, shell: Shell) -> str:
         return refused(shell)
     later = {} if "show" in command else {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     headers = {"Authorization": f"Bearer {stack['api_key']}"}
-    batch_id = httpx.post(f"{stack['api_url']}/v1/batches", json=body | later, headers=headers).json()["id"]
+    batch_id = httpx.post(
+        f"{stack['api_url']}/v1/batches", json=body | later, headers=headers, timeout=PATIENCE_S
+    ).json()["id"]
     if later:
         engine = make_engine(stack["database_url"])
         SqlOutbox(engine).hold([batch_id], reason=HoldReason.RUN_GONE, now=datetime.now(UTC))

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.faulty_stack import Range, eventually
+from tests.support.patience import PATIENCE_S
 
 #: Before the pause and after it; a message whose heartbeat came late may be received once more.
 MOST_RECEIVES = 3
@@ -13,7 +14,7 @@ def test_mail_waits_while_locks_may_not_be_read(field: Range) -> None:
     """Each mail has the shared attachment; without its lock no deposit receipt is written, and each would end as a dead letter."""
     worker = field.ready()
     sent = field.drill_stack.send(2)
-    field.drill_stack.drain(sent, within_s=120)
+    field.drill_stack.drain(sent, within_s=PATIENCE_S)
     field.proxies["s3"].hides_locks = True
     sent += field.drill_stack.send(4)
 

@@ -11,6 +11,7 @@ from mailroom.crash_points import EFFECTS, POINTS, RARE, SENDING, SENDING_POINTS
 from mailroom.sandbox.drills.drill import Drill
 from mailroom.settings import CHECKOUT
 from tests.support.faulty_stack import Range, eventually
+from tests.support.patience import PATIENCE_S
 
 #: Where a mail is in a task, or between two.
 IN_TASKS = tuple(
@@ -76,14 +77,14 @@ def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_noth
         frozen.append(field.fork(crash=point, blow=SIGSTOP, limit=1))
         eventually(lambda number=number: len(_struck(field)) >= number, f"a worker froze {point}")
     field.ready()
-    field.drill_stack.drain(sent, within_s=180)
+    field.drill_stack.drain(sent, within_s=PATIENCE_S)
 
     for worker in frozen:
         worker.wake()
     for worker in frozen:
         worker.stop()
 
-    assert all(worker.wait(within_s=60) for worker in frozen)
+    assert all(worker.wait(within_s=PATIENCE_S) for worker in frozen)
     field.proves(sent)
 
 
@@ -94,7 +95,7 @@ def test_r20_a_worker_stopped_in_any_task_ends_in_time_and_releases_its_mails(fi
     for number, point in enumerate(IN_TASKS, start=len(_struck(field)) + 1):
         sent += field.drill_stack.send(1)
         worker = field.fork(crash=point, blow=SIGTERM)
-        assert worker.wait_ready(within_s=120)
+        assert worker.wait_ready(within_s=PATIENCE_S)
         eventually(lambda number=number: len(_struck(field)) >= number, f"a worker is stopped {point}")
         assert worker.wait(within_s=10), f"it did not stop within 10 s after SIGTERM {point}"
 

@@ -17,6 +17,7 @@ from mailroom.sandbox.stack.stack import Stack
 from mailroom.sandbox.stand_ins.fault_proxy import Fault
 from mailroom.settings import CHECKOUT
 from tests.support.faulty_stack import Range, eventually
+from tests.support.patience import PATIENCE_S
 
 #: Before the pause and after it; a message whose heartbeat came late may be received once more.
 MOST_RECEIVES = 3
@@ -112,7 +113,7 @@ def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int
     quiet = subprocess.DEVNULL
     with subprocess.Popen(part.command(), env=environment, cwd=CHECKOUT, stdout=quiet, stderr=quiet) as server:
         try:
-            eventually(lambda: _answers(port), "the second server answers", within_s=90)
+            eventually(lambda: _answers(port), "the second server answers", within_s=PATIENCE_S)
             yield server, port
         finally:
             server.kill()

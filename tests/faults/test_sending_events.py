@@ -14,6 +14,7 @@ import pytest
 from mailroom.sandbox.drills.drill_batches import DrillBatches, open_drill_batches
 from mailroom.sandbox.stand_ins.fault_proxy import Fault
 from tests.support.faulty_stack import Range, eventually
+from tests.support.patience import PATIENCE_S
 
 _OURS = re.compile(r"X-Correlation-ID: (\S+)")
 
@@ -59,12 +60,12 @@ def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Rang
 
     lost = _kill_while_events_flow(field, batch_id)
     worker = field.ready()
-    eventually(lambda: _moving(field, batch_id) == 0, "nothing waits any more", within_s=120)
-    eventually(lambda: field.drill_stack.depth("tracking") == 0, "all events are handled", within_s=120)
+    eventually(lambda: _moving(field, batch_id) == 0, "nothing waits any more", within_s=PATIENCE_S)
+    eventually(lambda: field.drill_stack.depth("tracking") == 0, "all events are handled", within_s=PATIENCE_S)
     taken = set(_taken(field))
     left = _statuses(field, batch_id)
     drill_batches.pass_time()
-    eventually(lambda: _open(field, batch_id) == 0, "events have settled all that went again", within_s=240)
+    eventually(lambda: _open(field, batch_id) == 0, "events have settled all that went again", within_s=PATIENCE_S)
     worker.stop()
 
     received, ends = Counter(_taken(field)), _statuses(field, batch_id)

@@ -50,14 +50,14 @@ from mailroom.ports.monitoring import Loop
 from mailroom.testing.queue import MemoryQueue
 from tests.support.filed_mail import inbound_on
 from tests.support.inbound_listener import holds_on_server
-from tests.support.prefect_server import prefect_server
+from tests.support.prefect_server import PrefectServers
 from tests.support.sending import Office, office_on
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[None]:
+def server(prefect_servers: PrefectServers) -> Iterator[None]:
     """A Prefect server of this module's own, with our pool and the deployments that alarms are about."""
-    with prefect_server():
+    with prefect_servers.running():
         asyncio.run(_deploy())
         yield
 

@@ -1,6 +1,5 @@
 """A provider's limit on a Prefect server: created from its quota, changed by an operator."""
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -14,29 +13,14 @@ from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.domain.errors import TransientError
 from mailroom.domain.outbound.rate_slots import RateSlots
 from mailroom.ports.provider import ProviderQuota
-from tests.support.prefect_server import prefect_server
-
-
-class Patient(httpx.HTTPTransport):
-    """Repeats a request where the server's SQLite was locked, which PostgreSQL never is."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        for _ in range(30):
-            response = super().handle_request(request)
-            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            response.close()
-            time.sleep(0.5)
-        return response
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[httpx.Client]:
-    """A Prefect server of this module's own."""
-    with prefect_server():
-        ours = http_client(str(PREFECT_API_URL.value()))
-        with httpx.Client(base_url=ours.base_url, headers=ours.headers, timeout=60, transport=Patient()) as http:
-            yield http
+def http(server: None) -> Iterator[httpx.Client]:
+    """A client of the module's Prefect server."""
+    ours = http_client(str(PREFECT_API_URL.value()))
+    with httpx.Client(base_url=ours.base_url, headers=ours.headers, timeout=60) as http:
+        yield http
 
 
 class LimitOnServer:

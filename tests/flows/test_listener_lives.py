@@ -30,7 +30,7 @@ def test_stopping_releases_unfinished_mails_within_the_patience(inbound_setup: D
 
     took_s = inbound_setup.listen(lambda: bool(inbound_setup.executor.ran), replace(QUICK, stop_patience_s=0.2))
 
-    assert 0.2 <= took_s < 1.5
+    assert 0.2 <= took_s < 120, "the run takes an hour"
     assert inbound_setup.came_back() == [(from_ses(), 2)]
 
 
@@ -39,9 +39,9 @@ def test_stopping_lets_a_run_end_and_acknowledges_it(inbound_setup: Desk) -> Non
     inbound_setup.executor.ending = lambda run: asyncio.sleep(0.1, Completed())
     inbound_setup.queue.send(from_ses())
 
-    took_s = inbound_setup.listen(lambda: bool(inbound_setup.executor.ran))
+    took_s = inbound_setup.listen(lambda: bool(inbound_setup.executor.ran), replace(QUICK, stop_patience_s=600))
 
-    assert took_s < QUICK.stop_patience_s
+    assert took_s < 120, "it waits for the run, and not for the end of its patience"
     assert inbound_setup.empty()
 
 
@@ -50,10 +50,12 @@ def test_what_is_in_progress_stays_hidden_and_leased(inbound_setup: Desk) -> Non
     taken: list[Entry | None] = []
 
     async def long(run: FlowRun) -> State | None:
-        await asyncio.sleep(0.6)
-        now = datetime.now(UTC)
-        claim = Lease("another", now - timedelta(seconds=0.4))
-        taken.append(inbound_setup.ledger.register(Arrival(ref()), now=now, claim=claim))
+        begun = datetime.now(UTC)
+        beats = inbound_setup.queue.hidden_for.count(45)
+        # A heartbeat hides first and renews the lease then: the first of these has done both.
+        await holds(lambda: inbound_setup.queue.hidden_for.count(45) >= beats + 3)
+        claim = Lease("another", begun)
+        taken.append(inbound_setup.ledger.register(Arrival(ref()), now=datetime.now(UTC), claim=claim))
         return Completed()
 
     inbound_setup.executor.ending = long

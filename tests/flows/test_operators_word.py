@@ -205,7 +205,7 @@ def test_a_running_run_that_is_cancelled_settles_what_it_is_sending_and_sends_no
         return wait(min(mails, 5), **lane)
 
     monkeypatch.setattr(mailbox_setup.office.rate, "wait", slowly)
-    batch_id = mailbox_setup.office.batch(500, now=now())
+    batch_id = mailbox_setup.office.batch(2_000, now=now())
     mailbox_setup.order(batch_id, now())
     cancelled_at: list[float] = []
 
@@ -223,8 +223,8 @@ def test_a_running_run_that_is_cancelled_settles_what_it_is_sending_and_sends_no
     assert (run.state.type, run.state.name) == ("CANCELLED", "Cancelled")
     assert f"{statuses.count('cancelled')} messages cancelled" in str(run.state.message)
     assert set(statuses) == {"dispatched", "cancelled"}
-    assert statuses.count("dispatched") == len(mailbox_setup.office.provider.accepted) < 500
-    assert took_s < 20
+    assert statuses.count("dispatched") == len(mailbox_setup.office.provider.accepted) < 2_000
+    assert took_s < 2_000 / 5 * 0.2, "to send all of it takes longer"
     assert swept().message == "queued 0 batches again"
 
 

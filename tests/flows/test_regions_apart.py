@@ -99,7 +99,7 @@ def installation(strict_aws: StrictAws, server: None, postgres: Postgres) -> Set
         connection.execute("create database regions_apart template mailroom")
     elsewhere = dict.fromkeys(("prefect_api_url", "prefect_url", "api_url"), "http://127.0.0.1:9/api")
     database_url = postgres.url("regions_apart")
-    settings = Settings(**(provision(NAMES) | elsewhere), database_url=database_url, pages_open=True)
+    settings = Settings(**(provision(NAMES) | elsewhere), database_url=database_url)
     asyncio.run(_ensure_blocks(settings))
     return settings
 

@@ -7,8 +7,10 @@ from uuid import uuid4
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 
+from deployments.ensure import ensure_pool
 from deployments.worker.client import RunClient
-from deployments.worker.runs import BatchRuns, InboundRuns
+from deployments.worker.process import POOL
+from deployments.worker.runs import BULK, BatchRuns, InboundRuns
 from flows.receive_email import receive_email
 from flows.send_batch import send_batch
 from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
@@ -48,3 +50,15 @@ def test_new_mail_and_orders_become_runs_of_the_new_deployment(server: None) -> 
             assert not {run.deployment_id for run in before} & {run.deployment_id for run in after}
 
     asyncio.run(go())
+
+
+def test_the_pool_has_its_queue_of_bulk_batches_before_any_run(server: None) -> None:
+    """Otherwise the first run makes it, and of two first runs at once Prefect refuses one."""
+
+    async def go() -> set[str]:
+        async with get_client() as client:
+            for _ in range(2):
+                await ensure_pool(client)
+            return {queue.name for queue in await client.read_work_queues(work_pool_name=POOL)}
+
+    assert asyncio.run(go()) == {"default", BULK}

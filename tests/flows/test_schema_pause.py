@@ -27,6 +27,7 @@ from mailroom.domain.errors import MailroomError, UnfitSchema
 from mailroom.domain.inbound import received_email as inbound
 from mailroom.outbound.mailbox import Intake
 from tests.support.inbound_listener import QUICK, Desk, from_ses, holds, ref
+from tests.support.patience import PATIENCE_S
 
 AWAY = {
     "schema missing": ("alter schema public rename to away", "alter schema away rename to public"),
@@ -104,7 +105,7 @@ def test_mail_waits_while_the_schema_is_away_and_is_filed_afterwards(
     drilling = threading.Thread(target=drill)
     drilling.start()
     # Nothing is received twice here by itself: the clock of the queue stands still.
-    desk.listen(lambda: not drilling.is_alive() and desk.empty(), within_s=30)
+    desk.listen(lambda: not drilling.is_alive() and desk.empty())
     drilling.join()
 
     assert shown == ["the schema", "3 messages, 0 receives of the last"]
@@ -174,8 +175,8 @@ def test_plain_mails_in_progress_outlast_it_in_the_mailbox(engine: Engine, datab
     assert QUICK.retry_after_s not in desk.queue.hidden_for
 
 
-def wait(condition: Callable[[], bool], within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -189,8 +190,10 @@ def test_a_probe_may_be_async_and_its_failure_is_named(caplog: pytest.LogCapture
 
     async def look(probe: Callable[[], object]) -> str | None:
         health, stopping = Health({"first": lambda: None, "second": probe}), asyncio.Event()
-        asyncio.get_running_loop().call_later(0.3, stopping.set)
-        assert not await health.ready(stopping)
+        ready = asyncio.create_task(health.ready(stopping))
+        await holds(lambda: health.paused_by is not None)
+        stopping.set()
+        assert not await ready
         return health.paused_by
 
     def secret() -> None:

@@ -13,8 +13,7 @@ from mailroom.audit.sent_mails import SentMail
 from mailroom.sandbox.drills.drill_stack import DrillStack
 from mailroom.sandbox.drills.workers import ForkServer, Worker
 from mailroom.sandbox.stand_ins.fault_proxy import Fault, FaultProxies
-
-PATIENCE_S = 240.0
+from tests.support.patience import PATIENCE_S
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Range:
     def ready(self, **how: Any) -> Worker:
         """Start a worker and wait until it listens."""
         worker = self.fork(**how)
-        assert worker.wait_ready(within_s=120), self.fork_server.log.read_text()[-3000:]
+        assert worker.wait_ready(within_s=PATIENCE_S), self.fork_server.log.read_text()[-3000:]
         return worker
 
     @contextmanager
@@ -66,9 +65,9 @@ class Range:
 
     def receives_of(self, sent: Sequence[SentMail]) -> list[int]:
         """Return how often each message about these mails was received, as the queue itself counts."""
-        output = httpx.get(f"{self.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"][
-            "Message"
-        ]
+        output = httpx.get(f"{self.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=PATIENCE_S).json()[
+            "sqs"
+        ]["Message"]
         ids = [mail.message_id for mail in sent]
         return [one["approximate_receive_count"] for one in output if any(mine in one["body"] for mine in ids)]
 
@@ -87,19 +86,19 @@ class Range:
             proxy.fault, proxy.absent, proxy.hides_locks = None, False, False
         for worker in self.workers:
             worker.kill()
-        assert all(worker.wait(within_s=30) for worker in self.workers)
+        assert all(worker.wait(within_s=PATIENCE_S) for worker in self.workers)
         self.workers.clear()
 
 
 def change_block(drill_stack: DrillStack, slug: str, changed: dict[str, Any], name: str = "mailroom") -> None:
     """Change fields of a block, as an operator does in the UI."""
-    with httpx.Client(base_url=drill_stack.facts["prefect_api_url"], timeout=15) as http:
+    with httpx.Client(base_url=drill_stack.facts["prefect_api_url"], timeout=PATIENCE_S) as http:
         block = http.get(f"/block_types/slug/{slug}/block_documents/name/{name}")
         block.raise_for_status()
         http.patch(f"/block_documents/{block.json()['id']}", json={"data": changed}).raise_for_status()
 
 
-def eventually(condition: Callable[[], Any], what: str, *, within_s: float = 120.0) -> Any:
+def eventually(condition: Callable[[], Any], what: str, *, within_s: float = PATIENCE_S) -> Any:
     """Return the condition's value as soon as it is true; fail with a sentence when it does not become so."""
     value = soon(condition, within_s=within_s)
     assert value, f"waited {within_s} s in vain until {what}"

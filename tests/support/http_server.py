@@ -12,9 +12,9 @@ from mailroom.api.connections import Connection
 
 
 @contextmanager
-def serving(app: Any, connection: type[Connection] = Connection) -> Iterator[str]:
-    """Yield the URL at which `app` is served on loopback, as `mailroom api` does."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http=connection, ws="none"))
+def serving(app: Any, connection: type[Connection] = Connection, *, port: int = 0) -> Iterator[str]:
+    """Yield the URL at which `app` is served on loopback, as `mailroom api` does; by default on a free port."""
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", http=connection, ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -25,6 +25,7 @@ from mailroom.testing.clock import Clock
 from mailroom.testing.manifests import MemoryManifests
 from mailroom.testing.notices import s3_notice, ses_notice
 from mailroom.testing.queue import MemoryQueue
+from tests.support.patience import PATIENCE_S
 
 QUICK = Timing(
     long_poll_s=0,
@@ -139,16 +140,16 @@ class Desk:
         self.manifests = MemoryManifests()
         self.executor = Lanes(self.ledger)
 
-    def listen(self, until: Callable[[], bool], timing: Timing = QUICK, within_s: float = 10.0) -> float:
+    def listen(self, until: Callable[[], bool], timing: Timing = QUICK) -> float:
         """Have a listener run until something holds, stop it, and return how long it took to stop, in seconds."""
-        return asyncio.run(self._listen(until, timing, within_s))
+        return asyncio.run(self._listen(until, timing))
 
-    async def _listen(self, until: Callable[[], bool], timing: Timing, within_s: float) -> float:
+    async def _listen(self, until: Callable[[], bool], timing: Timing) -> float:
         parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health, self.roster, self.manifests
         others = SqlOtherNotices(self.ledger._engine)
         listener = Listener(*parts, worker="this", limit=10, timing=timing, other_notices=others)
         running = asyncio.create_task(listener.run())
-        await holds(lambda: until() or running.done(), within_s)
+        await holds(lambda: until() or running.done())
         stopped_at = time.monotonic()
         listener.stop()
         await running
@@ -181,14 +182,14 @@ class Desk:
         self.executor.ending = ending
 
 
-async def holds(condition: Callable[[], bool], within_s: float = 60.0) -> None:
-    async with asyncio.timeout(within_s):
+async def holds(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-async def holds_on_server(condition: Callable[[], Awaitable[bool]], within_s: float = 90.0) -> None:
+async def holds_on_server(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for something to hold that a Prefect server does by itself, however slow it is."""
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(PATIENCE_S):
         while not await condition():
             await asyncio.sleep(0.2)

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
+from deployments.ensure import ensure_pool
 from deployments.worker.client import RunClient, run_client_context
 from deployments.worker.executor import WarmExecutor
 from deployments.worker.health import Health
 from deployments.worker.mailbox import MailboxListener
-from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.process import POOL
 from deployments.worker.runs import BatchRuns
 from mailroom.domain.outbound.message import Lane
@@ -77,7 +76,7 @@ class Desk:
                 **self.more(client, executor),
             )
             running = asyncio.create_task(listener.run())
-            await holds(lambda: until() or running.done(), within_s=120)
+            await holds(lambda: until() or running.done())
             listener.stop()
             await running
             await executor.stop(patience_s=5)
@@ -105,8 +104,7 @@ async def deployed(client: PrefectClient) -> None:
     try:
         await client.read_deployment_by_name("send-batch/send-batch")
     except ObjectNotFound:
-        template = MailroomWorker.get_default_base_job_template()
-        await client.create_work_pool(WorkPoolCreate(name=POOL, type=MailroomWorker.type, base_job_template=template))
+        await ensure_pool(client)
         flow_id = await client.create_flow_from_name("send-batch")
         entrypoint = "flows.send_batch.send_batch"
         await client.create_deployment(flow_id, "send-batch", entrypoint=entrypoint, work_pool_name=POOL)

@@ -1,7 +1,6 @@
 """For tests of an operator's decisions: a mailbox listener that asks Prefect, and the REST API as the UI uses it."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.prefect.http import SEND_BATCH
 from mailroom.testing.manifests import MemoryManifests
 from tests.support.mailbox_listener import Desk, deployed
+from tests.support.patience import PATIENCE_S
 
 
 class OperatedDesk(Desk):
@@ -73,12 +73,8 @@ def now() -> datetime:
 
 
 def api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Do what the UI does; its server is on SQLite here, which is locked now and then."""
-    for _ in range(60):
-        answer = httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=body, timeout=30)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            break
-        time.sleep(0.5)
+    """Do what the UI does."""
+    answer = httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=body, timeout=PATIENCE_S)
     answer.raise_for_status()
     return answer.json() if answer.content else None
 

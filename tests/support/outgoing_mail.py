@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack, wait_until
 from tests.support.stack_workers import BEAT_S, Line
 
@@ -25,7 +26,7 @@ class Mailing:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         headers = {"Authorization": f"Bearer {stack['api_key']}"}
-        self.api = httpx.Client(base_url=stack["api_url"], headers=headers, timeout=60)
+        self.api = httpx.Client(base_url=stack["api_url"], headers=headers, timeout=PATIENCE_S)
 
     def submit(self, mails: int, **changes: Any) -> str:
         """Submit a batch of plain mails and return its id."""
@@ -45,18 +46,18 @@ class Mailing:
         rows = self.stack.ask("select id::text, status from message where batch_id = %s", batch_id)
         return dict(rows)
 
-    def ended(self, batch_id: str, *, within_s: float = 90) -> dict[str, str]:
+    def ended(self, batch_id: str) -> dict[str, str]:
         """Wait until no message of a batch is in progress, and return the statuses."""
 
         def all_ended() -> bool:
             return all(status in ENDED for status in self.statuses(batch_id).values())
 
-        wait_until(all_ended, "the batch has ended", timeout_s=within_s)
+        wait_until(all_ended, "the batch has ended")
         return self.statuses(batch_id)
 
     def mails(self, batch_id: str) -> dict[str, list[str]]:
         """Return what SES accepted of a batch: for each message id the raw mails that came under it."""
-        answer = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30)
+        answer = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=PATIENCE_S)
         assert answer.is_success, answer.text
         output = answer.json()
         ours, found = self.statuses(batch_id), dict[str, list[str]]()
@@ -73,7 +74,7 @@ class Mailing:
 
     def has_received(self, batch_id: str, mails: int) -> None:
         """Wait until SES accepted `mails` mails of a batch."""
-        wait_until(lambda: len(self.received(batch_id)) >= mails, f"{mails} mails are received", timeout_s=60)
+        wait_until(lambda: len(self.received(batch_id)) >= mails, f"{mails} mails are received")
 
     def runs(self, batch_id: str) -> list[dict[str, Any]]:
         """Return the batch's runs as the Prefect server has them, in the order of their times."""
@@ -90,7 +91,6 @@ class Mailing:
             wait_until(
                 lambda: (run := self.run(batch_id)) and run["state_type"] == state and run,
                 f"the run is {state}",
-                timeout_s=90,
             )
         )
 
@@ -105,6 +105,16 @@ class Mailing:
         name = f"rate:ses:{self.stack['account_id']}:{self.stack['region']}"
         changed = {"limit": per_second, "slot_decay_per_second": per_second}
         self.stack.prefect("PATCH", f"/v2/concurrency_limits/{name}", changed)
+
+    def knows_limit(self, per_second: int) -> None:
+        """Send mails until the worker has read the provider's limit: it looks when it sends, every two seconds at most."""
+
+        def known() -> bool:
+            self.ended(self.submit(1))
+            asked = "select 1 from rate where provider = 'ses' and per_second = %s"
+            return bool(self.stack.ask(asked, per_second))
+
+        wait_until(known, f"the worker knows that {per_second} mails a second are allowed")
 
     def at_most_by_smtp(self, per_second: int, port: int) -> None:
         """Make the limit of an SMTP server, before the first mail does."""

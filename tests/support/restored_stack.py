@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from tests.support.patience import PATIENCE_S
 from tests.support.running_stack import Stack
 
 
@@ -46,5 +47,7 @@ def _run(program: str, *arguments: str) -> None:
     assert found is not None
     assert found.origin is not None
     command = [str(Path(found.origin).parent / "pginstall" / "bin" / program), *arguments]
-    ended = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        command, env=dict(os.environ), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert ended.returncode == 0, ended.stderr

@@ -21,7 +21,9 @@ import psycopg
 
 from mailroom.audit.logs import Known
 from mailroom.domain.inbound.envelope_encryption import seal, ses_context
+from tests.support.patience import PATIENCE_S
 
+OPERATOR = "ops@mail.test"
 _NOT_HANDED_ON = ("MAILROOM_DATABASE_URL", "MAILROOM_READY_FILE")
 
 
@@ -30,6 +32,7 @@ class Stack:
     """A running stack, seen from outside: its command line, door, API, database and Prefect server."""
 
     folder: Path
+    started_s: float = 0
     facts: dict[str, Any] = field(default_factory=dict)
     declared: list[Known] = field(default_factory=list)
     """Log entries that tests cause on purpose; any other fails the tier at its end."""
@@ -45,7 +48,9 @@ class Stack:
         """Run `mailroom` with these arguments against this stack."""
         command = [sys.executable, "-m", "mailroom.cli", *arguments]
         environment = os.environ | {"MAILROOM_DATA": str(self.folder)}
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False
+        )
         assert not check or ended.returncode == 0, f"{' '.join(arguments)}: {ended.stdout}{ended.stderr}"
         return ended
 
@@ -59,7 +64,7 @@ class Stack:
 
     def send(self, mail: EmailMessage | bytes, *recipients: str, sender: str = "scanner@office.test") -> str:
         """Mail it with a plain SMTP client; return the message id in the door's 250."""
-        with smtplib.SMTP(self["smtp_host"], self["smtp_port"], timeout=30) as smtp:
+        with smtplib.SMTP(self["smtp_host"], self["smtp_port"], timeout=PATIENCE_S) as smtp:
             smtp.ehlo()
             smtp.mail(sender)
             for recipient in recipients:
@@ -68,7 +73,7 @@ class Stack:
         assert code == 250, answer
         return answer.decode().split()[-1]
 
-    def wait_closed(self, message_id: str, *, state: str = "filed", timeout_s: float = 120) -> dict[str, Any]:
+    def wait_closed(self, message_id: str, *, state: str = "filed") -> dict[str, Any]:
         """Return the trace of an e-mail once it is in `state` and its run has ended."""
 
         def closed() -> dict[str, Any] | None:
@@ -78,7 +83,7 @@ class Stack:
             over = found["run"] and found["run"]["state"] in ("Completed", "Failed")
             return found if over else None
 
-        return wait_until(closed, f"{message_id} is {state}", timeout_s=timeout_s)
+        return wait_until(closed, f"{message_id} is {state}")
 
     def ask(self, query: str, *values: Any) -> list[Any]:
         """Return the rows of a query on Mailroom's database."""
@@ -87,7 +92,7 @@ class Stack:
 
     def prefect(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call the Prefect server's API."""
-        answer = httpx.request(method, f"{self['prefect_api_url']}{path}", json=body, timeout=15)
+        answer = httpx.request(method, f"{self['prefect_api_url']}{path}", json=body, timeout=PATIENCE_S)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -100,6 +105,18 @@ class Stack:
             aws_access_key_id="sandbox",
             aws_secret_access_key="sandbox",
         )
+
+    def sign_in_link(self, path: str = "/", address: str = OPERATOR) -> str:
+        """Return a link that signs in as the stack's operator and opens `path`; who has it needs to press a button."""
+        if not self.ask("select 1 from person where address = %s", address):
+            self.mailroom("user", "add", address, "--role", "operator")
+        return str(self.json("user", "link", address, "--path", path)["url"])
+
+    def open_page(self, page: Any, path: str = "/") -> None:
+        """Open a page of Mailroom in a browser, after signing in."""
+        page.goto(self.sign_in_link(path))
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{self['api_url']}{path}")
 
     def queue_depth(self, url: str) -> int:
         """Return how many messages a queue holds, visible or not."""
@@ -118,7 +135,7 @@ class Stack:
         return int(next(part["pid"] for part in self["parts"] if part["name"] == name))
 
 
-def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = 60) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = PATIENCE_S) -> Any:
     """Return the condition's value as soon as it is true; fail with a sentence when it does not become so."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):

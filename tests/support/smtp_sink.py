@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from tests.support.loopback_ports import free_port
+from tests.support.patience import PATIENCE_S
 
 _OURS = re.compile(rb"X-Correlation-ID: (\S+)")
 #: The last words of a mail that is to be counted. Without them it was cut off, and is not accepted.
@@ -35,7 +36,7 @@ def smtp_sink(*options: str) -> Iterator[int]:
         [SMTP_SINK, *user, *options, f"127.0.0.1:{port}", "100"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not _listens(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("smtp-sink did not start")
@@ -43,7 +44,7 @@ def smtp_sink(*options: str) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 @contextmanager

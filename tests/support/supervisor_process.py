@@ -12,6 +12,7 @@ from typing import Any
 from mailroom.sandbox.stack.folder import DataFolder
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.settings import CHECKOUT
+from tests.support.patience import PATIENCE_S
 
 #: A supervisor of parts that are given as JSON: {name, code (Python), after, port, once, grace_s, gate, heals, loss, ready_file}.
 SUPERVISOR = """
@@ -53,7 +54,7 @@ STUBBORN = (
 )
 
 
-def wait_until(is_so: Callable[[], Any], *, within_s: float = 20) -> None:
+def wait_until(is_so: Callable[[], Any], *, within_s: float = PATIENCE_S) -> None:
     """Return as soon as `is_so`; fail when it does not become so in time."""
     deadline = time.monotonic() + within_s
     while not is_so():
@@ -92,12 +93,12 @@ class Supervised:
     def output(self) -> str:
         """Return its output, once it has ended."""
         assert self.process is not None
-        return self.process.communicate(timeout=30)[0]
+        return self.process.communicate(timeout=PATIENCE_S)[0]
 
     def code(self) -> int:
         """Return its exit code, once it has ended."""
         assert self.process is not None
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode
 
     def run(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._behind = port
         self._open: list[socket.socket] = []
+        self._changing = threading.Lock()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._serve()
@@ -20,10 +21,10 @@ class Proxy:
         # Closing alone would leave the accepting thread, and with it the port.
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
-        for end in self._open:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._open.clear()
+        with self._changing:
+            for end in self._open:
+                _end(end)
+            self._open.clear()
 
     def mend(self) -> None:
         """Accept connections again, on the same port."""
@@ -38,7 +39,12 @@ class Proxy:
             while True:
                 near, _ = server.accept()
                 far = socket.create_connection(("127.0.0.1", self._behind))
-                self._open += [near, far]
+                with self._changing:
+                    self._open += [near, far]
+                    if server is not self._server or server.fileno() < 0:
+                        # Accepted just before it was cut.
+                        _end(near)
+                        _end(far)
                 for source, target in ((near, far), (far, near)):
                     threading.Thread(target=_pour, args=(source, target), daemon=True).start()
 
@@ -48,5 +54,9 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65536):
             target.sendall(data)
     for end in (source, target):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+        _end(end)
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

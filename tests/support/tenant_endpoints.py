@@ -40,7 +40,7 @@ class Desk:
         self.endpoints, self.events = SqlEndpoints(engine), SqlEvents(engine)
         memory = Memory()
         memory.keys.holders.update(HOLDERS)
-        services = replace(memory.services(pages_open=True), endpoints=self.endpoints, now=lambda: self.now)
+        services = replace(memory.services(), endpoints=self.endpoints, now=lambda: self.now)
         self.api = TestClient(create_app(services), base_url="http://127.0.0.1:8025", headers=ACME)
 
     def subscribe(self, *events: str, **headers: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import pytest
 from mailroom.api.app import create_app
 from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
-from mailroom.testing.api import BROWSER, Memory, TestClient, an_item, two_tenants
+from mailroom.testing.api import Memory, TestClient, an_item, two_tenants
+from tests.support.signed_in import signed_in
 
 
 @pytest.fixture
@@ -16,8 +17,8 @@ def memory() -> Memory:
 
 @pytest.fixture
 def pages(memory: Memory) -> TestClient:
-    """A browser on this machine, with open pages."""
-    return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025", headers=BROWSER)
+    """An operator's browser."""
+    return signed_in(create_app(memory.services()))
 
 
 def test_page_of_a_withdrawn_item_shows_its_reason_and_nothing_of_the_mail(memory: Memory, pages: TestClient) -> None:

@@ -63,7 +63,7 @@ def test_the_default_is_one_port_for_everything() -> None:
         200
     }
     assert both.get("/u/x").json()["detail"] != "Not Found"
-    assert listen_addresses(settings(pages_open=False), host="127.0.0.1", port=1, public_host="", public_port=0) == [
+    assert listen_addresses(settings(), host="127.0.0.1", port=1, public_host="", public_port=0) == [
         ListenAddress(Face.BOTH, "127.0.0.1", 1)
     ]
 
@@ -105,22 +105,22 @@ def both_ports(given: Settings, public_port: int = 2, public_host: str = "") -> 
 
 def test_each_face_has_its_port_and_may_have_its_host() -> None:
     """The public one on a network, the other on this machine alone."""
-    assert both_ports(settings(pages_open=False), public_host="10.0.0.5") == [
+    assert both_ports(settings(), public_host="10.0.0.5") == [
         ListenAddress(Face.PRIVATE, "127.0.0.1", 1),
         ListenAddress(Face.PUBLIC, "10.0.0.5", 2, "--public-port"),
     ]
-    assert [place.host for place in both_ports(settings(pages_open=False))] == ["127.0.0.1"] * 2
+    assert [place.host for place in both_ports(settings())] == ["127.0.0.1"] * 2
 
 
 def test_two_faces_need_two_ports() -> None:
     """The port decides which face a connection is for."""
     with pytest.raises(ConfigurationError, match="--port and --public-port"):
-        both_ports(settings(pages_open=False), public_port=1, public_host="10.0.0.5")
+        both_ports(settings(), public_port=1, public_host="10.0.0.5")
 
 
 def test_links_must_lead_to_the_public_port() -> None:
     """Below MAILROOM_API_URL they would all answer 404, in mails that are sent already."""
-    signing = settings(pages_open=False).model_copy(update={"unsubscribe_key": SecretStr("a key of some length")})
+    signing = settings().model_copy(update={"unsubscribe_key": SecretStr("a key of some length")})
 
     with pytest.raises(ConfigurationError, match="MAILROOM_PUBLIC_URL"):
         both_ports(signing)

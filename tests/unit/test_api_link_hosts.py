@@ -7,7 +7,8 @@ import pytest
 from mailroom.api.app import create_app
 from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS
 from mailroom.domain.parsing import Defect
-from mailroom.testing.api import BROWSER, PASSED, Memory, TestClient, an_item, two_tenants
+from mailroom.testing.api import PASSED, Memory, TestClient, an_item, two_tenants
+from tests.support.signed_in import signed_in
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 def pages(memory: Memory) -> TestClient:
-    return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025", headers=BROWSER)
+    return signed_in(create_app(memory.services()))
 
 
 def links(pages: TestClient, memory: Memory, html: str) -> list[tuple[str, str]]:

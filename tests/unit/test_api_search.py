@@ -9,6 +9,7 @@ from mailroom.api.app import create_app
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import InboxLine
 from mailroom.testing.api import NOW, Memory, TestClient, an_item
+from tests.support.signed_in import signed_in
 
 
 @pytest.fixture
@@ -21,8 +22,8 @@ def memory() -> Memory:
 
 @pytest.fixture
 def pages(memory: Memory) -> TestClient:
-    """A browser on this machine, with open pages."""
-    return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025")
+    """An operator's browser."""
+    return signed_in(create_app(memory.services()))
 
 
 def test_an_inbox_is_searched_from_its_page(pages: TestClient, memory: Memory) -> None:

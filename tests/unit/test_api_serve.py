@@ -7,26 +7,11 @@ from typing import cast
 import pytest
 
 from mailroom.adapters.prefect.http import refuse_if_open
-from mailroom.api.serve import hook_receiver_from, refuse_if_unsafe
+from mailroom.api.serve import hook_receiver_from
 from mailroom.delivery.provider_events.sns import Unverified
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.hooks import Hooks
 from mailroom.testing.api import settings
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "mail.example"])
-def test_open_pages_are_refused_off_loopback(host: str) -> None:
-    """Pages without a key on a network would show everyone's mail to everyone."""
-    with pytest.raises(ConfigurationError, match="loopback"):
-        refuse_if_unsafe(settings(pages_open=True), host=host)
-
-    refuse_if_unsafe(settings(pages_open=False), host=host)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
-def test_open_pages_are_fine_on_this_machine(host: str) -> None:
-    """On a laptop no key is needed to look at the demo."""
-    refuse_if_unsafe(settings(pages_open=True), host=host)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +35,7 @@ def test_a_prefect_on_this_machine_needs_none(url: str) -> None:
 def test_sha1_signatures_of_sns_are_read_only_where_the_operator_allows_it(allowed: bool, step: str) -> None:
     """Topics sign with version 1 by default; without the setting such a post ends before its certificate is fetched."""
     topic = "arn:aws:sns:eu-west-1:123456789012:tracking"
-    allowing = settings(pages_open=False).model_copy(update={"ses_hook_topics": topic, "sns_old_signatures": allowed})
+    allowing = settings().model_copy(update={"ses_hook_topics": topic, "sns_old_signatures": allowed})
     post = {"Type": "Notification", "MessageId": "1", "TopicArn": topic, "Message": "x", "SignatureVersion": "1"}
     body = json.dumps(post | {"Timestamp": "2026-11-29T10:00:00Z", "SigningCertURL": "https://evil.test/x.pem"})
 

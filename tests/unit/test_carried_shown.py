@@ -28,7 +28,7 @@ def memory() -> Memory:
 
 @pytest.fixture(scope="module")
 def api(memory: Memory) -> TestClient:
-    app = create_app(memory.services(pages_open=True))
+    app = create_app(memory.services())
     return TestClient(app, base_url="http://127.0.0.1:8025", headers={"Authorization": "Bearer acme"})
 
 
@@ -90,7 +90,7 @@ def test_reply_to_the_thread_and_the_fields_are_shown(api: TestClient, memory: M
     assert "Reply-To Kundin &lt;kundin@client.test&gt;" in text
     assert "In-Reply-To vorige@x.test" in text
     assert "References erste@x.test , vorige@x.test" in text
-    assert "1 more header field x-ticket 55" in text
+    assert "x-ticket 55" in text
     assert "Plus tokens lease , tax" in text
     assert "1,200 header fields (left out or cut) are over a limit. The raw e-mail (.eml) has them." in text
     assert {name: values[name] for name in ("reply_to", "in_reply_to", "references", "plus_tokens", "header_fields")} == {

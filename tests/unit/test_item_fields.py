@@ -34,7 +34,10 @@ NOT_ANSWERED = {
 }
 NOT_DRAWN = {"held": "a withdrawn item has a page that says the reason"}
 PART_NOT_ANSWERED = {"archive_id": "the receipt, as `archive`"}
-PAGE = (Path(FOLDER) / "templates" / "item.html").read_text()
+PAGE = "".join(
+    (Path(FOLDER) / "templates" / name).read_text()
+    for name in ("item.html", "_letter.html", "_files.html", "_checks.html", "_details.html")
+)
 
 
 def names(kind: type[Any]) -> set[str]:

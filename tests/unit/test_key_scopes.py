@@ -77,7 +77,7 @@ def test_only_counts_links_and_hooks_are_open() -> None:
     """What needs no key is a short list that a reviewer can read."""
     assert {route.split()[1].split("/")[1] for route, need in NEEDS.items() if need.is_open} == {
         "healthz", "readyz", "metrics", "docs", "openapi.json", "static", "u", "c", "o", "hooks",
-        "sign-in", "sign-in-with-a-key", "sign-out",
+        "sign-in", "sign-in-with-a-key", "sign-in-with-openid", "sign-out",
     }  # fmt: skip
     assert need_of("HEAD", "/c/{token}") == need_of("GET", "/c/{token}")
     assert need_of("GET", "/v1/new") is None
@@ -197,7 +197,7 @@ def test_a_use_is_written_once_a_minute_and_not_by_the_request() -> None:
     uses.record_waiting()
     uses.note(ada)
     uses.note(bob)
-    uses.note(Holder("open pages"))
+    uses.note(Holder("without a key"))
     uses.record_waiting()
 
     assert keys.writes == [["1"], ["1", "2"]]

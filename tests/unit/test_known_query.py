@@ -27,7 +27,7 @@ ADDED = "utm_source=news&fbclid=IwAR0&utm_source=twice&%00=&empty"
 
 
 def services(memory: Memory, **changes: Any) -> Services:
-    made = memory.services(pages_open=changes.pop("pages_open", False))
+    made = memory.services()
     settings = made.settings.model_copy(update={"unsubscribe_key": SecretStr(KEY)})
     return replace(made, settings=settings, **changes)
 
@@ -230,7 +230,7 @@ def test_pages_pass_over_what_they_do_not_know() -> None:
     """A person follows a link from a mail or a chat, to which words were appended, and expects the page."""
     memory = two_tenants()
     filed = memory.file(an_item(html="<p>Hi</p>"))
-    client = TestClient(create_app(services(memory, pages_open=True)), base_url="http://127.0.0.1:8025")
+    client = TestClient(create_app(services(memory)), base_url="http://mail.example", headers=ADMIN)
 
     for path in ("/", "/inboxes/ann@acme.test", f"/items/{filed.id}", f"/items/{filed.id}/html", "/quarantine"):
         answer = client.get(f"{path}?{ADDED}")

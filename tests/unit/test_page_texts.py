@@ -11,8 +11,23 @@ from tests.support.page_texts import TEMPLATES
 
 #: Templates that are not translated yet, and why.
 NOT_YET = {
-    "item.html": "it is being rebuilt, the letter first",
-    "quarantine.html": "it is being rebuilt, grouped by reason",
+    "_checks.html": "it comes next",
+    "_details.html": "it comes next",
+    "_files.html": "it comes next",
+    "_letter.html": "it comes next",
+    "_letters.html": "it comes next",
+    "_members.html": "it comes next",
+    "_replays.html": "it comes next",
+    "base.html": "it comes next",
+    "item.html": "it comes next",
+    "preview.html": "it comes next",
+    "quarantine.html": "it comes next",
+    "quarantine_address.html": "it comes next",
+    "replay.html": "it comes next",
+    "replay_nothing.html": "it comes next",
+    "replay_preview.html": "it comes next",
+    "sign_in_openid.html": "it comes next",
+    "status.html": "it comes next",
 }
 #: What is a name in every language.
 _NAMES = re.compile(r"\b(?:Mailroom|API|UTC|openapi\.json|From|To|Cc|SHA-256|Message-ID|Reply-To)\b")

@@ -1,4 +1,4 @@
-"""The page of people: what administrators and operators may do there, and to whom."""
+"""The page of people: what administrators and operators may do there, and with which people."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -116,7 +116,7 @@ def test_a_form_of_another_site_changes_nobody(administrator: TestClient, memory
 
 
 def test_a_key_that_ends_makes_nobody(memory: Memory) -> None:
-    """A person has no end: one whom it made would go on after it."""
+    """A person has no end: one that it made would go on after it."""
     ends = NOW + timedelta(days=1)
     memory.keys.holders["soon"] = replace(Holder("soon", "acme"), ends_at=ends)
     pages = TestClient(

@@ -37,7 +37,8 @@ from mailroom.domain.reasons import ReasonWord
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.inbox_reader import Census, EmailCount, EmailLine, FilingTimes
-from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
+from mailroom.testing.api import NOW, Memory, TestClient
+from tests.support.signed_in import signed_in
 
 ROOT = Path(__file__).parents[2]
 TREE = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, MailroomError)]
@@ -220,7 +221,7 @@ def test_the_api_has_both_words_the_sentence_and_what_to_do(memory: Memory) -> N
 
 def test_the_quarantine_page_says_why_and_what_to_do(memory: Memory) -> None:
     """A word is for filters; a person reads a sentence, and finds the command."""
-    pages = TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025", headers=BROWSER)
+    pages = signed_in(create_app(memory.services()))
 
     text = pages.get("/quarantine").text
 

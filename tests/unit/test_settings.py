@@ -19,6 +19,7 @@ REQUIRED = {name for name, field in Settings.model_fields.items() if field.is_re
 #: Two values of each field with more rules than its type.
 BOUND: dict[str, tuple[str, str]] = {
     "public_url": ("https://stack.test", "https://environment.test"),
+    "openid_issuer": ("https://stack.test", "https://environment.test"),
     "pages_url": ("https://stack.test", "http://127.0.0.1:8025"),
     "bounce_domain": ("stack.test", "environment.test"),
     "time_zone": ("Europe/Berlin", "Asia/Tokyo"),
@@ -113,14 +114,14 @@ def test_a_setting_that_is_in_neither_has_its_default(
 def test_an_installation_of_its_own_takes_nothing_from_a_stack_that_happens_to_run(
     stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stack's pages are open without a key; a service with a complete environment must not inherit that."""
+    """The stack's webhooks may go to any host; a service with a complete environment must not inherit that."""
     for name in REQUIRED:
         monkeypatch.setenv(f"MAILROOM_{name.upper()}", FIELDS[name][1])
 
     settings = load_settings()
     use_stack_environment()
 
-    assert not settings.pages_open
+    assert not settings.private_webhooks
     assert settings.sender == ""
     assert "AWS_ENDPOINT_URL" not in os.environ
 

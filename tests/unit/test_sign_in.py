@@ -67,7 +67,7 @@ def test_a_link_shows_a_button_and_the_button_signs_in_once(memory: Memory) -> N
 
 @pytest.mark.parametrize("secret", ["x", "its-recipient-alone-gets-the-link", "a" * 5_000, "%00", "..%2f", "' or 1=1"])
 def test_a_wrong_link_says_what_to_do(memory: Memory, secret: str) -> None:
-    """Whoever cut it in half, or opens an old one."""
+    """It was cut in half, or is an old one."""
     pages = browser(app_of(memory))
 
     for answer in (pages.get(f"/sign-in/{secret}"), pages.post(f"/sign-in/{secret}", headers=OURS)):
@@ -89,7 +89,7 @@ def test_no_other_site_signs_anybody_in_or_out(memory: Memory, site: str | None)
 
 
 def test_a_browser_goes_to_sign_in_and_a_program_is_asked_for_a_key(memory: Memory) -> None:
-    """A browser that sends a wrong key is told so; programs and `/v1` see what they saw before there were people."""
+    """A browser that sends a wrong key sees 401; programs and `/v1` see what they saw before there were people."""
     app = app_of(memory)
     pages, program = browser(app), browser(app, headers={})
 
@@ -159,6 +159,7 @@ def test_a_person_without_an_inbox_reads_what_to_do(memory: Memory) -> None:
 
     assert "No inbox was given to you yet; ask an administrator" in page.text
     assert "This key" not in page.text
+    assert 'action="/sign-out"' in page.text
 
 
 def test_a_removed_person_is_out_at_the_next_request(memory: Memory) -> None:
@@ -351,6 +352,8 @@ def test_every_change_is_in_the_trail_or_is_named_here() -> None:
         # Written where they are done, with the id of what was made.
         *("POST /keys", "POST /v1/keys", "POST /people", "POST /people/{person_id}/inboxes"),
         *("POST /people/{person_id}/role", "POST /people/{person_id}/remove"),
+        # Marks are the item's own record: its page says who did what.
+        *("POST /items/{item_id}/done", "POST /items/{item_id}/undo", "PATCH /v1/items/{item_id}"),
     }
     changing = {route for route, need in NEEDS.items() if not need.is_open and not route.startswith("GET ")}
 

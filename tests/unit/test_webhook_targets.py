@@ -75,7 +75,7 @@ def test_a_list_that_is_none_stops_the_start(ports: str) -> None:
     with pytest.raises(ValueError, match="ports must be numbers from 1 to 65535"):
         WebhookTargets.read(ports, anywhere=False)
     with pytest.raises(ValidationError):
-        type(settings(pages_open=False))(**settings(pages_open=False).model_dump() | {"webhook_ports": ports})
+        type(settings())(**settings().model_dump() | {"webhook_ports": ports})
 
 
 def test_a_laptop_may_go_anywhere_by_a_sound_url() -> None:

@@ -106,6 +106,8 @@ class InboundEmailRow(SQLModel, table=True):
     route: str | None = None
     #: Recipients without a route, beside others that have one; null where that is not known.
     unrouted: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    #: Tenants for which a person released it; null: none.
+    released: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)
     received_at: datetime = time_column()
@@ -217,6 +219,7 @@ class InboxItemRow(SQLModel, table=True):
             "id",
             postgresql_where=text("coalesce(listed_at, filed_at) is not null"),
         ),
+        Index("ix_inbox_item_withdrawn", "email_id", postgresql_where=text("withdrawn_at is not null")),
         Index("ix_inbox_item_old_words", "id", postgresql_where=text("words_version < 1")),
         Index(
             "ix_inbox_item_partial",
@@ -225,7 +228,7 @@ class InboxItemRow(SQLModel, table=True):
             "partial_id",
             postgresql_where=text("partial_id is not null"),
         ),
-        # Lists of one inbox by its marks, and of all inboxes of a tenant (`inbox.lists`).
+        # Lists of one inbox by its marks, and of a tenant's: `coalesce` is always true, and proved by `inbox.lists` alone.
         *(
             Index(f"ix_inbox_item_{name}", "tenant", "recipient", "received_at", "id", postgresql_where=text(having))
             for name, having in {
@@ -240,6 +243,7 @@ class InboxItemRow(SQLModel, table=True):
             "received_at",
             "id",
             postgresql_include=["recipient", "withdrawn_at", "read_at", "done_at"],
+            postgresql_where=text("coalesce(recipient, tenant) is not null"),
         ),
         Index(
             "ix_inbox_item_newest_todo",
@@ -247,7 +251,9 @@ class InboxItemRow(SQLModel, table=True):
             "received_at",
             "id",
             postgresql_include=["recipient", "read_at"],
-            postgresql_where=text("done_at is null and withdrawn_at is null"),
+            postgresql_where=text(
+                "done_at is null and withdrawn_at is null and coalesce(recipient, tenant) is not null"
+            ),
         ),
     )
 
@@ -302,7 +308,7 @@ class InboxItemRow(SQLModel, table=True):
 
 
 class ItemMarkRow(SQLModel, table=True):
-    """What happened to an item in its inbox, by whom: a history, of which the item's own columns are the present state."""
+    """What happened to an item in its inbox, and who did it: a history, of which the item's own columns are the present state."""
 
     __tablename__ = "item_mark"
     __table_args__ = (Index("ix_item_mark_item", "item_id", "id"),)

@@ -117,7 +117,10 @@ def metadata() -> MetaData:
     from mailroom.adapters.postgres import models, skipped_rows  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import earlier_attempts  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
-    from mailroom.adapters.postgres.inbound import receiving_models  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.postgres.inbound import (
+        receiving_models,  # noqa: F401 - they fill the metadata
+        replay_models,  # noqa: F401 - they fill the metadata
+    )
     from mailroom.adapters.postgres.outbound import (
         lookup_models,  # noqa: F401 - they fill the metadata
         pause_rows,  # noqa: F401 - they fill the metadata

@@ -7,7 +7,7 @@ from typing import Any
 from mailroom.adapters.prefect.http import http_client, translated
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.operations.fresh import Fresh
-from mailroom.ports.scheduler import Scheduling
+from mailroom.ports.scheduler import ScheduledDeployment, Scheduling
 
 #: The work pool whose deployments are ours; others may share the server.
 POOL = "mailroom"
@@ -36,6 +36,33 @@ class PrefectScheduler:
             # A new one each time: one exception raised in many threads would collect all their tracebacks.
             raise type(scheduling)(scheduling.message, **scheduling.facts)
         return scheduling
+
+    def deployments(self) -> list[ScheduledDeployment]:
+        """Return the deployments with a schedule: two requests, and one for each of them."""
+        try:
+            ours = {"work_pools": {"name": {"any_": [POOL]}}}
+            found = self._post("/deployments/filter", {**ours, "limit": _MOST})
+            scheduled = [one for one in found if any(plan["active"] for plan in one["schedules"])]
+            return sorted((self._deployment(one) for one in scheduled), key=lambda one: one.name)
+        except (ValueError, KeyError, TypeError) as error:
+            raise TransientError("Prefect's response cannot be read", kind=type(error).__name__) from None
+
+    def _deployment(self, one: Mapping[str, Any]) -> ScheduledDeployment:
+        of = {"deployments": {"id": {"any_": [one["id"]]}}, "limit": 1}
+        ahead = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}, "sort": "EXPECTED_START_TIME_ASC"}
+        begun = {"flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC"}
+        nexts, lasts = (self._post("/flow_runs/filter", {**of, **which}) for which in (ahead, begun))
+        last = lasts[0] if lasts else {}
+        state = last.get("state") or {}
+        next_at = (nexts[0].get("next_scheduled_start_time") or nexts[0].get("expected_start_time")) if nexts else None
+        return ScheduledDeployment(
+            name=one["name"],
+            paused=one["paused"],
+            last_at=_time(last.get("start_time")),
+            last_state=state.get("name"),
+            last_message=state.get("message"),
+            next_at=_time(next_at),
+        )
 
     def _asked(self) -> Scheduling | MailroomError:
         try:
@@ -81,6 +108,10 @@ class PrefectScheduler:
             answer = self._http.post(path, json=body, timeout=_TIMEOUT_S)
             answer.raise_for_status()
             return answer.json()
+
+
+def _time(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None
 
 
 def _endless(deployment: Mapping[str, Any]) -> list[Mapping[str, Any]]:

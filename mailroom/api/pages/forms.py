@@ -1,4 +1,4 @@
-"""Posted forms of the pages."""
+"""The fields of posted forms."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, HTTPException, Request
 
-_MOST_FORM, _MOST_FIELDS = 16_000, 50
+_MOST_BYTES, _MOST_FIELDS = 16_000, 120
 
 
 async def _form(request: Request) -> dict[str, list[str]]:
@@ -16,7 +16,7 @@ async def _form(request: Request) -> dict[str, list[str]]:
         HTTPException: 413 or 422, it is too long to be ours.
     """
     body = await request.body()
-    if len(body) > _MOST_FORM:
+    if len(body) > _MOST_BYTES:
         raise HTTPException(413, "The form is too long; use the API or the `mailroom` command.")
     try:
         return parse_qs(body.decode("ascii", "replace"), max_num_fields=_MOST_FIELDS)
@@ -27,6 +27,6 @@ async def _form(request: Request) -> dict[str, list[str]]:
 Form = Annotated[dict[str, list[str]], Depends(_form)]
 
 
-def one(form: Mapping[str, list[str]], name: str) -> str:
-    """Return a field without spaces around it; "" if it is empty or missing."""
+def field(form: Mapping[str, list[str]], name: str) -> str:
+    """Return a field's first value without surrounding spaces; "" if it is missing."""
     return form.get(name, [""])[0].strip()

@@ -8,26 +8,20 @@ from starlette.responses import HTMLResponse, Response
 
 from mailroom.api.auth import PageHolder
 from mailroom.api.downloads import download
+from mailroom.api.guard import FRAME_POLICY
 from mailroom.api.mail_pictures import item_notices, shown_pictures, text_of_html
 from mailroom.api.originals import INCOMPLETE, is_incomplete, item_of
 from mailroom.api.pages.item_marks import bar_of, opened
+from mailroom.api.pages.letters import plain_letter
 from mailroom.api.pages.rendering import render
-from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.sanitising import MAX_PICTURES, SafeHtml, data_uri, sanitise_for_frame
 from mailroom.api.services import AppServices, Services
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import REPLAYABLE, Attachment
+from mailroom.domain.inbound.received_email import Attachment
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import FiledItem
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-
-#: The policy of a mail's HTML in its frame.
-FRAME_POLICY = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
-)
-_LINES = 50
 
 
 @router.get("/items/{item_id}")
@@ -38,6 +32,8 @@ def item(request: Request, services: AppServices, holder: PageHolder, item_id: s
     pictures = shown_pictures(filed.item)
     framed = sanitise_for_frame(filed.item.html, {}, room=_room(pictures)) if filed.item.html else None
     notices = item_notices(filed.item, framed, framed=True)
+    # Where the HTML is not shown, or hides a part of itself, its text is there.
+    unseen = filed.item.html and (framed is None or framed.hidden)
     return render(
         "item.html",
         holder=holder,
@@ -47,7 +43,8 @@ def item(request: Request, services: AppServices, holder: PageHolder, item_id: s
         incomplete=is_incomplete(filed),
         notices=[notice for notice in notices if notice.code not in INCOMPLETE],
         files_left_out=[notice for notice in notices if notice.code in INCOMPLETE],
-        html_text=text_of_html(filed.item.html) if filed.item.html and framed is None else None,
+        letter_text=plain_letter(filed.item.text),
+        html_text=text_of_html(filed.item.html or "") if unseen else None,
         run_url=run_url(services, holder, filed.run_id),
         history=_history(services, holder, filed.email_id),
     )
@@ -72,16 +69,6 @@ def attachment(
 ) -> Response:
     """The bytes of one attachment, as a download."""
     return download(services, holder.tenant, item_id, number, request)
-
-
-@router.get("/quarantine")
-def quarantine(services: AppServices, holder: PageHolder, cursor: Cursor = None) -> Response:
-    """The e-mails that were not filed, with their reasons."""
-    page = services.reader.emails(
-        holder.tenant, states=REPLAYABLE, reason=None, since=None, after=decode(cursor), limit=_LINES
-    )
-    runs = {line.id: run_url(services, holder, line.run_id) for line in page.lines}
-    return render("quarantine.html", holder=holder, page=page, runs=runs, older=encode(page.next), cursor=cursor)
 
 
 def run_url(services: Services, holder: Holder, run_id: str | None) -> str | None:

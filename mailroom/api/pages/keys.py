@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mailroom.api.auth import PageHolder, from_this_site
 from mailroom.api.key_making import Unusable, add_key, rotate_key, unknown_key
-from mailroom.api.pages.forms import Form, one
+from mailroom.api.pages.forms import Form, field
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.services import AppServices, Services
@@ -83,9 +83,9 @@ def _asked(holder: Holder, form: Mapping[str, list[str]]) -> dict[str, Any]:
         Unusable: a field is not valid.
     """
     inboxes = [f"{INBOX}{address}" for address in " ".join(form.get("inboxes", ())).replace(",", " ").split()]
-    written, ends = one(form, "tenant"), one(form, "ends")
+    written, ends = field(form, "tenant"), field(form, "ends")
     return {
-        "name": one(form, "name"),
+        "name": field(form, "name"),
         "scopes": [scope for scope in form.get("scope", ()) if scope in _WORDS] + inboxes,
         "tenant": holder.tenant or (_read("tenant", tenant_name, written) if written else None),
         "ends_at": _read("ends", read_time, ends) if ends else None,

@@ -19,7 +19,7 @@ from mailroom.api.auth import PageHolder
 from mailroom.api.pages.reader import reader
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
-from mailroom.api.scopes import inboxes_for
+from mailroom.api.scopes import inboxes_for, reads_some
 from mailroom.api.services import AppServices, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.api_keys import may_read
@@ -141,7 +141,9 @@ def inbox(
     """One inbox, newest first; or what was found in it."""
     owner, name = tenant_for(holder, tenant), inbox_address(address)
     if not services.reader.receives(owner, name):
-        raise HTTPException(404, "Inbox not found. Add an address with: mailroom address add ADDRESS")
+        # A holder of some inboxes is answered as in `admit`, so that no answer depends on which inboxes there are.
+        advice = "" if reads_some(holder) else " Add an address with: mailroom address add ADDRESS"
+        raise HTTPException(404, f"Inbox not found.{advice}")
     return _page(services, holder, MailList(show or Show.ALL, name, q, tenant), cursor)
 
 

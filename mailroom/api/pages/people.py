@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mailroom.api.auth import PageHolder, from_this_site
-from mailroom.api.pages.forms import Form, one
+from mailroom.api.pages.forms import Form, field
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.people_changes import add_person, change_inboxes, change_role, person_of, remove_person
@@ -37,8 +37,8 @@ def people(services: AppServices, holder: PageHolder, cursor: Cursor = None) -> 
 def add(request: Request, services: AppServices, holder: PageHolder, form: Form) -> Response:
     """Add the person of the form; a fault is shown above the form."""
     from_this_site(request)
-    asked: dict[str, Any] = {name: one(form, name) for name in ("address", "role")}
-    inboxes, tenant = _addresses(form), one(form, "tenant") or None
+    asked: dict[str, Any] = {name: field(form, name) for name in ("address", "role")}
+    inboxes, tenant = _addresses(form), field(form, "tenant") or None
     try:
         add_person(services, holder, **asked, tenant=tenant, inboxes=inboxes)
     except HTTPException as error:
@@ -63,7 +63,7 @@ def role(request: Request, services: AppServices, holder: PageHolder, person_id:
     """Give a person another role; it counts from the next request on."""
     person = person_of(services, holder, person_id)
     from_this_site(request)
-    change_role(services, holder, person, one(form, "role"))
+    change_role(services, holder, person, field(form, "role"))
     return RedirectResponse("/people", 303)
 
 

@@ -14,7 +14,9 @@ from starlette.responses import HTMLResponse
 from mailroom.api.pages import carried_words
 from mailroom.api.pages.batch_progress import segments, settled, tone
 from mailroom.api.pages.formats import number, size, when, zone_of
+from mailroom.api.pages.letters import answers_elsewhere
 from mailroom.api.pages.reader import read_by_holder
+from mailroom.api.pages.replay_progress import replay_tone
 from mailroom.api.pages.short_times import short_time
 from mailroom.api.pages.translations import gettext, ngettext, plain, words
 from mailroom.domain.delivery.post_faults import PostFault
@@ -27,6 +29,8 @@ from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import sender_parts, shown, stamp
+from mailroom.ports.inbox_reader import FiledItem
+from mailroom.ports.previewer import previewed
 
 FOLDER = Path(__file__).parent
 
@@ -60,6 +64,15 @@ def doubts(verdicts: Verdicts | None) -> Sequence[tuple[str, str]]:
 def unscanned(scan: Scan | None) -> bool:
     """Return whether a scan was attempted and failed."""
     return scan is not None and scan.finding is Finding.UNSCANNED
+
+
+def checks_in_short(filed: FiledItem) -> str:
+    """Return the outcome of all checks of a mail in one line."""
+    found = [words for _, words in doubts(filed.verdicts)]
+    if filed.scan is not None and filed.scan.finding is not Finding.CLEAN:
+        found.append("scanner found something" if filed.scan.finding is Finding.INFECTED else "not scanned")
+    line = ", ".join(found) or "all checks passed"
+    return line[0].upper() + line[1:]
 
 
 def host(url: str) -> str:
@@ -108,8 +121,14 @@ def _templates_of_this_package() -> Environment:
         "outbound_reason": OutboundReason.read,
         "cause": Cause.read,
     }
+    environment.filters["replay_tone"] = replay_tone
     environment.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
     environment.filters |= {one.__name__: one for one in carried_words.FILTERS}
+    environment.filters |= {
+        "checks_in_short": checks_in_short,
+        "answers_elsewhere": answers_elsewhere,
+        "previewed": previewed,
+    }
     environment.globals |= {"checks": CHECKS, "_": gettext, "ngettext": ngettext}
     return environment
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from mailroom.api.auth import PageHolder
-from mailroom.api.pages.inbox import FRAME_POLICY
+from mailroom.api.guard import FRAME_POLICY
 from mailroom.api.pages.rendering import render
 from mailroom.api.pages.translations import gettext
 from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtml, data_uri, sanitise_for_frame

@@ -3,14 +3,14 @@
 Whether an address is a person's is said by no answer, and by no time: the link is sent after the response.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mailroom.api.attempts import client_of
 from mailroom.api.auth import from_this_site, key_needed, page_holder
-from mailroom.api.pages.forms import Form, one
+from mailroom.api.pages.forms import Form, field
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import AppServices
 from mailroom.api.sessions import begin_session, end_session, session_holder
@@ -35,21 +35,21 @@ def show_sign_in(request: Request, services: AppServices, next_: Next = HOME) ->
     """A form for an address; somebody who is signed in sees as who."""
     people_of(services)
     holder = session_holder(request, services)
-    return render("sign_in.html", signed_in=holder, path=local_path(next_), fault=None, asked=False)
+    return _page(services, signed_in=holder, path=local_path(next_), fault=None, asked=False)
 
 
 @router.post("/sign-in")
 def ask_for_link(request: Request, services: AppServices, form: Form, background: BackgroundTasks) -> Response:
     """Send a link if the address is a person's; the page is the same if it is not."""
     from_this_site(request)
-    people, path, written = people_of(services), local_path(one(form, "next")), one(form, "address")
+    people, path, written = people_of(services), local_path(field(form, "next")), field(form, "address")
     link_sender(services)
     people.attempts.count(client_of(request, services.settings))
     try:
         address = person_address(written)
     except ValueError as error:
-        return render(
-            "sign_in.html",
+        return _page(
+            services,
             status=422,
             signed_in=None,
             path=path,
@@ -57,7 +57,7 @@ def ask_for_link(request: Request, services: AppServices, form: Form, background
             asked=False,
         )
     background.add_task(mail_link, services, address, path)
-    return render("sign_in.html", signed_in=None, path=path, fault=None, asked=True)
+    return _page(services, signed_in=None, path=path, fault=None, asked=True)
 
 
 @router.get("/sign-in/{secret}")
@@ -120,6 +120,11 @@ def _signed_out(request: Request, services: AppServices, *, everywhere: bool) ->
     if person is not None:
         note(services, What.SIGNED_OUT_EVERYWHERE if everywhere else What.SIGNED_OUT, person)
     return answer
+
+
+def _page(services: AppServices, *, status: int = 200, **values: Any) -> Response:
+    provider = services.openid.provider.name if services.openid is not None else None
+    return render("sign_in.html", status=status, provider=provider, **values)
 
 
 def _found(services: AppServices, secret: str) -> SignIn | None:

@@ -28,6 +28,7 @@ from mailroom.api.v1.responses.inbound import (
 )
 from mailroom.domain.inbound.received_email import State
 from mailroom.domain.inbox.marks import MarkFilter
+from mailroom.inbound.replaying import run_again
 from mailroom.outbound.batch_body import _RequestModel
 from mailroom.outbound.json_time import Time, ZonedTime
 from mailroom.ports.inbox_reader import Window
@@ -169,17 +170,21 @@ def list_emails(
 
 @router.post("/inbound/{email_id}/replay", status_code=202)
 def replay(services: AppServices, holder: ApiHolder, email_id: str) -> ReplayResponse:
-    """Process one received e-mail again, in its flow run or, if that was deleted, in a new one."""
+    """Process one received e-mail again, in its flow run or, if that was deleted, in a new one.
+
+    Of a filed e-mail, the processors that failed run again, and what is held for some of its tenants is decided again.
+    """
     line = services.reader.email(holder.tenant, email_id)
     entry = services.ledger.find(line.id) if line else None
     if entry is None:
         raise HTTPException(404, "E-mail not found.")
     if entry.state is State.PROCESSING:
         raise HTTPException(409, "This e-mail is being processed now; try again later.")
-    try:
-        run = services.runs.retry(entry.run_id) if entry.run_id else services.runs.start(entry.ref)
-    except LookupError:
-        run = services.runs.start(entry.ref)
+    replayer = services.replayer
+    if replayer is None:
+        run = run_again(services.runs, entry)
+    else:
+        run = replayer.once(entry, tenant=holder.tenant, by=holder.name, now=services.now())
     return replay_response(entry.id, run, internal=holder.tenant is None)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated
-from uuid import uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from pydantic import StringConstraints
@@ -52,6 +51,7 @@ from mailroom.outbound.batch_json import (
     message_response,
 )
 from mailroom.outbound.batch_reader import Misshapen, read_batch
+from mailroom.outbound.random_ids import random_ids
 from mailroom.outbound.submission import expected_end, refuse_unlinked, submit
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.message_reader import MessageFilter
@@ -143,7 +143,7 @@ def _submit(
             requested,
             tenant=tenant,
             now=now,
-            new_id=_new_id,
+            new_id=random_ids(),
             attachments=attachments,
             suppressions=sending.suppressions,
             quotas=sending.quotas,
@@ -165,7 +165,7 @@ def _submit(
                 tenant=tenant,
                 key=came,
                 now=now,
-                new_id=_new_id,
+                new_id=random_ids(),
                 outbox=sending.outbox,
                 attachments=attachments,
                 senders=sending.senders,
@@ -347,7 +347,3 @@ def address_of(written: str) -> str:
 
 def _refuse(request: Request, faults: Sequence[Fault], detail: str = _UNSENDABLE) -> Response:
     return answer_error(request, 422, detail, errors=fault_values(faults))
-
-
-def _new_id() -> str:
-    return str(uuid4())

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import uuid4
 
 from fastapi import Query
 from pydantic import BaseModel, Field
@@ -13,6 +12,7 @@ from mailroom.api.services import OutboundServices, Services
 from mailroom.domain.outbound.message import LIMITS, Party
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.batch_json import TrackingResponse
+from mailroom.outbound.random_ids import random_ids
 from mailroom.outbound.request import Request
 from mailroom.outbound.trial import FilledMail, filled_mail, send_test
 from mailroom.ports.api_keys import Holder
@@ -103,7 +103,7 @@ def filled_response(
         trial.number or 1,
         tenant=tenant,
         now=now,
-        new_id=_new_id,
+        new_id=random_ids(),
         attachments=AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads),
         archive=services.archive,
         suppressions=sending.suppressions,
@@ -140,7 +140,7 @@ def trial_sent(
         tenant=tenant,
         key=key,
         now=now,
-        new_id=_new_id,
+        new_id=random_ids(),
         outbox=sending.outbox,
         attachments=AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads),
         suppressions=sending.suppressions,
@@ -180,7 +180,3 @@ def _response(found: FilledMail) -> FilledMailResponse:
 
 def _shown(party: Party) -> str:
     return f"{party.name} <{party.address}>" if party.name else party.address
-
-
-def _new_id() -> str:
-    return str(uuid4())

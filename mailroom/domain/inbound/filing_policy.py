@@ -36,6 +36,9 @@ class FilingPolicy:
 
 DEFAULT_POLICY = FilingPolicy()
 
+#: What a person may release, so that it is filed all the same. A virus is never released.
+RELEASABLE = frozenset({Reason.UNSCANNED, Reason.DMARC, Reason.SPAM, Reason.UNSURE, Reason.TOO_MANY})
+
 
 class Finding(StrEnum):
     """The result of a scanner."""

@@ -203,7 +203,8 @@ class Entry:
     """The ledger's line for an e-mail, with the fields that the steps need.
 
     `attempts` is the number of the attempt that holds the lease: an earlier one may not file or close it any more. `deaths`
-    counts the attempts whose process died. `received_at` is the time of receipt, as inboxes show it.
+    counts the attempts whose process died. `received_at` is the time of receipt, as inboxes show it. `released` are the
+    tenants for which a person released it: neither their policy nor the limit of its sender holds it any more.
     """
 
     id: str
@@ -216,3 +217,4 @@ class Entry:
     facts: Mapping[str, object] = field(default_factory=dict)
     deaths: int = 0
     received_at: datetime | None = None
+    released: tuple[str, ...] = ()

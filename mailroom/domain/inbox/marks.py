@@ -7,7 +7,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """When an item was marked, and by whom: a person's or a key's name; None for mail from before there were marks."""
+    """When an item was marked, and who did it: a person's or a key's name; None for mail from before there were marks."""
 
     at: datetime
     by: str | None

@@ -38,6 +38,8 @@ RESERVED = frozenset(
 #: Custom headers whose value is mailboxes: read receipts (RFC 8098). Lower case.
 ADDRESSED = frozenset({"disposition-notification-to"})
 _MOST_MAILBOXES = 10
+#: `json.dumps` with options makes an encoder for each call.
+_DATA = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 #: Prefixes of reserved headers: content and resending, seals of relays, ours, and those that providers act upon.
 _FAMILIES = ("content-", "resent-", "arc-", "x-mailroom-", "x-ses-", "x-sg-", "x-pm-")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,76}")
@@ -175,7 +177,7 @@ def metadata(values: Mapping[str, str]) -> None:
 def data(values: Mapping[str, Any]) -> None:
     """Check the data of a template."""
     try:
-        text = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
+        text = _DATA.encode(dict(values))
     except (ValueError, RecursionError):
         raise ValueError("data is not valid JSON") from None
     _is_text(text)

@@ -54,7 +54,7 @@ class Part:
     port: int | None = None
     prepare: Callable[[], None] = field(default=_nothing)
     stop_signal: signal.Signals = signal.SIGTERM
-    patience_s: float = 120
+    patience_s: float = 300
     grace_s: float = 10
     heals: bool = False
     loss: str = ""
@@ -103,8 +103,6 @@ def stack_parts(
             ready=partial(page_answers, ports["prefect"], "/api/health"),
             port=ports["prefect"],
             heals=True,
-            # The first start creates its tables in several hundred migrations.
-            patience_s=300,
         ),
         _step("database", after=("postgres",), env=mailroom),
         _step("provision", after=("aws",), env=mailroom),

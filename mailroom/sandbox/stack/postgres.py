@@ -54,14 +54,18 @@ _SETTINGS = {
     "timezone": "UTC",
 }
 
+#: For data that nobody misses after a power cut; after a crash of the server alone it is complete all the same.
+_SHORT_LIVED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """One cluster: its folder, its port on the loopback address, and its only user's password."""
+    """One cluster: its folder, its port on the loopback address, its only user's password, and whether its data outlives a power cut."""
 
     folder: Path
     port: int
     password: str
+    durable: bool = True
 
     @property
     def data(self) -> Path:
@@ -100,7 +104,8 @@ class Postgres:
             "unix_socket_directories": str(self.socket_folder()),
             "unix_socket_permissions": "0700",
         }
-        options = [word for name, value in (_SETTINGS | where).items() for word in ("-c", f"{name}={value}")]
+        settings = _SETTINGS | where | ({} if self.durable else _SHORT_LIVED)
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [*_dropped(self.data), _binary("postgres"), "-D", str(self.data), *options]
 
     def url(self, database: str) -> str:
@@ -162,19 +167,19 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres(folder: Path, *, port: int, password: str) -> Iterator[Postgres]:
+def running_postgres(folder: Path, *, port: int, password: str, durable: bool = True) -> Iterator[Postgres]:
     """Run a cluster in `folder` for the duration of a block; for tests that need only a database.
 
     Raises:
         StackError: the server did not come up; the message says where its log is.
     """
-    server = Postgres(folder, port, password)
+    server = Postgres(folder, port, password, durable)
     server.initialise()
     log = folder / "postgres.log"
     with log.open("ab") as output:
         process = subprocess.Popen(server.argv(), stdout=output, stderr=output, start_new_session=True)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not server.is_ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise StackError(f"PostgreSQL did not start; see {log}")

@@ -45,6 +45,9 @@ def server_settings(*, home: Path, host: str, port: int, database_url: str) -> d
     return client_settings(home=home, url=url) | {
         # On SQLite ten concurrent runs end in "database is locked". The unix socket is quicker than TCP.
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url,
+        # A busy laptop is slow, not broken: by default a statement is given up after ten seconds, a connection after five.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "30",
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
         # The UI may be opened under either name and calls the first; by default any page could read the responses.

@@ -75,7 +75,6 @@ class Stack:
             "prefect_url": self._urls["prefect"],
             "prefect_api_url": f"{self._urls['prefect']}/api",
             "database_url": self.postgres.url("mailroom"),
-            "pages_open": True,
             "private_webhooks": True,
             "sender": "mailroom@mailroom.test",
             "bounce_domain": "bounces.mailroom.test",
@@ -151,6 +150,10 @@ def _where(stack: Stack, started: set[str]) -> list[str]:
     }
     lines = [f"  {name:<20} {where}" for part, (name, where) in places.items() if part in started]
     lines.append(f"  {'data':<20} {known['data']}")
+    if "api" in started:
+        lines.append(
+            "Sign in to the pages: mailroom user add ops@mail.test --role operator; mailroom user link ops@mail.test"
+        )
     if "aws" in started:
         lines.append(
             "The AWS emulator keeps objects, queues and keys in memory only: a stop deletes them. "

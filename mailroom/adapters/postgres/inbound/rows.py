@@ -104,4 +104,5 @@ def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:
         facts=row.facts,
         deaths=row.deaths,
         received_at=row.received_at.astimezone(UTC),
+        released=tuple(row.released or ()),
     )

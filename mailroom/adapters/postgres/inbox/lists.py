@@ -44,6 +44,8 @@ from mailroom.ports.inbox_reader import MOST_COUNTED, MOST_NAMES, Position, Unre
 _items, _attachments = table(InboxItemRow), table(AttachmentRow)
 _item, _attachment, _email = _items.c, _attachments.c, table(InboundEmailRow).c
 _tenant = table(TenantRow).c
+#: The condition of `ix_inbox_item_newest` and its like: always true, and in no other query.
+_OF_TENANT = func.coalesce(_item.recipient, _item.tenant).is_not(None)
 _BLANKS = " \t\r\n\u00a0"
 
 
@@ -141,14 +143,19 @@ def unread_of(connection: Connection, tenant: str, only: Collection[str] | None,
 def _chosen(wanted: Wanted, limit: int) -> Select[Any]:
     """Return id and time of the first items of a list."""
     addresses = wanted.addresses
-    if addresses is not None and len(addresses) > 1 and not wanted.search.ways:
-        return _merged(wanted, addresses, limit)
-    whose = item_owned(wanted.tenant)
     if addresses is not None and len(addresses) == 1:
-        inboxes: ColumnElement[bool] = _item.recipient == addresses[0]
-    else:
-        inboxes = true() if wanted.only is None else of_inboxes(_item.recipient, wanted.only)
-    return _top(wanted, and_(whose, inboxes), limit)
+        return _top(wanted, and_(item_owned(wanted.tenant), _item.recipient == addresses[0]), limit)
+    if addresses is not None and not wanted.search.ways:
+        named = _named(addresses)
+        inboxes = select(_tenant.id.label("tenant"), named.c.address).select_from(table(TenantRow).join(named, true()))
+        return _merged(wanted, inboxes.where(owned(_tenant.id, wanted.tenant)), limit)
+    if wanted.tenant is None:
+        return _merged(wanted, select(_tenant.id.label("tenant")), limit)
+    return _top(wanted, and_(_item.tenant == wanted.tenant, _inboxes(wanted)), limit)
+
+
+def _inboxes(wanted: Wanted) -> ColumnElement[bool]:
+    return _OF_TENANT if wanted.only is None else _OF_TENANT & of_inboxes(_item.recipient, wanted.only)
 
 
 def _top(wanted: Wanted, which: ColumnElement[bool], limit: int) -> Select[Any]:
@@ -161,24 +168,22 @@ def _top(wanted: Wanted, which: ColumnElement[bool], limit: int) -> Select[Any]:
     )
 
 
-def _merged(wanted: Wanted, addresses: list[str], limit: int) -> Select[Any]:
-    """Return the first items of the named inboxes: of those with the newest items, for a page needs no more of them."""
-    named = _named(addresses)
-    whose = select(_tenant.id.label("tenant"), named.c.address).select_from(table(TenantRow).join(named, true()))
-    inbox = whose.where(owned(_tenant.id, wanted.tenant)).subquery()
-    newest = _top_of(wanted, inbox, 1)
-    inboxes = (
-        select(inbox.c.tenant, inbox.c.address)
-        .select_from(inbox.join(newest, true()))
+def _merged(wanted: Wanted, which: Select[Any], limit: int) -> Select[Any]:
+    """Return the first items of several inboxes, or tenants: of those with the newest items, for a page needs no more of them."""
+    every = which.subquery()
+    newest = _top_of(wanted, every, 1)
+    first = (
+        select(*every.c)
+        .select_from(every.join(newest, true()))
         .order_by(*_order(newest.c, newer=wanted.newer))
         .limit(limit)
-        .cte("inboxes")
+        .cte("first")
         .prefix_with("materialized", dialect="postgresql")
     )
-    items = _top_of(wanted, inboxes, limit)
+    items = _top_of(wanted, first, limit)
     return (
         select(items.c.id, items.c.received_at)
-        .select_from(inboxes.join(items, true()))
+        .select_from(first.join(items, true()))
         .order_by(*_order(items.c, newer=wanted.newer))
         .limit(limit)
     )
@@ -188,9 +193,10 @@ def _named(addresses: list[str]) -> FromClause:
     return select(func.unnest(literal(addresses, ARRAY(TEXT))).label("address")).subquery()
 
 
-def _top_of(wanted: Wanted, inbox: FromClause, limit: int) -> Any:
-    mine = and_(_item.tenant == inbox.c.tenant, _item.recipient == inbox.c.address)
-    return _top(wanted, mine, limit).correlate(inbox).lateral()
+def _top_of(wanted: Wanted, each: FromClause, limit: int) -> Any:
+    """Return the first items of each inbox, or tenant."""
+    inbox = _item.recipient == each.c.address if "address" in each.c else _inboxes(wanted)
+    return _top(wanted, and_(_item.tenant == each.c.tenant, inbox), limit).correlate(each).lateral()
 
 
 def _beyond(wanted: Wanted, row: Any) -> ColumnElement[bool]:

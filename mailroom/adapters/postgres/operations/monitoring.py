@@ -63,7 +63,7 @@ class SqlMonitoring:
                 breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},
                 pauses=all_pauses(connection),
                 held=held_count(connection),
-                reconciled=_last(connection),
+                reconciled=last_proof(connection),
             )
 
     def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
@@ -120,7 +120,7 @@ class SqlReconciliations:
     def last(self) -> Reconciliation | None:
         """Return the latest reconciliation, or None."""
         with transaction(self._engine) as connection:
-            return _last(connection)
+            return last_proof(connection)
 
 
 def _groups(now: datetime) -> Any:
@@ -168,7 +168,8 @@ def _open_breakers() -> Any:
     return select(stops, func.count().label("breakers")).where(_breaker.closed_at.is_(None)).group_by(stops)
 
 
-def _last(connection: Connection) -> Reconciliation | None:
+def last_proof(connection: Connection) -> Reconciliation | None:
+    """Return the latest reconciliation, or None."""
     row: Row[Any] | None = connection.execute(select(_proofs).order_by(_proofs.c.id.desc()).limit(1)).first()
     if row is None or not isinstance(row.differences, dict) or not isinstance(row.counts, dict):
         return None

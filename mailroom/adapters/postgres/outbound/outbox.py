@@ -57,6 +57,9 @@ _breaker = table(BreakerRow).c
 #: How many rows and characters go in one statement: bounds the text that client and server hold at a time.
 _ROWS, _CHARACTERS = 5_000, 1 << 20
 
+#: `json.dumps` with options makes an encoder for each call.
+_ROW = json.JSONEncoder(ensure_ascii=False)
+
 _ADD_CONTENTS = text("""
     insert into content (batch_id, number, subject, text, html, reply_to, headers, enclosures, unsubscribe, template)
     select :batch_id, number, subject, text, html, reply_to, headers, enclosures, unsubscribe, template
@@ -338,7 +341,7 @@ def _texts(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     some: list[str] = []
     length = 0
     for row in rows:
-        some.append(json.dumps(row, ensure_ascii=False))
+        some.append(_ROW.encode(row))
         length += len(some[-1])
         if len(some) == _ROWS or length > _CHARACTERS:
             yield f"[{','.join(some)}]"

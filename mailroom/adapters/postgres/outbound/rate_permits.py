@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.domain.outbound.message import Lane
 from mailroom.domain.outbound.rate_slots import RateSlots
 from mailroom.ports.rate import Permit
@@ -81,14 +81,12 @@ class SqlRate:
 
     def give_back(self, permits: Sequence[Permit]) -> None:
         """Release permits, used or not."""
-        now = time.monotonic()
-        rows = [
-            # After a call that was cut off, it is unknown whether the provider counted it: the slot's lease expires by itself.
-            {"place": permit.place, "holder": permit.holder, "in_s": permit.free_at - now}
-            for permit in permits
-            if permit.began is None or permit.ended is not None
-        ]
-        with transaction(self._engine) as connection:
+        # After a call that was cut off, it is unknown whether the provider counted it: the slot's lease expires by itself.
+        known = [permit for permit in permits if permit.began is None or permit.ended is not None]
+        with statement(self._engine) as connection:
+            # As late as possible: from here to the database, time is lost to the slot.
+            now = time.monotonic()
+            rows = [{"place": one.place, "holder": one.holder, "in_s": one.free_at - now} for one in known]
             connection.execute(_GIVE_BACK, {"identity": self._identity, "rows": json.dumps(rows)})
 
     def _take(self, mails: int, pace: RateSlots, lane: Lane) -> list[Permit]:
@@ -101,8 +99,10 @@ class SqlRate:
         begun = time.monotonic()
         with transaction(self._engine) as connection:
             rows = sorted(connection.execute(_TAKE, parameters).all(), key=lambda row: row.in_s)
-        # Later than by the database's clock, by the time of the response, never sooner; the lease ends a little sooner here.
-        now, until, permits = time.monotonic(), begun + _HELD_S, list[Permit]()
+            # Later than by the database's clock, by the time of the response, never sooner; the commit is not waited for.
+            now = time.monotonic()
+        # The lease ends a little sooner here.
+        until, permits = begun + _HELD_S, list[Permit]()
         for row in rows:
             # Slots that are free already are not all used at once.
             at = max(now + row.in_s, permits[-1].at + pace.window_s / pace.slots / 2 if permits else now)

@@ -224,7 +224,7 @@ class SqlSignInLinks:
         return SignIn(_read(row), row.path) if row else None
 
     def take(self, sha256: str) -> SignIn | None:
-        """Use a link up: the row is updated once, whoever comes first."""
+        """Use a link up: the row is updated once, by the first caller."""
         used = update(_links).where(_link.sha256 == sha256, *_is_usable).values(used_at=func.now())
         with transaction(self._engine) as connection:
             row = connection.execute(used.returning(_link.person_id, _link.path)).first()

@@ -41,6 +41,7 @@ CONSEQUENCES = {
     "inbound_hook": "Off: `/hooks/inbound` answers 404.",
     "sender_hourly_limit": "Too low: mail of a busy scanner or shop is quarantined as `too_many` until `mailroom replay --reason "
     "too_many`. Too high, or 0: two programs that answer each other fill an inbox.",
+    "time_zone": "Pages show other hours than the clock on the wall; nothing else depends on it.",
     "kms_key_arn": "Mail of another key is quarantined as `not_decryptable`. A key that may not be used: the worker pauses.",
     "archive_bucket": "No such bucket, or no permission: worker and HTTP service do not start. Without Object Lock: "
     "nothing is archived, and so nothing is filed.",

@@ -29,7 +29,6 @@ class What(StrEnum):
     ZIP_DOWNLOADED = "zip_downloaded"
     SENT_MAIL_SHOWN = "sent_mail_shown"
     FILE_SHOWN = "file_shown"
-    ITEM_PRINTED = "item_printed"
     ITEM_MARKED = "item_marked"
     REPLAYED = "replayed"
     MAILS_REPLAYED = "mails_replayed"
@@ -88,7 +87,6 @@ _OF_ITEMS = frozenset(
         What.SOURCE_SHOWN,
         What.FILE_DOWNLOADED,
         What.FILE_SHOWN,
-        What.ITEM_PRINTED,
         What.RAW_DOWNLOADED,
         What.ZIP_DOWNLOADED,
     }
@@ -105,7 +103,6 @@ _SENTENCES = {
     What.SOURCE_SHOWN: "read the headers of an item",
     What.FILE_DOWNLOADED: "downloaded a file",
     What.FILE_SHOWN: "looked at a file",
-    What.ITEM_PRINTED: "opened the print view of an item",
     What.ITEM_MARKED: "marked an item as done, or as to do again",
     What.RAW_DOWNLOADED: "downloaded a raw e-mail",
     What.ZIP_DOWNLOADED: "downloaded all files of an item",

@@ -52,7 +52,6 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         "POST /v1/inbound/{email_id}/replay": What.REPLAYED,
         "POST /v1/inbound/replay": What.REPLAYED,
         "POST /quarantine/replay": What.REPLAYED,
-        "POST /quarantine/address": What.ADDRESS_ADDED,
         "POST /v1/addresses": What.ADDRESS_ADDED,
         "POST /quarantine/address": What.ADDRESS_ADDED,
         "PATCH /v1/addresses": What.ADDRESS_CHANGED,

@@ -45,7 +45,9 @@ class ReplayMailRow(SQLModel, table=True):
             unique=True,
             postgresql_where=text(f"state in ({_OPEN})"),
         ),
-        Index("ix_replay_mail_waiting", "due_at", "received_at", postgresql_where=text("state = 'waiting'")),
+        Index(
+            "ix_replay_mail_waiting", "replay_id", "due_at", "received_at", postgresql_where=text("state = 'waiting'")
+        ),
     )
 
     replay_id: UUID = Field(sa_column=Column(ForeignKey("replay.id", ondelete="CASCADE"), primary_key=True))

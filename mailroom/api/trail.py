@@ -40,6 +40,15 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         **{f"GET /v1{path}": what for path, what in _LOOKS.items()},
         "GET /items/{item_id}/html": What.HTML_SHOWN,
         "GET /items/{item_id}/source": What.SOURCE_SHOWN,
+        "GET /items/{item_id}/print": What.ITEM_PRINTED,
+        "GET /items/{item_id}/attachments/{number}/preview": What.FILE_PREVIEWED,
+        "GET /items/{item_id}/attachments/{number}/members/{member}/preview": What.FILE_PREVIEWED,
+        "POST /items/{item_id}/done": What.ITEM_MARKED,
+        "POST /items/{item_id}/undo": What.ITEM_MARKED,
+        "PATCH /v1/items/{item_id}": What.ITEM_MARKED,
+        "POST /quarantine/replay": What.MANY_REPLAYED,
+        "POST /quarantine/address": What.ADDRESS_ADDED,
+        "POST /v1/inbound/replay": What.MANY_REPLAYED,
         "GET /messages/{message_id}": What.SENT_MAIL_SHOWN,
         "GET /messages/{message_id}/html": What.SENT_MAIL_SHOWN,
         "GET /v1/messages/{message_id}/content": What.SENT_MAIL_SHOWN,
@@ -122,4 +131,12 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
-    return NewEntry(what, holder.name, holder.tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+    tenant = holder.tenant or _named_tenant(scope)
+    return NewEntry(what, holder.name, tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+
+
+def _named_tenant(scope: Scope) -> str | None:
+    """Return the tenant that an operator names for a change by `/v1`; None without one. What the route accepted is a tenant's name."""
+    if not scope["path"].startswith("/v1/"):
+        return None
+    return Request(scope).query_params.get("tenant") or None

@@ -11,6 +11,7 @@ class About(StrEnum):
     BATCH = "batch"
     KEY = "key"
     WEBHOOK = "webhook"
+    BREAKER = "breaker"
 
 
 class What(StrEnum):
@@ -24,11 +25,15 @@ class What(StrEnum):
     ITEM_OPENED = "item_opened"
     HTML_SHOWN = "html_shown"
     SOURCE_SHOWN = "source_shown"
+    ITEM_PRINTED = "item_printed"
+    FILE_PREVIEWED = "file_previewed"
     FILE_DOWNLOADED = "file_downloaded"
     RAW_DOWNLOADED = "raw_downloaded"
     ZIP_DOWNLOADED = "zip_downloaded"
     SENT_MAIL_SHOWN = "sent_mail_shown"
+    ITEM_MARKED = "item_marked"
     REPLAYED = "replayed"
+    MANY_REPLAYED = "many_replayed"
     MESSAGE_RESENT = "message_resent"
     BATCH_RESENT = "batch_resent"
     BATCH_CHANGED = "batch_changed"
@@ -65,7 +70,7 @@ class What(StrEnum):
     @property
     def about(self) -> About | None:
         """Return what the entry's id is of, where that says whose thing it is."""
-        if self in _OF_ITEMS:
+        if self in _OF_ITEMS or self is What.ITEM_MARKED:
             return About.ITEM
         word = self.partition("_")[0]
         return About.MESSAGE if self is What.SENT_MAIL_SHOWN else About(word) if word in set(About) else None
@@ -81,6 +86,8 @@ _OF_ITEMS = frozenset(
         What.ITEM_OPENED,
         What.HTML_SHOWN,
         What.SOURCE_SHOWN,
+        What.ITEM_PRINTED,
+        What.FILE_PREVIEWED,
         What.FILE_DOWNLOADED,
         What.RAW_DOWNLOADED,
         What.ZIP_DOWNLOADED,
@@ -96,11 +103,15 @@ _SENTENCES = {
     What.ITEM_OPENED: "opened an item",
     What.HTML_SHOWN: "read the HTML of an item",
     What.SOURCE_SHOWN: "read the headers of an item",
+    What.ITEM_PRINTED: "opened the print view of an item",
+    What.FILE_PREVIEWED: "looked at the preview of a file",
     What.FILE_DOWNLOADED: "downloaded a file",
     What.RAW_DOWNLOADED: "downloaded a raw e-mail",
     What.ZIP_DOWNLOADED: "downloaded all files of an item",
     What.SENT_MAIL_SHOWN: "read a sent mail",
+    What.ITEM_MARKED: "marked an item as done or to do",
     What.REPLAYED: "replayed a received e-mail",
+    What.MANY_REPLAYED: "replayed or released received e-mails",
     What.MESSAGE_RESENT: "sent a message again",
     What.BATCH_RESENT: "sent a batch again",
     What.BATCH_CHANGED: "changed when a batch is sent",

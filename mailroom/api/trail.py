@@ -146,4 +146,12 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
-    return NewEntry(what, holder.name, holder.tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+    tenant = holder.tenant or _named_tenant(scope)
+    return NewEntry(what, holder.name, tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+
+
+def _named_tenant(scope: Scope) -> str | None:
+    """Return the tenant that an operator names for a change by `/v1`; None without one. What the route accepted is a tenant's name."""
+    if not scope["path"].startswith("/v1/"):
+        return None
+    return Request(scope).query_params.get("tenant") or None

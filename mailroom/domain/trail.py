@@ -11,6 +11,7 @@ class About(StrEnum):
     BATCH = "batch"
     KEY = "key"
     WEBHOOK = "webhook"
+    BREAKER = "breaker"
 
 
 class What(StrEnum):
@@ -69,7 +70,7 @@ class What(StrEnum):
     @property
     def about(self) -> About | None:
         """Return what the entry's id is of, where that says whose thing it is."""
-        if self in _OF_ITEMS:
+        if self in _OF_ITEMS or self is What.ITEM_MARKED:
             return About.ITEM
         word = self.partition("_")[0]
         return About.MESSAGE if self is What.SENT_MAIL_SHOWN else About(word) if word in set(About) else None

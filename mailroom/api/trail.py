@@ -50,8 +50,6 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         "GET /messages/{message_id}/html": What.SENT_MAIL_SHOWN,
         "GET /v1/messages/{message_id}/content": What.SENT_MAIL_SHOWN,
         "POST /v1/inbound/{email_id}/replay": What.REPLAYED,
-        "POST /v1/inbound/replay": What.REPLAYED,
-        "POST /quarantine/replay": What.REPLAYED,
         "POST /v1/addresses": What.ADDRESS_ADDED,
         "POST /quarantine/address": What.ADDRESS_ADDED,
         "PATCH /v1/addresses": What.ADDRESS_CHANGED,

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from dkim import DKIM
 
 from mailroom.domain.errors import ConfigurationError
 
@@ -51,9 +52,6 @@ class Dkim:
 
     def signed(self, raw: bytes) -> bytes:
         """Return the mail with its signature in front."""
-        # It imports a resolver for DNS, half a second: most installations sign nothing here.
-        from dkim import DKIM
-
         signer = DKIM(raw)
         signer.should_sign |= _SIGNED_TOO
         signer.add_frozen(_FROZEN)

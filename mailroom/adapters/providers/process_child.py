@@ -21,8 +21,7 @@ from typing import Any
 from mailroom.operations.logs import log_to_stderr
 from mailroom.ports.provider import MailProvider
 
-#: Run as a program, this module has no name of its own.
-log = logging.getLogger("mailroom.adapters.providers.process_child")
+log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,7 +31,7 @@ def main(descriptor: int, parent: int) -> None:
     _die_with(parent)
     log_to_stderr()
     with socket.socket(fileno=descriptor) as control, control.makefile("rb", buffering=0) as recipe:
-        provider = _opened(_read(recipe, int.from_bytes(_read(recipe, 8), "big")))
+        provider: MailProvider = pickle.loads(_read(recipe, int.from_bytes(_read(recipe, 8), "big")))()  # noqa: S301 - our worker's
         # What is there now stays: the collector need not look at it again.
         gc.freeze()
         control.sendall(b"+")
@@ -51,16 +50,6 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL.value, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the worker that started this process has exited")
-
-
-def _opened(recipe: bytes) -> MailProvider:
-    """Return the provider. An error's text may quote its settings: only the type is logged."""
-    try:
-        provider: MailProvider = pickle.loads(recipe)()  # noqa: S301 - our worker's
-    except Exception as error:  # noqa: BLE001 - the worker goes on making the calls
-        log.error("the provider cannot be opened: %s", type(error).__name__)
-        sys.exit(1)
-    return provider
 
 
 def _read(source: Any, size: int) -> bytes:

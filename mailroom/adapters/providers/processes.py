@@ -185,9 +185,13 @@ class _Child:
         self._used_at = time.monotonic()
         self._ending = False
         self.calls = self.pid = 0
-        #: `has_died` where it ended by itself.
-        self.is_ready = self.has_ended = self.has_died = False
+        self.is_ready = self.has_ended = False
         threading.Thread(target=self._live, name=f"process-{name}", daemon=True).start()
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it ended although nobody ended it."""
+        return self.has_ended and not self._ending
 
     def using(self) -> _Using:
         """Return a block that uses a connection."""
@@ -236,14 +240,13 @@ class _Child:
     def _live(self) -> None:
         try:
             with self._theirs:
-                recipe = pickle.dumps(self._recipe)
                 process = _started(self._theirs)
-        except Exception as error:  # noqa: BLE001 - pickling raises anything; the worker goes on making the calls
+        except OSError as error:
             log.warning("no process of provider %s can be started: %s", self._name, type(error).__name__)
-            self.has_ended = self.has_died = True
+            self.has_ended = True
             return
         self.pid = process.pid
-        if _is_greeted(self._ours, recipe):
+        if _is_greeted(self._ours, self._recipe):
             log.info("provider %s is called from process %d", self._name, process.pid)
             with self._lock:
                 self.is_ready = not self._ending
@@ -252,7 +255,6 @@ class _Child:
         while not _is_closed(self._ours):
             if not self.calls and (self._ending or time.monotonic() - self._used_at > self._idle_s):
                 self.end()
-        self.has_died = not self._ending
         self.is_ready, self.has_ended = False, True
         code = process.wait()
         if self.has_died:
@@ -266,11 +268,12 @@ def _started(line: socket.socket) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, pass_fds=[line.fileno()], stdin=subprocess.DEVNULL)
 
 
-def _is_greeted(line: socket.socket, recipe: bytes) -> bool:
+def _is_greeted(line: socket.socket, recipe: Recipe) -> bool:
     """Send the recipe, and return whether the process opened the provider."""
+    text = pickle.dumps(recipe)
     try:
         line.settimeout(_START_S)
-        line.sendall(len(recipe).to_bytes(8, "big") + recipe)
+        line.sendall(len(text).to_bytes(8, "big") + text)
         is_open = line.recv(1) == b"+"
         line.settimeout(None)
     except OSError:

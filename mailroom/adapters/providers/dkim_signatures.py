@@ -5,7 +5,6 @@ changed either; the tests verify its signatures by a second, independent computa
 """
 
 from base64 import b64encode
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -40,10 +39,6 @@ class Dkim:
         self._public = key.public_key()
         self._key: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The parsed public key cannot be pickled.
-        return _rebuild, (self._domain.decode(), self._selector.decode(), self._key.decode())
-
     @property
     def record(self) -> tuple[str, str]:
         """Name and text of the TXT record that publishes the key (RFC 6376 section 3.6.1)."""
@@ -57,7 +52,3 @@ class Dkim:
         signer.add_frozen(_FROZEN)
         signature: bytes = signer.sign(self._selector, self._domain, self._key, canonicalize=(b"relaxed", b"relaxed"))
         return signature + raw
-
-
-def _rebuild(domain: str, selector: str, key_pem: str) -> Dkim:
-    return Dkim(domain=domain, selector=selector, key_pem=key_pem)

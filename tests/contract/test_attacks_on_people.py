@@ -146,4 +146,5 @@ def test_every_look_at_a_letter_is_written_before_it_is_shown(on: Installation, 
     answer = on.client.get(url, headers=sent)
 
     assert answer.status_code >= 500
-    assert OURS not in answer.text
+    assert f"{OURS} letter" not in answer.text
+    assert f"{OURS} text" not in answer.text

@@ -4,7 +4,7 @@
                                      └── a look whose entry cannot be stored is not shown: 503
 
 What was changed is changed by then: if its entry cannot be stored, it is logged as an error with its ids. What has no route, or no
-id in its path, is written where it is done: signing in and out, people, new keys, the commands.
+id in its path, is written where it is done: signing in and out, the commands; people and new keys, in the transaction of the change.
 """
 
 import logging
@@ -25,6 +25,8 @@ from mailroom.ports.trail import NewEntry
 
 log = logging.getLogger(__name__)
 
+#: How a query says yes.
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _LOOKS = {
     "/items/{item_id}": What.ITEM_OPENED,
     "/items/{item_id}/attachments/{number}": What.FILE_DOWNLOADED,
@@ -140,12 +142,19 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
     """Return what this response is about, or None: nothing was shown or done, or it is not written."""
     what = WRITTEN.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
     holder: Holder | None = scope.get("state", {}).get("holder")
-    if what is None or holder is None or not (200 <= status < 300 or status == 303):
+    if what is None or holder is None or not (200 <= status < 300 or status == 303) or _is_dry(scope, what, status):
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
     tenant = holder.tenant or _named_tenant(scope)
     return NewEntry(what, holder.name, tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+
+
+def _is_dry(scope: Scope, what: What, status: int) -> bool:
+    """Return whether a change was only shown. A replay of many says so by its status: `dry_run` is in its body."""
+    if what is What.MANY_REPLAYED:
+        return status == 200
+    return Request(scope).query_params.get("dry_run", "").lower() in _TRUE
 
 
 def _named_tenant(scope: Scope) -> str | None:

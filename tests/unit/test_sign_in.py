@@ -13,7 +13,7 @@ from mailroom.api.attempts import Attempts
 from mailroom.domain.people import Role, secret_digest
 from mailroom.testing.api import BROWSER, Memory, TestClient, an_item, two_tenants
 from mailroom.testing.people import MemoryTrail
-from tests.support.signed_in import OURS, add_person, cookie_of, signed_in
+from tests.support.signed_in import OURS, add_person, cookie_of, person_with, signed_in
 from tests.unit.test_api_pages import basic
 
 HTTPS = "https://mail.example"
@@ -167,7 +167,7 @@ def test_a_removed_person_is_out_at_the_next_request(memory: Memory) -> None:
     """And one whose inbox was taken sees it no longer."""
     app = app_of(memory)
     ada = signed_in(app, "ada@acme.test", Role.MEMBER, ("ann@acme.test",))
-    person = memory.people.by_address("ada@acme.test")
+    person = person_with(memory.people, "ada@acme.test")
     assert person
     assert ada.get("/inboxes/ann@acme.test").status_code == 200
 
@@ -252,7 +252,7 @@ def test_the_answer_is_the_same_for_an_unknown_address(memory: Memory) -> None:
     )
     add_person(memory.people, "ada@acme.test")
     # Nothing of the outbox is used: the last link of this hour was sent.
-    ada = memory.people.by_address("ada@acme.test")
+    ada = person_with(memory.people, "ada@acme.test")
     assert ada
     while memory.links.ask(ada.id, "/"):
         pass

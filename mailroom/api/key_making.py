@@ -48,13 +48,12 @@ def add_key(
     _refuse_more(holder, tenant, wanted, ends_at)
     secret = new_key()
     new = NewKey(named, tenant, wanted, ends_at, key_digest(secret), first_characters(secret), holder.name)
+    by = {"person_id": holder.person_id, "key_id": holder.key_id}
+    entry = NewEntry(What.KEY_ADDED, holder.name, **by) if services.trail is not None else None
     try:
-        line = services.keys.add(new)
+        line = services.keys.add(new, entry)
     except Conflict as error:
         raise HTTPException(409, Text("No key was added: %(why)s.", why=error.message)) from None
-    if services.trail is not None:
-        by = {"person_id": holder.person_id, "key_id": holder.key_id}
-        services.trail.write(NewEntry(What.KEY_ADDED, holder.name, line.tenant, line.id, **by))
     return line, secret
 
 

@@ -1,4 +1,4 @@
-"""Adding, changing and removing people for the page: what a holder may do to which person, each change written into the trail."""
+"""Adding, changing and removing people for the page: what a holder may do to which person, each change stored with its entry in the trail."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -39,9 +39,7 @@ def add_person(
         _read("inboxes", read_inboxes, inboxes),
         holder.name,
     )
-    person = _kept(lambda: people_of(services).people.add(new))
-    write(services, holder, What.PERSON_ADDED, person)
-    return person
+    return _kept(lambda: people_of(services).people.add(new, _entry(services, holder, What.PERSON_ADDED)))
 
 
 def person_of(services: Services, holder: Holder, person_id: str) -> Person:
@@ -68,11 +66,10 @@ def change_inboxes(
     people = people_of(services).people
     taken, given = _read("inboxes", read_inboxes, take), _read("inboxes", read_inboxes, give)
     if taken:
-        people.take(holder.tenant, person.id, taken)
-        write(services, holder, What.INBOXES_TAKEN, person)
+        people.take(holder.tenant, person.id, taken, _entry(services, holder, What.INBOXES_TAKEN))
     if given:
-        _kept(lambda: people.give(holder.tenant, person.id, given))
-        write(services, holder, What.INBOXES_GIVEN, person)
+        entry = _entry(services, holder, What.INBOXES_GIVEN)
+        _kept(lambda: people.give(holder.tenant, person.id, given, entry))
 
 
 def change_role(services: Services, holder: Holder, person: Person, role: str) -> None:
@@ -83,8 +80,8 @@ def change_role(services: Services, holder: Holder, person: Person, role: str) -
     """
     wanted = _read("role", read_role, role)
     _refuse_oneself(holder, person)
-    _kept(lambda: people_of(services).people.change_role(holder.tenant, person.id, wanted))
-    write(services, holder, What.ROLE_CHANGED, person)
+    entry = _entry(services, holder, What.ROLE_CHANGED)
+    _kept(lambda: people_of(services).people.change_role(holder.tenant, person.id, wanted, entry))
 
 
 def remove_person(services: Services, holder: Holder, person: Person) -> None:
@@ -94,15 +91,14 @@ def remove_person(services: Services, holder: Holder, person: Person) -> None:
         HTTPException: 409, it is the holder.
     """
     _refuse_oneself(holder, person)
-    people_of(services).people.remove(holder.tenant, person.id)
-    write(services, holder, What.PERSON_REMOVED, person)
+    people_of(services).people.remove(holder.tenant, person.id, _entry(services, holder, What.PERSON_REMOVED))
 
 
-def write(services: Services, holder: Holder, what: What, person: Person) -> None:
-    """Write what the holder did to a person into the trail."""
-    if services.trail is not None:
-        ids: dict[str, Any] = {"person_id": holder.person_id, "key_id": holder.key_id}
-        services.trail.write(NewEntry(what, holder.name, person.tenant, person.id, **ids))
+def _entry(services: Services, holder: Holder, what: What) -> NewEntry | None:
+    """Return what the trail will say of a change; None if the installation keeps none."""
+    if services.trail is None:
+        return None
+    return NewEntry(what, holder.name, person_id=holder.person_id, key_id=holder.key_id)
 
 
 def refuse_short_lived(holder: Holder) -> None:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mailroom.api.problems import answer_to
-from mailroom.api.services import services_of
+from mailroom.api.services import Services, services_of
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.trail import What
 from mailroom.ports.api_keys import Holder
@@ -39,6 +39,9 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         **{f"GET {path}": what for path, what in _LOOKS.items()},
         **{f"GET /v1{path}": what for path, what in _LOOKS.items()},
         "GET /items/{item_id}/html": What.HTML_SHOWN,
+        "POST /items/{item_id}/done": What.ITEM_MARKED,
+        "POST /items/{item_id}/undo": What.ITEM_MARKED,
+        "PATCH /v1/items/{item_id}": What.ITEM_MARKED,
         "GET /items/{item_id}/source": What.SOURCE_SHOWN,
         "GET /items/{item_id}/print": What.ITEM_OPENED,
         "GET /items/{item_id}/attachments/{number}/preview": What.FILE_SHOWN,
@@ -49,8 +52,8 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         "POST /v1/inbound/{email_id}/replay": What.REPLAYED,
         "POST /v1/inbound/replay": What.REPLAYED,
         "POST /quarantine/replay": What.REPLAYED,
-        "POST /quarantine/address": What.ADDRESS_ADDED,
         "POST /v1/addresses": What.ADDRESS_ADDED,
+        "POST /quarantine/address": What.ADDRESS_ADDED,
         "PATCH /v1/addresses": What.ADDRESS_CHANGED,
         "DELETE /v1/addresses": What.ADDRESS_REMOVED,
         "POST /batches/{batch_id}/resend": What.BATCH_RESENT,
@@ -115,9 +118,24 @@ async def _written(scope: Scope, entry: NewEntry) -> ASGIApp | None:
     except MailroomError as error:
         if entry.what.is_look:
             return answer_to(request, error)
-        ids = (entry.of, entry.person_id, entry.key_id)
-        log.error("not written into the trail: %s of %s by person %s or key %s: %s", entry.what, *ids, error)
+        _report(entry, error)
     return None
+
+
+def write_change(services: Services, holder: Holder, what: What, of: str) -> None:
+    """Write what the holder has changed, by its new id; if it cannot be stored, that is logged as an error with the ids."""
+    if services.trail is None:
+        return
+    entry = NewEntry(what, holder.name, holder.tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+    try:
+        services.trail.write(entry)
+    except MailroomError as error:
+        _report(entry, error)
+
+
+def _report(entry: NewEntry, error: MailroomError) -> None:
+    ids = (entry.of, entry.person_id, entry.key_id)
+    log.error("not written into the trail: %s of %s by person %s or key %s: %s", entry.what, *ids, error)
 
 
 def _entry(scope: Scope, status: int) -> NewEntry | None:
@@ -128,4 +146,12 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
-    return NewEntry(what, holder.name, holder.tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+    tenant = holder.tenant or _named_tenant(scope)
+    return NewEntry(what, holder.name, tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+
+
+def _named_tenant(scope: Scope) -> str | None:
+    """Return the tenant that an operator names for a change by `/v1`; None without one. What the route accepted is a tenant's name."""
+    if not scope["path"].startswith("/v1/"):
+        return None
+    return Request(scope).query_params.get("tenant") or None

@@ -87,10 +87,9 @@ def add(
     new = NewKey(named, owner, scopes, ends_at, key_digest(secret), first_characters(secret), BY_COMMAND)
     store = Opened().store
     try:
-        line = store.api_keys.add(new)
+        line = store.api_keys.add(new, NewEntry(What.KEY_ADDED, BY_COMMAND))
     except Conflict as error:
         raise ConfigurationError(f"no key was added: {error.message}") from None
-    store.trail.write(NewEntry(What.KEY_ADDED, BY_COMMAND, line.tenant, line.id))
     _say_new(line, secret, as_json=as_json)
 
 

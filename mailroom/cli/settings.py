@@ -146,7 +146,7 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON, f
 
 def rows() -> list[Row]:
     """Return the settings in the order of `Settings`."""
-    return [_row(name, field) for name, field in Settings.model_fields.items()]
+    return [_row(name, Settings.model_fields[name]) for name in CONSEQUENCES]
 
 
 def page() -> str:

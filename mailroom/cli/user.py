@@ -73,10 +73,9 @@ def add(
         say(json.dumps(values) if as_json else f"would be added: {new.address}, {_as_what(new.role, new.tenant)}")
         return
     try:
-        person = store.people.add(new)
+        person = store.people.add(new, NewEntry(What.PERSON_ADDED, BY_COMMAND))
     except Conflict as error:
         raise ConfigurationError(f"nobody was added: {error.message}") from None
-    _write(store.trail, What.PERSON_ADDED, person)
     _say(person, "added", as_json=as_json)
     if not as_json and arrives_here(store.reader, person.address):
         say(
@@ -115,8 +114,7 @@ def remove(address: Address, dry_run: DryRun = False, as_json: AsJson = False) -
     store = Opened().store
     person = _found(store.people, address)
     if not dry_run:
-        store.people.remove(None, person.id)
-        _write(store.trail, What.PERSON_REMOVED, person)
+        store.people.remove(None, person.id, NewEntry(What.PERSON_REMOVED, BY_COMMAND))
     _say(person, "would be removed" if dry_run else "removed", as_json=as_json)
 
 
@@ -151,11 +149,9 @@ def inbox(
     changed: Person | None = person
     try:
         if given:
-            changed = store.people.give(None, person.id, given)
-            _write(store.trail, What.INBOXES_GIVEN, person)
+            changed = store.people.give(None, person.id, given, NewEntry(What.INBOXES_GIVEN, BY_COMMAND))
         if taken:
-            changed = store.people.take(None, person.id, taken)
-            _write(store.trail, What.INBOXES_TAKEN, person)
+            changed = store.people.take(None, person.id, taken, NewEntry(What.INBOXES_TAKEN, BY_COMMAND))
     except Conflict as error:
         raise ConfigurationError(f"nothing was changed: {error.message}") from None
     _say(changed or person, "changed", as_json=as_json)
@@ -177,9 +173,8 @@ def role(
     person = _found(store.people, address)
     if wanted.is_of_a_tenant is not person.role.is_of_a_tenant:
         raise ConfigurationError("an operator belongs to no tenant: remove this person, and add one with the new role")
-    changed = person if dry_run else store.people.change_role(None, person.id, wanted) or person
-    if not dry_run:
-        _write(store.trail, What.ROLE_CHANGED, person)
+    entry = NewEntry(What.ROLE_CHANGED, BY_COMMAND)
+    changed = person if dry_run else store.people.change_role(None, person.id, wanted, entry) or person
     _say(changed, f"would become {wanted}" if dry_run else "changed", as_json=as_json)
 
 
@@ -204,7 +199,7 @@ def link(
     secret = store.links.make(person.id, path)
     if secret is None:
         raise ConfigurationError(f"{address}: no such person; see `mailroom user list`")
-    _write(store.trail, What.LINK_MADE, person)
+    store.trail.write(NewEntry(What.LINK_MADE, BY_COMMAND, person.tenant, person.id))
     url = f"{pages_at}/sign-in/{secret}"
     if as_json:
         say(json.dumps({"url": url, "address": person.address, "lasts_s": int(LINK_LASTS.total_seconds())}))
@@ -251,10 +246,6 @@ def _found(people: Any, written: str) -> Person:
     if person is None:
         raise ConfigurationError(f"{written}: no such person; see `mailroom user list`")
     return person
-
-
-def _write(trail: Any, what: What, person: Person) -> None:
-    trail.write(NewEntry(what, BY_COMMAND, person.tenant, person.id))
 
 
 def _say(person: Person, what: str, *, as_json: bool) -> None:

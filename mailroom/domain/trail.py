@@ -11,6 +11,7 @@ class About(StrEnum):
     BATCH = "batch"
     KEY = "key"
     WEBHOOK = "webhook"
+    BREAKER = "breaker"
 
 
 class What(StrEnum):
@@ -25,11 +26,14 @@ class What(StrEnum):
     HTML_SHOWN = "html_shown"
     SOURCE_SHOWN = "source_shown"
     FILE_DOWNLOADED = "file_downloaded"
-    FILE_SHOWN = "file_shown"
     RAW_DOWNLOADED = "raw_downloaded"
     ZIP_DOWNLOADED = "zip_downloaded"
     SENT_MAIL_SHOWN = "sent_mail_shown"
+    FILE_SHOWN = "file_shown"
+    ITEM_MARKED = "item_marked"
     REPLAYED = "replayed"
+    MAILS_REPLAYED = "mails_replayed"
+    MAILS_RELEASED = "mails_released"
     MESSAGE_RESENT = "message_resent"
     BATCH_RESENT = "batch_resent"
     BATCH_CHANGED = "batch_changed"
@@ -66,7 +70,7 @@ class What(StrEnum):
     @property
     def about(self) -> About | None:
         """Return what the entry's id is of, where that says whose thing it is."""
-        if self in _OF_ITEMS:
+        if self in _OF_ITEMS or self is What.ITEM_MARKED:
             return About.ITEM
         word = self.partition("_")[0]
         return About.MESSAGE if self is What.SENT_MAIL_SHOWN else About(word) if word in set(About) else None
@@ -100,10 +104,13 @@ _SENTENCES = {
     What.SOURCE_SHOWN: "read the headers of an item",
     What.FILE_DOWNLOADED: "downloaded a file",
     What.FILE_SHOWN: "looked at a file",
+    What.ITEM_MARKED: "marked an item as done, or as to do again",
     What.RAW_DOWNLOADED: "downloaded a raw e-mail",
     What.ZIP_DOWNLOADED: "downloaded all files of an item",
     What.SENT_MAIL_SHOWN: "read a sent mail",
     What.REPLAYED: "replayed a received e-mail",
+    What.MAILS_REPLAYED: "replayed received e-mails",
+    What.MAILS_RELEASED: "released received e-mails",
     What.MESSAGE_RESENT: "sent a message again",
     What.BATCH_RESENT: "sent a batch again",
     What.BATCH_CHANGED: "changed when a batch is sent",

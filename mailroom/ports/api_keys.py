@@ -13,6 +13,7 @@ from typing import Protocol
 from mailroom.domain.api_keys import EVERYTHING
 from mailroom.domain.people import Role
 from mailroom.ports.inbox_reader import Page, Position
+from mailroom.ports.trail import NewEntry
 
 #: The most keys of a tenant, or of the installation, that have not ended.
 MOST_LIVE = 500
@@ -99,8 +100,8 @@ class ApiKeys(Protocol):
     def used(self, key_ids: Collection[str]) -> None:
         """Record that these keys were used now; one recorded within the last minute is left as it is."""
 
-    def add(self, new: NewKey) -> KeyLine:
-        """Add a key, and its tenant when that is new.
+    def add(self, new: NewKey, entry: NewEntry | None = None) -> KeyLine:
+        """Add a key, and its tenant when that is new; `entry` is stored in the trail with it, or neither is.
 
         Raises:
             Conflict: the tenant has `MOST_LIVE` keys that have not ended.

@@ -3,6 +3,8 @@
 An address is one person, of one tenant or of the installation, so that a link by mail says whose session begins. Secrets are
 never stored; their SHA-256 is. What names a tenant does so as in `mailroom.ports.api_keys`: None is all. Every call may raise
 `TransientError`.
+
+`entry` is what the trail says of a change, about the person. It is stored with the change or neither is.
 """
 
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Protocol
 from mailroom.domain.people import Role, scopes_of
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import Page, Position
+from mailroom.ports.trail import NewEntry
 
 #: The most people of a tenant, or of the installation.
 MOST_PEOPLE = 5_000
@@ -52,7 +55,7 @@ class Person:
 class People(Protocol):
     """Who may sign in."""
 
-    def add(self, new: NewPerson) -> Person:
+    def add(self, new: NewPerson, entry: NewEntry | None = None) -> Person:
         """Add a person, and the tenant when that is new.
 
         Raises:
@@ -68,24 +71,30 @@ class People(Protocol):
     def by_address(self, address: str) -> Person | None:
         """Return the person with this normalised address, of whichever tenant."""
 
-    def give(self, tenant: str | None, person_id: str, inboxes: tuple[str, ...]) -> Person | None:
+    def give(
+        self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None
+    ) -> Person | None:
         """Let a person read these inboxes too; None as for `find`.
 
         Raises:
             Conflict: the person would have too many.
         """
 
-    def take(self, tenant: str | None, person_id: str, inboxes: tuple[str, ...]) -> Person | None:
+    def take(
+        self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None
+    ) -> Person | None:
         """Let a person no longer read these inboxes; None as for `find`."""
 
-    def change_role(self, tenant: str | None, person_id: str, role: Role) -> Person | None:
+    def change_role(
+        self, tenant: str | None, person_id: str, role: Role, entry: NewEntry | None = None
+    ) -> Person | None:
         """Give a person of a tenant another role of it; None as for `find`.
 
         Raises:
             Conflict: an operator stays one, and nobody of a tenant becomes one.
         """
 
-    def remove(self, tenant: str | None, person_id: str) -> Person | None:
+    def remove(self, tenant: str | None, person_id: str, entry: NewEntry | None = None) -> Person | None:
         """Remove a person with all sessions and links; return who it was, None as for `find`."""
 
 

@@ -23,9 +23,10 @@ from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
 from mailroom.testing.item_marks import MemoryItemMarks
 from mailroom.testing.parser import MemoryParser
-from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks, MemoryTrail
+from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks
 from mailroom.testing.previewer import MemoryPreviewer
 from mailroom.testing.runs import MemoryRuns
+from mailroom.testing.trail import MemoryTrail
 
 with warnings.catch_warnings():
     # Starlette's test client prefers httpx2, which nothing else here needs.
@@ -49,7 +50,7 @@ class Memory:
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     addresses: MemoryAddresses = field(default_factory=MemoryAddresses)
     activities: list[dict[str, Any]] = field(default_factory=list)
-    people: MemoryPeople = field(default_factory=MemoryPeople)
+    people: MemoryPeople = field(init=False)
     links: MemorySignInLinks = field(init=False)
     sessions: MemorySessions = field(init=False)
     trail: MemoryTrail = field(default_factory=MemoryTrail)
@@ -57,6 +58,7 @@ class Memory:
 
     def __post_init__(self) -> None:
         """Build what works on the people and on the items."""
+        self.people, self.keys.trail = MemoryPeople(trail=self.trail), self.trail
         self.links = MemorySignInLinks(self.people)
         self.sessions = MemorySessions(self.people, self.links)
         self.marks = MemoryItemMarks(self.reader)

@@ -9,6 +9,8 @@ from mailroom.domain.api_keys import key_digest
 from mailroom.domain.errors import Conflict
 from mailroom.ports.api_keys import MOST_LIVE, Holder, KeyLine, KeyState, NewKey
 from mailroom.ports.inbox_reader import Page, Position
+from mailroom.ports.trail import NewEntry, Trail
+from mailroom.testing.trail import MemoryTrail
 
 _NOTED = timedelta(minutes=1)
 
@@ -20,6 +22,7 @@ class MemoryKeys:
     holders: dict[str, Holder] = field(default_factory=dict)
     lines: dict[str, KeyLine] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    trail: Trail = field(default_factory=MemoryTrail)
 
     def holder(self, sha256: str) -> Holder | None:
         """Return the owner of the key with this digest."""
@@ -36,7 +39,7 @@ class MemoryKeys:
             if line.last_used_at is None or line.last_used_at < now - _NOTED:
                 self.lines[line.id] = replace(line, last_used_at=now)
 
-    def add(self, new: NewKey) -> KeyLine:
+    def add(self, new: NewKey, entry: NewEntry | None = None) -> KeyLine:
         """Add a key."""
         live = [one for one in self._all(None) if one.tenant == new.tenant and one.state is KeyState.ACTIVE]
         if len(live) >= MOST_LIVE:
@@ -51,6 +54,8 @@ class MemoryKeys:
             starts=new.starts,
             **values,  # type: ignore[arg-type]
         )
+        if entry is not None:
+            self.trail.write(replace(entry, tenant=line.tenant, of=line.id))
         self.lines[line.id], self.digests[new.sha256] = line, line.id
         return line
 

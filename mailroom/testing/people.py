@@ -1,4 +1,4 @@
-"""The ports `People`, `Sessions`, `SignInLinks` and `Trail` in memory."""
+"""The ports `People`, `Sessions` and `SignInLinks` in memory."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,8 @@ from mailroom.domain.people import Role, new_secret, secret_digest
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import Page, Position
 from mailroom.ports.people import LINK_LASTS, LINKS_WITHIN, MOST_LINKS, MOST_PEOPLE, NewPerson, Person, SignIn
-from mailroom.ports.trail import Entry, NewEntry
+from mailroom.ports.trail import NewEntry, Trail
+from mailroom.testing.trail import MemoryTrail
 
 _NOTED = timedelta(minutes=1)
 
@@ -20,17 +21,16 @@ class MemoryPeople:
     """The port `People` over a dict by id, which the other doubles share."""
 
     by_id: dict[str, Person] = field(default_factory=dict)
+    trail: Trail = field(default_factory=MemoryTrail)
 
-    def add(self, new: NewPerson) -> Person:
+    def add(self, new: NewPerson, entry: NewEntry | None = None) -> Person:
         """Add a person."""
         if self.by_address(new.address) is not None:
             raise Conflict("this address is a person already")
         if sum(one.tenant == new.tenant for one in self.by_id.values()) >= MOST_PEOPLE:
             raise Conflict("there are too many people")
         values = (new.address, new.role, new.tenant, new.inboxes, datetime.now(UTC), new.added_by)
-        person = Person(str(uuid4()), *values)
-        self.by_id[person.id] = person
-        return person
+        return self._changed(Person(str(uuid4()), *values), entry)
 
     def all(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[Person]:
         """Return people, the newest first."""
@@ -49,7 +49,9 @@ class MemoryPeople:
         """Return the person with this address."""
         return next((one for one in self.by_id.values() if one.address == address), None)
 
-    def give(self, tenant: str | None, person_id: str, inboxes: tuple[str, ...]) -> Person | None:
+    def give(
+        self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None
+    ) -> Person | None:
         """Let a person read these inboxes too."""
         person = self.find(tenant, person_id)
         if person is None:
@@ -57,26 +59,33 @@ class MemoryPeople:
         all_ = tuple(sorted({*person.inboxes, *inboxes}))
         if len(all_) > MOST_SCOPES:
             raise Conflict("there are too many inboxes")
-        return self._changed(replace(person, inboxes=all_))
+        return self._changed(replace(person, inboxes=all_), entry)
 
-    def take(self, tenant: str | None, person_id: str, inboxes: tuple[str, ...]) -> Person | None:
+    def take(
+        self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None
+    ) -> Person | None:
         """Let a person no longer read these inboxes."""
         person = self.find(tenant, person_id)
         left = tuple(one for one in person.inboxes if one not in inboxes) if person else ()
-        return self._changed(replace(person, inboxes=left)) if person else None
+        return self._changed(replace(person, inboxes=left), entry) if person else None
 
-    def change_role(self, tenant: str | None, person_id: str, role: Role) -> Person | None:
+    def change_role(
+        self, tenant: str | None, person_id: str, role: Role, entry: NewEntry | None = None
+    ) -> Person | None:
         """Give a person another role."""
         person = self.find(tenant, person_id)
         if person is not None and person.role.is_of_a_tenant is not role.is_of_a_tenant:
             raise Conflict("an operator belongs to no tenant")
-        return self._changed(replace(person, role=role)) if person else None
+        return self._changed(replace(person, role=role), entry) if person else None
 
-    def remove(self, tenant: str | None, person_id: str) -> Person | None:
+    def remove(self, tenant: str | None, person_id: str, entry: NewEntry | None = None) -> Person | None:
         """Remove a person."""
-        return self.by_id.pop(person_id, None) if self.find(tenant, person_id) else None
+        person = self.find(tenant, person_id)
+        return self.by_id.pop(self._changed(person, entry).id) if person else None
 
-    def _changed(self, person: Person) -> Person:
+    def _changed(self, person: Person, entry: NewEntry | None) -> Person:
+        if entry is not None:
+            self.trail.write(replace(entry, tenant=person.tenant, of=person.id))
         self.by_id[person.id] = person
         return person
 
@@ -202,25 +211,3 @@ class MemorySessions:
     def _seen(self, person_id: str) -> None:
         if person := self.people.by_id.get(person_id):
             self.people.by_id[person_id] = replace(person, last_seen_at=datetime.now(UTC))
-
-
-@dataclass(slots=True)
-class MemoryTrail:
-    """The port `Trail`."""
-
-    written: list[Entry] = field(default_factory=list)
-
-    def write(self, entry: NewEntry) -> None:
-        """Write an entry."""
-        values = (entry.what.value, entry.who, entry.tenant, entry.of, entry.person_id, entry.key_id)
-        self.written.append(Entry(str(uuid4()), datetime.now(UTC), *values))
-
-    def entries(
-        self, tenant: str | None, *, person_id: str | None = None, after: Position | None, limit: int
-    ) -> Page[Entry]:
-        """Return entries, the newest first."""
-        found = [one for one in self.written if tenant in (None, one.tenant) and person_id in (None, one.person_id)]
-        found.sort(key=lambda one: (one.at, one.id), reverse=True)
-        left = [one for one in found if after is None or (one.at, one.id) < (after.received_at, after.id)]
-        last = left[limit - 1] if len(left) > limit else None
-        return Page(tuple(left[:limit]), Position(last.at, last.id) if last else None)

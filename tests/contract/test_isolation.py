@@ -6,6 +6,7 @@ Who may do what is in tests/support/role_table.py, written by hand; the routes a
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from json import dumps, loads
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -17,7 +18,10 @@ from mailroom.testing.api import BROWSER
 from tests.support.api_routes import routes_of
 from tests.support.planted_tenants import OURS, THEIRS, Installation, Planted, ids_of, rows_of
 from tests.support.role_table import (
+    ADMINISTERING,
+    DOCUMENTS,
     INBOX,
+    INSTALLATION,
     KEYS,
     NOBODY,
     OPEN,
@@ -62,6 +66,8 @@ class Holder:
         """Return the status that the table asks for; `inbox` is the name of the inbox that the object is in."""
         if not self.role.may or self.is_elsewhere(route):
             return 401
+        if about(route) == INSTALLATION and not self.may(route):
+            return 404 if ADMINISTERING in self.role.may else 403
         if not self.may(route):
             return request.refused if about(route) != "operating" or "sending" in self.role.may else 403
         if of in (MISSING, MISSING_THERE, MALFORMED) or (of == FOREIGN and not self.role.of_all_tenants):
@@ -69,7 +75,7 @@ class Holder:
         if INBOX not in self.role.may or self.role.inboxes is None or not _is_in_an_inbox(route):
             return request.status
         # Who may read the archive too opens its items by their ids.
-        if "states" in self.role.may and "{item_id}" in route:
+        if "states" in self.role.may and "{item_id}" in route and about(route) == DOCUMENTS:
             return request.status
         return request.status if inbox in self.role.inboxes else 404
 
@@ -91,7 +97,8 @@ class Sweep:
         headers = dict(holder.headers) | ({} if path.startswith("/v1/") else _PAGE)
         self.requests += 1
         form = {name: _ID.sub(lambda one: ids[one[1]], value) for name, value in (request.form or {}).items()}
-        answer = self.on.client.request(method, url, headers=headers, json=request.json, data=form or None)
+        json = request.json and loads(_ID.sub(lambda one: ids.get(one[1], one[0]), dumps(request.json)))
+        answer = self.on.client.request(method, url, headers=headers, json=json, data=form or None)
         if not holder.role.of_all_tenants:
             self._search(holder, f"{method} {url}", answer)
         return answer
@@ -109,9 +116,9 @@ class Sweep:
         ours, theirs = self.on.tenants[OURS], self.on.tenants[THEIRS]
         if of == OWN:
             made = request.fresh.items() if fresh else ()
-            return {"new_address": "", **ours.ids} | {name: _made(ours, how) for name, how in made}
+            return {"new_address": "", "waiting": "", **ours.ids} | {name: _made(ours, how) for name, how in made}
         if of == FOREIGN:
-            return {"new_address": "", **theirs.ids}
+            return {"new_address": "", "waiting": "", **theirs.ids}
         if of == OTHER_INBOX:
             return ours.ids | {"item_id": ours.other_inbox.item_id, "address": ours.other_inbox.address}
         nothing = "x" if of == MALFORMED else str(uuid4())
@@ -234,7 +241,9 @@ def test_the_other_tenants_data_is_there_to_be_found(sweep: Sweep) -> None:
     assert len(lists) > 15
     # Of one tenant each, the operator's own unless the request names one; what is sent to one address; events without a message.
     one_tenants = {"GET /v1/quotas", "GET /v1/senders", "GET /v1/streams"}
-    assert silent - one_tenants <= {"GET /recipients", "GET /parked", "GET /senders"}
+    counts = {"GET /status", "GET /v1/status", "GET /v1/inbound/reasons", "GET /quarantine/replay"}
+    of_nobody = {"GET /recipients", "GET /parked", "GET /senders", "GET /quarantine/address"}
+    assert silent - one_tenants - counts <= of_nobody
     for route in one_tenants:
         assert THEIRS in sweep.ask(operator, route, REQUESTS[route], {}, f"tenant={THEIRS}").text
 
@@ -265,6 +274,10 @@ def _references(theirs: Planted) -> Iterator[tuple[str, tuple[str, str]]]:
     for route in ("GET /v1/suppressions", "GET /suppressions", "GET /recipients"):
         for address in (theirs.ids["suppressed"], f"all@{THEIRS}.test"):
             yield route, (f"address={address}", "address=nobody@nowhere.test")
+    for address in (theirs.anna.recipient, f"lost@{THEIRS}.test"):
+        yield "GET /quarantine/replay", (f"recipient={address}", "recipient=nobody@nowhere.test")
+    yield "GET /quarantine/replay", (f"id={theirs.ids['email_id']}", f"id={nothing}")
+    yield "GET /quarantine", (f"reason={theirs.name}", "reason=nothing")
     yield "GET /v1/addresses", (f"address={theirs.anna.recipient}", f"address=nobody@{OURS}.test")
     yield "GET /v1/inboxes/{address:path}/items", (f"q={theirs.name}", "q=nothingatall")
     yield "GET /inboxes/{address:path}", (f"q={theirs.name}", "q=nothingatall")

@@ -16,7 +16,8 @@ from mailroom.domain.trail import What
 from mailroom.ports.people import NewPerson, People, Person, Sessions, SignInLinks
 from mailroom.ports.trail import NewEntry, Trail
 from mailroom.testing import people as memory
-from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks, MemoryTrail
+from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks
+from mailroom.testing.trail import MemoryTrail
 
 LONG, OVER = timedelta(hours=1), timedelta(seconds=-1)
 NOWHERE = ("", "x", "' or 1=1 --", "\x00", "00000000-0000-0000-0000-000000000000")
@@ -44,9 +45,10 @@ class Doors:
 @pytest.fixture(params=["memory", "sql"])
 def doors(request: pytest.FixtureRequest) -> Doors:
     if request.param == "memory":
-        people = MemoryPeople()
+        trail = MemoryTrail()
+        people = MemoryPeople(trail=trail)
         links = MemorySignInLinks(people)
-        return Doors(people, MemorySessions(people, links), links, MemoryTrail())
+        return Doors(people, MemorySessions(people, links), links, trail)
     engine = request.getfixturevalue("engine")
     return Doors(SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine), SqlTrail(engine))
 

@@ -18,10 +18,14 @@ from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbound.replays import SqlReplays
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
+from mailroom.adapters.postgres.inbox.item_marks import SqlItemMarks
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring
+from mailroom.adapters.postgres.operations.status import SqlStatusFacts
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.models import BreakerRow
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
@@ -44,10 +48,14 @@ from mailroom.domain.outbound.quotas import Allowance
 from mailroom.domain.parsing import parse_email
 from mailroom.domain.people import Role
 from mailroom.inbound.filing import items_for
+from mailroom.inbound.replaying import Replayer
 from mailroom.inbound.routing import RoutingDecision
+from mailroom.operations.status import StatusReader
+from mailroom.operations.status_rows import sources
 from mailroom.ports.api_keys import NewKey
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.people import NewPerson, Person
+from mailroom.ports.replays import ReplayOrder
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.webhooks import MemoryWebhooks
@@ -79,6 +87,7 @@ class Installation:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.memory, self._numbers = engine, Memory(), iter(range(10**6))
         self.inbound, self.keys = inbound_on(engine, archive=self.memory.archive), SqlApiKeys(engine)
+        self.replays = SqlReplays(engine)
         self.people = PeopleServices(SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine))
         self.app: FastAPI = create_app(self._services())
         self.client = TestClient(self.app, base_url="https://mail.example", follow_redirects=False)
@@ -96,6 +105,9 @@ class Installation:
         return replace(
             services,
             reader=SqlInboxReader(engine),
+            marks=SqlItemMarks(engine),
+            replayer=Replayer(self.replays, self.inbound.ledger, self.memory.runs, SqlProcessings(engine)),
+            status=StatusReader(sources(SqlStatusFacts(engine), dead_letters={}, scheduler=None), patience_s=20),
             ledger=self.inbound.ledger,
             addresses=SqlAddresses(engine),
             keys=self.keys,
@@ -218,6 +230,11 @@ class Planted:
         self._on.inbound.ledger.close(email_id, State.QUARANTINED, now=NOW, reason="virus", facts=facts)
         return email_id
 
+    def replay(self) -> str:
+        """Begin a replay of one mail, and return its id."""
+        order = ReplayOrder(ids=(self.quarantined(),))
+        return self._on.replays.begin(self.name, order, by=f"{self.name} key", now=NOW).id
+
     def batch(self) -> str:
         """Submit a batch of one message that nobody has sent yet."""
         to = f"{uuid4().hex}@{self.name}-customers.test"
@@ -316,6 +333,7 @@ class Planted:
             "key_id": self.key(),
             "breaker_id": self.breaker(),
             "person_id": self.person(),
+            "replay_id": self.replay(),
         }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 # What the routes are about. A role may do some of it.
 SENDING, INBOX, DOCUMENTS, STATES = "sending", "inbox", "documents", "states"
 ADMINISTERING, OPERATING, OPEN = "administering", "operating", "open"
+#: Pages and routes of the installation, which do not exist for those who administer a tenant.
+INSTALLATION = "installation"
 EVERYTHING_OF_A_TENANT = frozenset({SENDING, INBOX, DOCUMENTS, STATES, ADMINISTERING})
 
 
@@ -29,7 +31,7 @@ SENDER = Role(frozenset({SENDING}))
 MEMBER = Role(frozenset({INBOX, DOCUMENTS}), ANNA)
 ARCHIVIST = Role(frozenset({DOCUMENTS, STATES}))
 ADMINISTRATOR = Role(EVERYTHING_OF_A_TENANT)
-OPERATOR = Role(EVERYTHING_OF_A_TENANT | {OPERATING}, of_all_tenants=True)
+OPERATOR = Role(EVERYTHING_OF_A_TENANT | {OPERATING, INSTALLATION}, of_all_tenants=True)
 
 #: By scopes of a key of the tenant.
 KEYS: Mapping[tuple[str, ...], Role] = {
@@ -60,10 +62,14 @@ ABOUT = (
     (r"GET /(healthz|readyz|metrics|docs|openapi\.json|static/.*)", OPEN),
     (r"\w+ /(u|c|o|hooks)/.*", OPEN),
     (r"\w+ /sign-(in|out).*", OPEN),
-    (r"GET /(inboxes/.*|v1/inboxes/.*)?", INBOX),
+    (r"GET /(inboxes|inboxes/.*|v1/inboxes/.*)?", INBOX),
     (r"GET (/v1)?/items/.*", DOCUMENTS),
-    (r"GET (/v1/inbound|/quarantine)", STATES),
+    # Marking is of those who read the inbox: an archivist reads what was archived.
+    (r"(POST|PATCH) (/v1)?/items/.*", INBOX),
+    (r"GET (/v1/inbound|/v1/inbound/reasons|/quarantine)", STATES),
+    (r"\w+ (/v1/inbound|/quarantine)/replay.*", ADMINISTERING),
     (r"POST /v1/inbound/.*", ADMINISTERING),
+    (r"\w+ (/quarantine/address|(/v1)?/status)", INSTALLATION),
     (r"GET /v1/addresses", ADMINISTERING),
     (r"\w+ /v1/addresses", OPERATING),
     (r"GET /parked", OPERATING),
@@ -110,6 +116,7 @@ class Request:
 _MAIL = {"from": "desk@quokka.test", "messages": [{"to": "ada@users.test", "subject": "s", "text": "t"}]}
 _BATCH, _REFUSED, _MESSAGE = {"batch_id": "batch"}, {"batch_id": "refused"}, {"message_id": "message"}
 _KEY, _WEBHOOK, _PERSON = {"key_id": "key"}, {"webhook_id": "webhook"}, {"person_id": "person"}
+_WAITING = {"waiting": "quarantined"}
 _OURS = "tenant=quokka"
 _SINCE = {"since": "2026-03-14T08:30:00Z"}
 
@@ -119,7 +126,14 @@ REQUESTS: Mapping[str, Request] = {
     "GET /inboxes/{address:path}": Request(),
     "GET /v1/inboxes/{address:path}/items": Request(),
     "GET /items/{item_id}": Request(),
+    "GET /inboxes": Request(),
     "GET /items/{item_id}/html": Request(),
+    "GET /items/{item_id}/print": Request(),
+    "GET /items/{item_id}/attachments/{number}/preview": Request(),
+    "GET /items/{item_id}/attachments/{number}/members/{member}/preview": Request(),
+    "POST /items/{item_id}/done": Request(303),
+    "POST /items/{item_id}/undo": Request(303),
+    "PATCH /v1/items/{item_id}": Request(json={"done": True}),
     "GET /items/{item_id}/source": Request(),
     "GET /items/{item_id}/attachments/{number}": Request(),
     "GET /items/{item_id}/attachments/{number}/members/{member}": Request(),
@@ -133,6 +147,19 @@ REQUESTS: Mapping[str, Request] = {
     "GET /v1/inbound": Request(),
     "GET /quarantine": Request(),
     "POST /v1/inbound/{email_id}/replay": Request(202),
+    "GET /v1/inbound/reasons": Request(),
+    "POST /v1/inbound/replay": Request(202, json={"ids": ["{waiting}"]}, fresh=_WAITING),
+    "GET /v1/inbound/replays": Request(),
+    "GET /v1/inbound/replays/{replay_id}": Request(),
+    "GET /quarantine/replay": Request(query="reason=virus"),
+    "POST /quarantine/replay": Request(303, form={"action": "replay", "id": "{waiting}"}, fresh=_WAITING),
+    "GET /quarantine/replays/{replay_id}": Request(),
+    "GET /quarantine/address": Request(query="recipient=lost@nowhere.test"),
+    "POST /quarantine/address": Request(
+        303, form={"recipient": "{new_address}", "tenant": "quokka"}, fresh={"new_address": "new_address"}
+    ),
+    "GET /status": Request(),
+    "GET /v1/status": Request(),
     "GET /v1/addresses": Request(),
     "POST /v1/addresses": Request(201, _OURS, {"addresses": [{"address": "further@quokka.test"}]}),
     "PATCH /v1/addresses": Request(200, f"{_OURS}&address={{receiving}}", {"user": "quokka"}),

@@ -5,6 +5,7 @@ every one made or ended here, is stored with `LIMITED` before its digest: they d
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,10 +17,12 @@ from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.inbox.visible_to import owned
 from mailroom.adapters.postgres.models import ApiKeyRow, TenantRow, table
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
+from mailroom.adapters.postgres.tenants.trail import write_within
 from mailroom.domain.api_keys import EVERYTHING
 from mailroom.domain.errors import Conflict
 from mailroom.ports.api_keys import MOST_LIVE, Holder, KeyLine, KeyState, NewKey, not_rotated
 from mailroom.ports.inbox_reader import Page, Position
+from mailroom.ports.trail import NewEntry
 
 #: Before the digest of a key that only releases with scopes may accept.
 LIMITED = "2:"
@@ -58,14 +61,16 @@ class SqlApiKeys:
         with statement(self._engine) as connection:
             connection.execute(noted)
 
-    def add(self, new: NewKey) -> KeyLine:
+    def add(self, new: NewKey, entry: NewEntry | None = None) -> KeyLine:
         """Add a key, and its tenant when that is new."""
         values = {"name": new.name, "tenant": new.tenant, "scopes": list(new.scopes), "ends_at": new.ends_at}
         with transaction(self._engine) as connection:
             if new.tenant is not None:
                 row = {"id": new.tenant, "policy": {}, "created_at": datetime.now(UTC)}
                 connection.execute(insert_new(table(TenantRow)).values(row).on_conflict_do_nothing())
-            return _added(connection, values, sha256=new.sha256, starts=new.starts, by=new.made_by)
+            line = _added(connection, values, sha256=new.sha256, starts=new.starts, by=new.made_by)
+            write_within(connection, entry and replace(entry, tenant=line.tenant, of=line.id))
+            return line
 
     def all(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[KeyLine]:
         """Return keys with ended and revoked ones, the newest first."""

@@ -1,5 +1,6 @@
 """People, sessions and sign-in links in SQL. All times are the database's. What a holder may do is read with every request."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,12 +13,14 @@ from mailroom.adapters.postgres.inbox.visible_to import owned
 from mailroom.adapters.postgres.models import TenantRow, table
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.tenants.models import PersonRow, PersonSessionRow, SignInLinkRow
+from mailroom.adapters.postgres.tenants.trail import write_within
 from mailroom.domain.api_keys import MOST_SCOPES
 from mailroom.domain.errors import Conflict
 from mailroom.domain.people import Role, new_secret, secret_digest
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import Page, Position
 from mailroom.ports.people import LINK_LASTS, LINKS_WITHIN, MOST_LINKS, MOST_PEOPLE, NewPerson, Person, SignIn
+from mailroom.ports.trail import NewEntry
 
 #: Being seen is written again after this time.
 _NOTED = timedelta(minutes=1)
@@ -36,7 +39,7 @@ class SqlPeople:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, new: NewPerson) -> Person:
+    def add(self, new: NewPerson, entry: NewEntry | None = None) -> Person:
         """Add a person, and the tenant when that is new."""
         whose = _person.tenant.is_(None) if new.tenant is None else _person.tenant == new.tenant
         row = {"id": uuid4(), "address": new.address, "role": new.role.value, "tenant": new.tenant}
@@ -49,9 +52,11 @@ class SqlPeople:
                 connection.execute(insert_new(table(TenantRow)).values(tenant).on_conflict_do_nothing())
             added = insert_new(_people).values(row).on_conflict_do_nothing(index_elements=["address"])
             found = connection.execute(added.returning(*_people.c)).first()
-        if found is None:
-            raise Conflict("this address is a person already; an address signs in to one tenant or to the installation")
-        return _read(found)
+            if found is None:
+                raise Conflict(
+                    "this address is a person already; an address signs in to one tenant or to the installation"
+                )
+            return _written(connection, _read(found), entry)
 
     def all(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[Person]:
         """Return people, the newest first."""
@@ -76,7 +81,9 @@ class SqlPeople:
             row = connection.execute(select(_people).where(_person.address == address)).first()
         return _read(row) if row else None
 
-    def give(self, tenant: str | None, person_id: str, inboxes: tuple[str, ...]) -> Person | None:
+    def give(
+        self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None
+    ) -> Person | None:
         """Let a person read these inboxes too."""
         with transaction(self._engine) as connection:
             person = _found(connection, tenant, person_id, lock=True)
@@ -85,17 +92,22 @@ class SqlPeople:
             all_ = sorted({*person.inboxes, *inboxes})
             if len(all_) > MOST_SCOPES:
                 raise Conflict(f"a person has at most {MOST_SCOPES} inboxes; use @domain for the inboxes of a domain")
-            return _changed(connection, person.id, inboxes=all_)
+            return _changed(connection, person.id, entry, inboxes=all_)
 
-    def take(self, tenant: str | None, person_id: str, inboxes: tuple[str, ...]) -> Person | None:
+    def take(
+        self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None
+    ) -> Person | None:
         """Let a person no longer read these inboxes."""
         with transaction(self._engine) as connection:
             person = _found(connection, tenant, person_id, lock=True)
             if person is None:
                 return None
-            return _changed(connection, person.id, inboxes=[one for one in person.inboxes if one not in inboxes])
+            left = [one for one in person.inboxes if one not in inboxes]
+            return _changed(connection, person.id, entry, inboxes=left)
 
-    def change_role(self, tenant: str | None, person_id: str, role: Role) -> Person | None:
+    def change_role(
+        self, tenant: str | None, person_id: str, role: Role, entry: NewEntry | None = None
+    ) -> Person | None:
         """Give a person of a tenant another role of it."""
         with transaction(self._engine) as connection:
             person = _found(connection, tenant, person_id, lock=True)
@@ -103,16 +115,16 @@ class SqlPeople:
                 return None
             if person.role.is_of_a_tenant is not role.is_of_a_tenant:
                 raise Conflict("an operator belongs to no tenant: remove this person, and add one with the new role")
-            return _changed(connection, person.id, role=role.value)
+            return _changed(connection, person.id, entry, role=role.value)
 
-    def remove(self, tenant: str | None, person_id: str) -> Person | None:
+    def remove(self, tenant: str | None, person_id: str, entry: NewEntry | None = None) -> Person | None:
         """Remove a person; sessions and links go with the row."""
         if (uuid := uuid_of(person_id)) is None:
             return None
         gone = delete(_people).where(_person.id == uuid, owned(_person.tenant, tenant)).returning(*_people.c)
         with transaction(self._engine) as connection:
             row = connection.execute(gone).first()
-        return _read(row) if row else None
+            return _written(connection, _read(row), entry) if row else None
 
 
 class SqlSessions:
@@ -247,9 +259,15 @@ def _found(connection: Connection, tenant: str | None, person_id: str, *, lock: 
     return _read(row) if row else None
 
 
-def _changed(connection: Connection, person_id: str, **values: Any) -> Person:
+def _changed(connection: Connection, person_id: str, entry: NewEntry | None, **values: Any) -> Person:
     changed = update(_people).where(_person.id == UUID(person_id)).values(values).returning(*_people.c)
-    return _read(connection.execute(changed).one())
+    return _written(connection, _read(connection.execute(changed).one()), entry)
+
+
+def _written(connection: Connection, person: Person, entry: NewEntry | None) -> Person:
+    """Write into the trail what was done to this person, in the transaction that does it."""
+    write_within(connection, entry and replace(entry, tenant=person.tenant, of=person.id))
+    return person
 
 
 def _read(row: Row[Any]) -> Person:

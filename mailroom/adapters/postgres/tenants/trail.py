@@ -3,13 +3,13 @@
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, Row, false, func, insert, select, true
+from sqlalchemy import Connection, Engine, Row, false, func, insert, select, true
 
 from mailroom.adapters.postgres.delivery.models import EndpointRow
 from mailroom.adapters.postgres.engine import statement
 from mailroom.adapters.postgres.inbox.visible_to import owned
 from mailroom.adapters.postgres.models import ApiKeyRow, InboxItemRow, table
-from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
+from mailroom.adapters.postgres.outbound.models import BatchRow, BreakerRow, MessageRow
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.tenants.models import TrailRow
 from mailroom.domain.trail import About
@@ -24,6 +24,7 @@ _OWNERS = {
     About.BATCH: table(BatchRow),
     About.KEY: table(ApiKeyRow),
     About.WEBHOOK: table(EndpointRow),
+    About.BREAKER: table(BreakerRow),
 }
 
 
@@ -35,11 +36,8 @@ class SqlTrail:
 
     def write(self, entry: NewEntry) -> None:
         """Write an entry in one statement, which finds whose thing it is where that is not given."""
-        row: dict[str, Any] = {"id": uuid4(), "at": func.now(), "what": str(entry.what), "who": entry.who}
-        row |= {"tenant": _owner(entry) if entry.tenant is None else entry.tenant}
-        row |= {"of": entry.of, "person_id": uuid_of(entry.person_id or ""), "key_id": uuid_of(entry.key_id or "")}
         with statement(self._engine) as connection:
-            connection.execute(insert(_trail).values(row))
+            write_within(connection, entry)
 
     def entries(
         self, tenant: str | None, *, person_id: str | None = None, after: Position | None, limit: int
@@ -56,6 +54,16 @@ class SqlTrail:
         with statement(self._engine) as connection:
             rows = connection.execute(wanted).all()
         return page_of(rows, limit, [_read(row) for row in rows[:limit]], at="at")
+
+
+def write_within(connection: Connection, entry: NewEntry | None) -> None:
+    """Write an entry, if there is one, in the transaction of what it is about."""
+    if entry is None:
+        return
+    row: dict[str, Any] = {"id": uuid4(), "at": func.now(), "what": str(entry.what), "who": entry.who}
+    row |= {"tenant": _owner(entry) if entry.tenant is None else entry.tenant}
+    row |= {"of": entry.of, "person_id": uuid_of(entry.person_id or ""), "key_id": uuid_of(entry.key_id or "")}
+    connection.execute(insert(_trail).values(row))
 
 
 def _owner(entry: NewEntry) -> Any:

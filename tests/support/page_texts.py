@@ -42,6 +42,7 @@ from mailroom.domain.trail import What
 from mailroom.outbound.sender_records import _NO_MAIL_FROM
 from mailroom.outbound.sent_content import ContentState
 from mailroom.ports.api_keys import KeyState
+from mailroom.ports.holds import HoldReason
 from mailroom.ports.previewer import NoPreview
 from mailroom.ports.sender_identities import IdentityState
 
@@ -58,7 +59,7 @@ ERRORS = {"HTTPException": (2,), "Unusable": (2,), "answer_error": (3,)}
 _FOR_PROGRAMS = ("v1", "hooks", "metrics")
 
 #: Reasons: each member has a sentence and what to do.
-REASONS = (InboundReason, OutboundReason, NotResent, Cause, Trip, Disabled, PostFault)
+REASONS = (InboundReason, OutboundReason, NotResent, Cause, Trip, Disabled, PostFault, HoldReason)
 #: Words that are stored and shown.
 WORDS = (
     *REASONS,

@@ -1,7 +1,7 @@
 """Texts, times and sizes formatted for people."""
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 #: Controls except tab and line feed, and characters that change the direction of text (Unicode TR 9).
 _DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -63,14 +63,3 @@ def size(octets: int) -> str:
         if amount < 999.5 or unit == "GB":
             break
     return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
-
-
-def lasted(span: timedelta) -> str:
-    """Return a duration for people, in its largest unit, such as 3 minutes."""
-    seconds = max(span.total_seconds(), 0.0)
-    if seconds < 10:
-        return f"{seconds:.1f} seconds"
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} seconds"

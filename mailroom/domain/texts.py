@@ -7,7 +7,7 @@ Everywhere but on pages a `Text` is its English sentence.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from mailroom.domain.readable import size, when
@@ -62,6 +62,20 @@ def _english(value: object) -> str:
         return when(value)
     # An enumeration's word and a size are written as they are.
     return f"{value:,}" if type(value) is int else str(value)
+
+
+def lasted(span: timedelta) -> Text:
+    """Return a duration, in its largest unit, such as 3 minutes."""
+    seconds = max(span.total_seconds(), 0.0)
+    if seconds < 10:
+        return Text("%(count)s seconds", count=round(seconds, 1))
+    if seconds < 120:
+        return Text("%(count)s seconds", count=int(seconds))
+    if seconds < 7_200:
+        return Text("%(count)s minutes", count=int(seconds // 60))
+    if seconds < 172_800:
+        return Text("%(count)s hours", count=int(seconds // 3_600))
+    return Text("%(count)s days", count=int(seconds // 86_400))
 
 
 def as_text(sentence: str) -> Text:

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailroom.domain.errors import MailroomError
+from mailroom.domain.texts import Text
 
 
 class Level(StrEnum):
@@ -27,7 +28,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow:
-    """One line of the page; `since` is when it began or last happened, `link` the page to look at."""
+    """One line of the page. What is no `Text` is data. `since` is when it began or last happened, `link` the page to look at."""
 
     group: str
     name: str
@@ -59,10 +60,9 @@ class Status:
     @property
     def sentence(self) -> str:
         """The whole look in one sentence."""
-        count = len(self.troubles)
-        if not count:
-            return "Everything is well."
-        return "One thing needs you." if count == 1 else f"{count} things need you."
+        if not self.troubles:
+            return Text("Everything is well.")
+        return Text.counted("One thing needs you.", "%(count)s things need you.", len(self.troubles))
 
 
 Source = Callable[[datetime], Sequence[StatusRow]]
@@ -95,15 +95,15 @@ class StatusReader:
 
 def _rows(name: str, future: Future[Sequence[StatusRow]]) -> Sequence[StatusRow]:
     if not future.done():
-        return [_unknown(name, "does not answer in time")]
+        return [_unknown(name, Text("does not answer in time"))]
     try:
         return future.result()
     except MailroomError as error:
         return [_unknown(name, error.message)]
     except Exception as error:  # noqa: BLE001 - one source must not hide the others
-        return [_unknown(name, f"could not be found out ({type(error).__name__})")]
+        return [_unknown(name, Text("could not be found out (%(error)s)", error=type(error).__name__))]
 
 
 def _unknown(name: str, why: str) -> StatusRow:
-    remedy = "see that it runs and can be reached; everything else on this page is as it says"
+    remedy = Text("see that it runs and can be reached; everything else on this page is as it says")
     return StatusRow(group=name, name=name, level=Level.UNKNOWN, value=why, what_to_do=remedy)

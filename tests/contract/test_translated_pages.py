@@ -1,14 +1,11 @@
 """Every page in every language, on a real database: nothing of it is left in English, and the headers say which language it is."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from html.parser import HTMLParser
 
 import pytest
-from markupsafe import Markup
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -18,7 +15,6 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.unsubscribing import SqlUnsubscribing
 from mailroom.api.app import create_app
 from mailroom.api.pages import translations
-from mailroom.api.pages.translations import Translation
 from mailroom.api.services import OutboundServices
 from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.outbound.message import Status
@@ -27,12 +23,11 @@ from mailroom.domain.trail import What
 from mailroom.ports.trail import NewEntry
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient, an_item, two_tenants
 from tests.support.batch_requests import ADMIN, PORTS, UMBRELLA, PlantedKeys, batch, message, submitted
+from tests.support.marked_language import Marked, outside
 
 KEY = SecretStr("a key of some length")
 ANN = "ann@acme.test"
 ACME = {"Authorization": "Bearer acme-key"}
-#: Names in every language, and words of the test's own data.
-NAMES = re.compile(r"\b(Mailroom|API|HTTP|UTC|eml|DNS|acme|umbrella|ses|SHA|Message-ID)\b")
 
 
 class World:
@@ -178,62 +173,6 @@ class World:
         assert answer.headers["cache-control"] == "no-store", path
         assert answer.status_code < 500, path
         return str(answer.text)
-
-
-class Marked(Translation):
-    """A language whose texts are the English ones, each between ⟦ and ⟧."""
-
-    def _filled(self, template: str, values: dict[str, object]) -> Markup:
-        return Markup("⟦") + super()._filled(template, values) + Markup("⟧")
-
-    def plain(self, text: str) -> str:
-        return f"⟦{super().plain(text)}⟧"
-
-
-class Outside(HTMLParser):
-    """Collects words of a page that stand outside of ⟦⟧, and are no data: names, code, times."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self._data: list[str] = []
-        self._depth = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if self._data or tag in ("bdi", "code", "pre", "time", "style") or values.get("lang") == "en":
-            if tag not in ("input", "br", "img", "meta", "link", "rect"):
-                self._data.append(tag)
-            return
-        for name in ("title", "aria-label", "placeholder", "alt"):
-            value = values.get(name) or ""
-            if "<" in value or (_words(value) and not re.fullmatch("⟦.*⟧", value, re.DOTALL)):
-                self.found.append(f"{name}={value}")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._data and self._data[-1] == tag:
-            self._data.pop()
-
-    def handle_data(self, data: str) -> None:
-        outside = ""
-        for letter in data:
-            self._depth += {"⟦": 1, "⟧": -1}.get(letter, 0)
-            outside += letter if self._depth == 0 else " "
-        if not self._data and _words(outside):
-            self.found.append(" ".join(outside.split()))
-
-
-def _words(text: str) -> bool:
-    return bool(re.search(r"[^\W\d_]{2}", NAMES.sub("", text)))
-
-
-def outside(page: str) -> list[str]:
-    """Return the words of a page that were not translated."""
-    # A subject is data in a title too.
-    body = re.sub(r"<title>(?:Your invoice|Hello|[\w.@]+) · ", "<title>", page)
-    found = Outside()
-    found.feed(re.sub(r'<html lang="\w+">', "<html>", body))
-    return found.found
 
 
 def test_no_page_has_a_text_that_is_not_translated(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

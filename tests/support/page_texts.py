@@ -13,7 +13,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po, write_po
 
-from mailroom.api.pages import carried_words, endpoints, keys, people
+from mailroom.api.pages import carried_words, endpoints, keys, people, status
 from mailroom.api.pages.reader import LANGUAGES
 from mailroom.api.pages.translations import LOCALES
 from mailroom.domain.api_keys import SCOPES
@@ -25,9 +25,12 @@ from mailroom.domain.delivery.tenant_webhooks import Disabled
 from mailroom.domain.delivery.webhook_targets import TargetFault
 from mailroom.domain.inbound.filing_policy import Finding
 from mailroom.domain.inbound.reasons import InboundReason
+from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.replaying import ReplayState
 from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.domain.inbox.marks import Show
 from mailroom.domain.inbox.notices import TEXTS
+from mailroom.domain.openid import OpenIdFault
 from mailroom.domain.outbound.advice import SENDERS_DOMAIN
 from mailroom.domain.outbound.message import Lane, ResendPolicy, Status
 from mailroom.domain.outbound.reasons import OutboundReason
@@ -39,6 +42,8 @@ from mailroom.domain.trail import What
 from mailroom.outbound.sender_records import _NO_MAIL_FROM
 from mailroom.outbound.sent_content import ContentState
 from mailroom.ports.api_keys import KeyState
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.previewer import NoPreview
 from mailroom.ports.sender_identities import IdentityState
 
 #: A text, or two of one thing and of several.
@@ -54,14 +59,31 @@ ERRORS = {"HTTPException": (2,), "Unusable": (2,), "answer_error": (3,)}
 _FOR_PROGRAMS = ("v1", "hooks", "metrics")
 
 #: Reasons: each member has a sentence and what to do.
-REASONS = (InboundReason, OutboundReason, NotResent, Cause, Trip, Disabled, PostFault)
+REASONS = (InboundReason, OutboundReason, NotResent, Cause, Trip, Disabled, PostFault, HoldReason)
 #: Words that are stored and shown.
-WORDS = (*REASONS, Status, Kind, Actor, Lane, ResendPolicy, KeyState, IdentityState, TargetFault, Role, Finding)
+WORDS = (
+    *REASONS,
+    Status,
+    Kind,
+    Actor,
+    Lane,
+    ResendPolicy,
+    KeyState,
+    IdentityState,
+    TargetFault,
+    Role,
+    Finding,
+    ReplayState,
+    State,
+)
 #: Further kinds of steps, facts of steps, and words of calendars that pages show.
 OTHER_WORDS = (
     "rescheduled", "resumed", "sent again", "not verified",
     "attempt", "by", "code", "reason", "due at", "fault", "list", "until", "provider", "answer", "phase", "status",
     "accepted", "declined", "tentative", "delegated", "needs action", "cancelled", "completed", "in process",
+    "received", "notified", "started", "routed", "archived", "withdrawn", "reopened", "recalled", "died", "processed",
+    "replayed", "released", "deposits", "recipients", "items", "worker", "processor", "outcome", "no reason recorded",
+    "filed, held in part",
     "spam", "virus", "Cyrillic", "Greek", "Latin",
 )  # fmt: skip
 #: The titles of error pages.
@@ -92,7 +114,8 @@ def of_the_domain() -> Iterator[Message]:
             yield from (reason.sentence, reason.remedy)
     for words in WORDS:
         yield from (word.value.replace("_", " ") for word in words)
-    yield from (one.sentence for faults in (TargetFault, ContentState, What) for one in faults)
+    yield from (one.sentence for faults in (TargetFault, ContentState, What, NoPreview, ReplayState) for one in faults)
+    yield from (text for fault in OpenIdFault for text in (fault.sentence, fault.remedy))
     for text in TEXTS.values():
         yield from (text.sentence, text.what, *filter(None, (text.remedy, text.of)))
     yield from OTHER_WORDS
@@ -105,6 +128,7 @@ def of_pages() -> Iterator[Message]:
     """Yield texts that the modules of pages keep in tables."""
     yield from (HTTPStatus(status).phrase for status in STATUSES)
     yield from people.ROLES.values()
+    yield from (word for _, word in status._BADGES.values())
     yield "Inbox"
     yield from (*keys.OVERLAPS.values(), *endpoints.AGAIN.values())
     yield from (text for both in carried_words.PROTECTIONS.values() for text in both)

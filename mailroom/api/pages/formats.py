@@ -62,4 +62,6 @@ def written(value: object) -> str:
         return size(value)
     if isinstance(value, datetime):
         return when(value)
+    if isinstance(value, float):
+        return str(format_decimal(value, "#,##0.0", locale=reader().language))
     return number(value) if type(value) is int else str(value)

@@ -142,8 +142,9 @@ def inbox(
     owner, name = tenant_for(holder, tenant), inbox_address(address)
     if not services.reader.receives(owner, name):
         # A holder of some inboxes is answered as in `admit`, so that no answer depends on which inboxes there are.
-        advice = "" if reads_some(holder) else " Add an address with: mailroom address add ADDRESS"
-        raise HTTPException(404, f"Inbox not found.{advice}")
+        if reads_some(holder):
+            raise HTTPException(404, "Inbox not found.")
+        raise HTTPException(404, "Inbox not found. Add an address with: mailroom address add ADDRESS")
     return _page(services, holder, MailList(show or Show.ALL, name, q, tenant), cursor)
 
 

@@ -32,6 +32,7 @@ from mailroom.domain.openid import (
     read_attempt,
 )
 from mailroom.domain.people import person_address
+from mailroom.domain.texts import Text
 from mailroom.domain.trail import What
 from mailroom.ports.people import Person, SignIn
 
@@ -162,9 +163,10 @@ def _unavailable(services: Services, error: MailroomError) -> Response:
     """Return the page for a provider that does not answer, or answers what nobody can use."""
     if isinstance(error, TransientError):
         log.warning("signing in by OpenID Connect is not possible now: %s", error)
-        return _page(services, 503, "The provider cannot be reached, or is busy.", "Try again in a minute.")
+        return _page(services, 503, Text("The provider cannot be reached, or is busy."), Text("Try again in a minute."))
     log.error("signing in by OpenID Connect is not possible: %s", error)
-    return _page(services, 502, "The operator must correct the settings of the provider.", "Report it to the operator.")
+    why = Text("The operator must correct the settings of the provider.")
+    return _page(services, 502, why, Text("Report it to the operator."))
 
 
 def _page(services: Services, status: int, why: str, remedy: str) -> Response:

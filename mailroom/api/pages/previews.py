@@ -21,6 +21,7 @@ from mailroom.api.members import member_content, member_of
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import AppServices, Services
 from mailroom.domain.errors import TransientError
+from mailroom.domain.texts import Text
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.previewer import MAX_PREVIEWED, NoPreview, Preview
 
@@ -28,8 +29,8 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 #: Changes when the same bytes are drawn otherwise.
 _DRAWING = 1
-_BUSY = "Too many previews are being drawn at this moment. Reload the page in a minute."
-_GONE = "The archive no longer has the bytes of this file."
+_BUSY = Text("Too many previews are being drawn at this moment. Reload the page in a minute.")
+_GONE = Text("The archive no longer has the bytes of this file.")
 #: Whose turn an operator's preview is.
 _OPERATORS = "operators"
 

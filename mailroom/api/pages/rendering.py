@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from mailroom.api.pages import carried_words
@@ -29,6 +30,7 @@ from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import sender_parts, shown, stamp
+from mailroom.domain.texts import Text
 from mailroom.ports.inbox_reader import FiledItem
 from mailroom.ports.previewer import previewed
 
@@ -66,13 +68,14 @@ def unscanned(scan: Scan | None) -> bool:
     return scan is not None and scan.finding is Finding.UNSCANNED
 
 
-def checks_in_short(filed: FiledItem) -> str:
+def checks_in_short(filed: FiledItem) -> Markup:
     """Return the outcome of all checks of a mail in one line."""
     found = [words for _, words in doubts(filed.verdicts)]
     if filed.scan is not None and filed.scan.finding is not Finding.CLEAN:
-        found.append("scanner found something" if filed.scan.finding is Finding.INFECTED else "not scanned")
-    line = ", ".join(found) or "all checks passed"
-    return line[0].upper() + line[1:]
+        infected = filed.scan.finding is Finding.INFECTED
+        found.append(gettext("scanner found something") if infected else gettext("not scanned"))
+    line = Markup(", ").join(found) or gettext("all checks passed")
+    return line[:1].upper() + line[1:]
 
 
 def host(url: str) -> str:
@@ -98,6 +101,10 @@ def _words(verdict: Verdict) -> str:
         Verdict.DISABLED: gettext("not checked"),
     }
     return known.get(verdict, gettext("unknown"))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, Text)
 
 
 def _part(text: str) -> str:
@@ -129,6 +136,7 @@ def _templates_of_this_package() -> Environment:
         "answers_elsewhere": answers_elsewhere,
         "previewed": previewed,
     }
+    environment.tests["text"] = _is_text
     environment.globals |= {"checks": CHECKS, "_": gettext, "ngettext": ngettext}
     return environment
 

@@ -13,7 +13,7 @@ from mailroom.api.app import create_app
 from mailroom.domain.inbound.received_email import Attachment
 from mailroom.ports.api_keys import Holder
 from mailroom.testing.api import NOW, PASSED, Memory, an_item, two_tenants
-from tests.support.http_server import serving
+from tests.support.http_server import basic, serving
 
 ANN, INVOICES = "ann@acme.test", "invoices@acme.test"
 
@@ -41,7 +41,7 @@ def site(memory: Memory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(http_credentials={"username": "ann", "password": "ann"})
+    context = browser.new_context(extra_http_headers={"Authorization": basic("ann", "ann")})
     page = context.new_page()
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -111,7 +111,7 @@ def test_shortcuts_can_be_switched_off(page: Page, site: str) -> None:
 
 def test_everything_works_without_scripts(browser: Browser, site: str) -> None:
     """The keys only press what is there; what cannot work is not shown."""
-    context = browser.new_context(java_script_enabled=False, http_credentials={"username": "ann", "password": "ann"})
+    context = browser.new_context(java_script_enabled=False, extra_http_headers={"Authorization": basic("ann", "ann")})
     page = context.new_page()
     page.goto(site)
     page.get_by_role("link", name="Mail 0").click()
@@ -150,7 +150,7 @@ def test_pages_have_no_accessibility_fault(
     context = browser.new_context(
         viewport={"width": width, "height": 800},
         color_scheme="dark" if colours == "dark" else "light",
-        http_credentials={"username": "ann", "password": "ann"},
+        extra_http_headers={"Authorization": basic("ann", "ann")},
     )
     page, item = context.new_page(), memory.reader.filed[0].id
     memory.marks.done("acme", memory.reader.filed[2].id, by=ANN)

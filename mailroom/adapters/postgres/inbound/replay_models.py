@@ -8,6 +8,9 @@ from sqlalchemy import Column, ForeignKey, Index, text
 from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.postgres.models import json_column, time_column
+from mailroom.domain.inbound.replaying import ReplayState
+
+_OPEN = ", ".join(f"'{state.value}'" for state in ReplayState if state.is_open)
 
 
 class ReplayRow(SQLModel, table=True):
@@ -39,7 +42,7 @@ class ReplayMailRow(SQLModel, table=True):
             "ix_replay_mail_open",
             "email_id",
             unique=True,
-            postgresql_where=text("state in ('waiting', 'requested')"),
+            postgresql_where=text(f"state in ({_OPEN})"),
         ),
         Index(
             "ix_replay_mail_waiting", "replay_id", "due_at", "received_at", postgresql_where=text("state = 'waiting'")

@@ -35,7 +35,7 @@ from mailroom.adapters.postgres.inbound.replay_selection import held_part, selec
 from mailroom.adapters.postgres.inbox.visible_to import owned
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.paging import uuid_of
-from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.received_email import UNSETTLED, State
 from mailroom.domain.inbound.replaying import FREE_AFTER, GIVEN_UP_AFTER, ReplayAction, ReplayState, is_not_released
 from mailroom.ports.replays import (
     Candidate,
@@ -57,7 +57,7 @@ _KEPT_FOR = timedelta(days=90)
 # Literals, so that the partial indexes are used.
 _WAITS, _REQUESTED = text("replay_mail.state = 'waiting'"), text("replay_mail.state = 'requested'")
 _OPEN = [state for state in ReplayState if state.is_open]
-_CLOSED = [State.FILED, State.QUARANTINED, State.FAILED, State.DUPLICATE]
+_CLOSED = [state for state in State if state not in UNSETTLED]
 
 
 class SqlReplays:
@@ -272,7 +272,7 @@ def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> tup
     names = ["replay_id", "email_id", "state", "attempts", "tries", "due_at", "received_at"]
     # In one order, so that two replays that begin at once never wait for each other.
     added = insert(_mails).from_select(names, rows.order_by(chosen.c.id), include_defaults=False)
-    is_open = _mail.state.in_([ReplayState.WAITING.value, ReplayState.REQUESTED.value])
+    is_open = _mail.state.in_([state.value for state in _OPEN])
     kept = added.on_conflict_do_nothing(index_elements=["email_id"], index_where=is_open).returning(_mail.email_id)
     mails = kept.cte("added")
     there = select(func.count()).select_from(chosen).scalar_subquery()

@@ -14,6 +14,7 @@ from mailroom.domain.inbound.received_email import Attachment
 from mailroom.ports.api_keys import Holder
 from mailroom.testing.api import NOW, PASSED, Memory, an_item, two_tenants
 from tests.support.http_server import basic, serving
+from tests.support.previewed_files import pdf
 
 ANN, INVOICES = "ann@acme.test", "invoices@acme.test"
 
@@ -23,7 +24,8 @@ def memory() -> Memory:
     """Four mails in two inboxes of Ann's, the newest first; the last is done."""
     memory = two_tenants()
     memory.keys.holders["ann"] = Holder(ANN, "acme", (f"inbox:{ANN}", f"inbox:{INVOICES}"))
-    part = Attachment(1, "offer.pdf", "application/pdf", "application/pdf", 5, "ab" * 32, False, None, "acme/1")
+    offer = memory.archive.deposit("acme", pdf()).archive_id
+    part = Attachment(1, "offer.pdf", "application/pdf", "application/pdf", 5, "ab" * 32, False, None, offer)
     letter = an_item(text="Dear Ann, \u202ethis is our offer.", attachments=(part,))
     for at, to in enumerate([ANN, INVOICES, ANN, ANN]):
         item = replace(letter, recipient=to, subject=f"Mail {at}")

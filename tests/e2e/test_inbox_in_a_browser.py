@@ -135,7 +135,7 @@ def test_the_print_view_is_the_letter_and_its_proof(page: Page, site: str, memor
     page.emulate_media(media="print", color_scheme="dark")
 
     expect(page.get_by_text("this is our offer.")).to_be_visible()
-    for archive_id in (filed.item.raw_archive_id, "acme/1"):
+    for archive_id in (filed.item.raw_archive_id, filed.item.attachments[0].archive_id):
         expect(page.get_by_text(archive_id, exact=True)).to_be_visible()
     expect(page.get_by_text("Back to the mail")).to_be_hidden()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

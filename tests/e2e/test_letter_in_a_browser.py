@@ -18,7 +18,7 @@ from mailroom.api.guard import FRAME_POLICY
 from mailroom.domain.inbound.received_email import Attachment
 from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.testing.api import PASSED, Memory, an_item, two_tenants
-from tests.support.http_server import serving
+from tests.support.http_server import basic, serving
 from tests.support.previewed_files import pdf, picture
 
 Open = Callable[..., Page]
@@ -82,7 +82,7 @@ def opened(browser: Browser) -> Iterator[Open]:
             viewport={"width": width, "height": 900},
             color_scheme=scheme,
             java_script_enabled=scripts,
-            http_credentials={"username": "root", "password": "admin"},
+            extra_http_headers={"Authorization": basic("root", "admin")},
         )
         pages.append(page)
         page.asked, lock = [], Lock()  # type: ignore[attr-defined]

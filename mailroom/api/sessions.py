@@ -19,6 +19,8 @@ from mailroom.settings import Settings
 
 NOT_HERE = "Nobody can sign in here: MAILROOM_PAGES_URL must be the https URL of these pages. Ask the operator."
 _HOST = "__Host-mailroom"
+#: Pages with a `refresh`; with `still` they have none.
+_RELOADING = frozenset({"/status", "/batches", "/batches/{batch_id}", "/quarantine/replays/{replay_id}"})
 
 
 def cookie_name(settings: Settings, purpose: str = "") -> str:
@@ -63,9 +65,15 @@ def session_holder(request: Request, services: Services) -> Holder | None:
         return None
     digest = secret_digest(secret)
     holder = services.people.sessions.holder(digest)
-    if holder is not None:
+    if holder is not None and not _reloads_itself(request):
         services.people.sessions.touch(digest)
     return holder
+
+
+def _reloads_itself(request: Request) -> bool:
+    """Return whether the page may have been asked for by itself: one that is left open must not keep its person signed in."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return request.method == "GET" and path in _RELOADING and "still" not in request.query_params
 
 
 def begin_session(request: Request, services: Services, person: Person, response: Response) -> None:

@@ -369,3 +369,43 @@ def test_an_idle_session_is_over(memory: Memory, idle: timedelta) -> None:
     secret = memory.sessions.begin(ada.id, idle=idle, lasts=timedelta(hours=1))
 
     assert browser(app, cookies={COOKIE: str(secret)}).get("/keys").status_code == 303
+
+
+def test_a_page_that_reloads_itself_keeps_nobody_signed_in(memory: Memory) -> None:
+    """One that was left open on a colleague's machine: after the idle time its person is out."""
+    app = app_of(memory)
+    ops = signed_in(app)
+    [session] = memory.sessions.sessions.values()
+    session.seen_at = early = session.seen_at - timedelta(minutes=30)
+
+    for path in ("/status", "/batches", "/batches/x", "/quarantine/replays/x"):
+        ops.get(path)
+        assert session.seen_at == early, path
+    ops.get("/status?still=true")
+
+    assert session.seen_at > early
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::1%eth1", True),
+        ("unknown", "_hidden", False),
+    ],
+)
+def test_a_network_of_ipv6_is_one_client(memory: Memory, one: str, other: str, is_same: bool) -> None:
+    """One line has 2**64 addresses: each attempt could come from another."""
+    app = app_of(memory, behind_tls_proxy=True)
+    services = app.state.services
+    app.state.services = replace(services, people=replace(services.people, attempts=Attempts(1, 60)))
+    pages = browser(app)
+
+    first, second = (
+        pages.post("/sign-in/x", headers=OURS | {"X-Forwarded-For": client}).status_code for client in (one, other)
+    )
+
+    assert (first, second) == (404, 429 if is_same else 404)

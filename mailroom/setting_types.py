@@ -1,8 +1,9 @@
 """Types of settings, with what `mailroom settings` prints of them."""
 
 from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 MailsAnHour = Annotated[
     int,
@@ -15,15 +16,31 @@ MailsAnHour = Annotated[
     ),
 ]
 
-SenderProcesses = Annotated[
+PublicPort = Annotated[
     int,
     Field(
         ge=0,
-        le=32,
-        json_schema_extra={"unit": "processes"},
-        description="Processes of a worker that call SES or an SMTP server while more than 150 mails a second are sent; 0: the "
-        "worker makes the calls itself, on one core.",
+        le=65535,
+        description="Port of the HTTP service for public paths alone (links in mails, providers' hooks); 0 serves all on one port.",
     ),
+]
+
+
+def _time_zone(written: str) -> str:
+    """Return the name of a time zone of the IANA database.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if written not in available_timezones():
+        raise ValueError("not a time zone of the IANA database, such as Europe/Berlin")
+    return ZoneInfo(written).key
+
+
+TimeZone = Annotated[
+    str,
+    AfterValidator(_time_zone),
+    Field(description="Time zone of the times on pages, such as `Europe/Berlin`; the API and the commands have UTC."),
 ]
 
 RecipientRetryHours = Annotated[

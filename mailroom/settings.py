@@ -19,7 +19,7 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
-from mailroom.setting_types import MailsAnHour, RecipientRetryHours, SenderProcesses
+from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -81,6 +81,7 @@ class Settings(PeopleSettings):
         description="Accept SES's notifications at /hooks/inbound, for a topic that cannot write to the queue.",
     )
     sender_hourly_limit: MailsAnHour = 1000
+    time_zone: TimeZone = "UTC"
     kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails. No other key is used.")
     archive_bucket: str = Field(description="Bucket of the archive (SAE), made with Object Lock.")
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
@@ -115,7 +116,6 @@ class Settings(PeopleSettings):
         json_schema_extra={"unit": "days"},
         description="How long the content of a sent message is shown by its page and the API; 0 shows none.",
     )
-    sender_processes: SenderProcesses = 1
     recipient_retry_hours: RecipientRetryHours = 96
     files_bucket: str = Field(
         default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."
@@ -164,12 +164,7 @@ class Settings(PeopleSettings):
         pattern="^(https://.*)?$",
         description="https URL at which recipients reach the HTTP service, for links in mails; empty is MAILROOM_API_URL.",
     )
-    public_port: int = Field(
-        default=0,
-        ge=0,
-        le=65535,
-        description="Port of the HTTP service for public paths alone (links in mails, providers' hooks); 0 serves all on one port.",
-    )
+    public_port: PublicPort = 0
     behind_tls_proxy: bool = Field(
         default=False,
         description="States that a TLS proxy is in front of the HTTP service, which then may listen beyond loopback.",

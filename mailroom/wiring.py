@@ -1,4 +1,4 @@
-"""Builds the adapters behind the ports, and the database engine of a process. No other module builds either; `mailroom.stores`
+"""Builds the adapters behind the ports, and the database engine of a process. No other module builds either; `adapters.postgres.stores`
 lists those of SQL.
 
 Blocks, commands, the HTTP service and the worker call it with settings, a URL, or boto3 clients with their credentials.
@@ -55,6 +55,7 @@ from mailroom.adapters.postgres.engines import keep_to as keep_to
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.adapters.postgres.schema_upgrade import refuse_start
+from mailroom.adapters.postgres.stores import Store as Store
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
 from mailroom.adapters.prefect.provider_blocks import ProviderBlocks
 from mailroom.adapters.prefect.rate import PrefectLimit
@@ -74,7 +75,6 @@ from mailroom.outbound.sign_in_mail import WithSignInLinks
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.settings import Settings, load_settings
-from mailroom.stores import Store as Store
 
 
 @cache

@@ -26,7 +26,10 @@ settings.register_profile("mailroom", deadline=None, suppress_health_check=[Heal
 settings.load_profile("mailroom")
 
 #: Files of tests/e2e that start what they need by themselves. All others use the stack: one process has them, and starts it once.
-_WITHOUT_STACK = ("healing", "links_in_a_browser", "outbound_pages", "postgres", "postgres_heals", "stack", "unsubscribe_in_a_browser")  # fmt: skip
+_WITHOUT_STACK = (
+    "healing", "inbox_in_a_browser", "letter_in_a_browser", "links_in_a_browser", "openid_in_a_browser", "outbound_pages", "postgres", "postgres_heals",
+    "stack", "unsubscribe_in_a_browser",
+)  # fmt: skip
 _ALONE = frozenset(f"tests/e2e/test_{name}.py" for name in _WITHOUT_STACK)
 
 

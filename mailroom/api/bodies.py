@@ -27,6 +27,7 @@ from mailroom.api.services import services_of
 from mailroom.delivery.provider_events.fields import MOST_BODY_BYTES
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound.message import LIMITS
+from mailroom.domain.texts import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,14 @@ class Limit:
 
     def too_large(self) -> HTTPException:
         """Return the error for a larger body."""
-        return HTTPException(413, f"The request body is too large: the limit is {self.most} bytes{self.remedy}.")
+        return HTTPException(
+            413,
+            Text(
+                "The request body is too large: the limit is %(bytes)s bytes%(remedy)s.",
+                bytes=str(self.most),
+                remedy=self.remedy,
+            ),
+        )
 
 
 #: The limit of routes not listed below.
@@ -184,8 +192,10 @@ class _Body:
             self._is_refused = True
             raise HTTPException(
                 408,
-                f"The request body arrives too slowly: at least {self._pace.bytes_per_s:.0f} bytes a second are "
-                "required.",
+                Text(
+                    "The request body arrives too slowly: at least %(rate)s bytes a second are required.",
+                    rate=f"{self._pace.bytes_per_s:.0f}",
+                ),
             ) from None
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))

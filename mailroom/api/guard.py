@@ -1,4 +1,4 @@
-"""The outermost middleware: headers on every response, and the response to unforeseen exceptions.
+"""The outermost middleware: headers on every response, the reader of pages, and the response to unforeseen exceptions.
 
 No log line here has a path, an address or an exception's message: paths contain addresses, messages may quote a mail.
 """
@@ -13,7 +13,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mailroom.api.pages.reader import read_by
 from mailroom.api.problems import answer_error
+from mailroom.domain.texts import Text
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,11 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        request = Request(scope)
+        with read_by(request.headers.get("accept-language"), request.app.state.services.settings.time_zone):
+            await self._guarded(scope, receive, send)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def send_guarded(message: Message) -> None:
@@ -74,7 +81,7 @@ class Guard:
             answer = answer_error(
                 Request(scope),
                 500,
-                f"Unexpected error; report it to the operator with the number {number}.",
+                Text("Unexpected error; report it to the operator with the number %(number)s.", number=number),
             )
             await answer(scope, receive, send_guarded)
 

@@ -10,6 +10,7 @@ from mailroom.api.services import Services
 from mailroom.domain.api_keys import ADMINISTER, EVERYTHING, covers, first_characters, key_digest, key_name, new_key
 from mailroom.domain.api_keys import read_scopes as known_scopes
 from mailroom.domain.errors import Conflict
+from mailroom.domain.texts import Text, as_text
 from mailroom.domain.trail import What
 from mailroom.ports.api_keys import LONGEST_OVERLAP, Holder, KeyLine, NewKey
 from mailroom.ports.trail import NewEntry
@@ -19,7 +20,7 @@ class Unusable(HTTPException):
     """A field of a request for a key is not valid: 422."""
 
     def __init__(self, where: str, what: str) -> None:
-        super().__init__(422, f"{where}: {what}.")
+        super().__init__(422, Text("%(where)s: %(what)s.", where=where, what=as_text(what)))
         self.members: dict[str, Any] = {"errors": [{"where": ["body", where], "what": what}]}
 
 
@@ -40,9 +41,10 @@ def add_key(
     """
     named, wanted = _checked("name", key_name, name), _checked("scopes", known_scopes, scopes)
     if tenant is None and wanted != EVERYTHING:
-        raise Unusable("scopes", f"a key of the installation has {ADMINISTER} alone; name a tenant for a narrower one")
+        what = Text("a key of the installation has %(scope)s alone; name a tenant for a narrower one", scope=ADMINISTER)
+        raise Unusable("scopes", what)
     if ends_at is not None and ends_at <= services.now():
-        raise Unusable("ends_at", "the time is over; use a later one")
+        raise Unusable("ends_at", Text("the time is over; use a later one"))
     _refuse_more(holder, tenant, wanted, ends_at)
     secret = new_key()
     new = NewKey(named, tenant, wanted, ends_at, key_digest(secret), first_characters(secret), holder.name)
@@ -51,7 +53,7 @@ def add_key(
     try:
         line = services.keys.add(new, entry)
     except Conflict as error:
-        raise HTTPException(409, f"No key was added: {error.message}.") from None
+        raise HTTPException(409, Text("No key was added: %(why)s.", why=error.message)) from None
     return line, secret
 
 
@@ -62,7 +64,7 @@ def rotate_key(services: Services, holder: Holder, key_id: str, overlap: timedel
         HTTPException: 404, there is none; 403 as `add_key`; 409, it is not active or was rotated before.
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
-        raise Unusable("overlap", f"it lasts at most {LONGEST_OVERLAP.days} days")
+        raise Unusable("overlap", Text("it lasts at most %(days)s days", days=LONGEST_OVERLAP.days))
     line = services.keys.find(holder.tenant, key_id)
     if line is None:
         raise unknown_key()
@@ -79,7 +81,7 @@ def rotate_key(services: Services, holder: Holder, key_id: str, overlap: timedel
             by=holder.name,
         )
     except Conflict as error:
-        raise HTTPException(409, f"Nothing was changed: {error.message}.") from None
+        raise HTTPException(409, Text("Nothing was changed: %(why)s.", why=error.message)) from None
     if rotated is None:
         raise unknown_key()
     return (*rotated, secret)
@@ -102,11 +104,20 @@ def _refuse_more(
         raise HTTPException(403, "A tenant's key makes keys of this tenant only.")
     if more := [scope for scope in scopes if not covers(holder.scopes, scope)]:
         raise HTTPException(
-            403, f"This key cannot make a key with more than its own scopes: it has no {', '.join(more)}."
+            403,
+            Text(
+                "This key cannot make a key with more than its own scopes: it has no %(scopes)s.",
+                scopes=", ".join(more),
+            ),
         )
     if holder.ends_at is not None and (ends_at is None or ends_at > holder.ends_at):
         raise HTTPException(
-            403, f"This key ends at {holder.ends_at.isoformat()} and makes no key that lasts longer; {remedy}."
+            403,
+            Text(
+                "This key ends at %(time)s and makes no key that lasts longer; %(remedy)s.",
+                time=holder.ends_at.isoformat(),
+                remedy=Text(remedy),
+            ),
         )
 
 
@@ -114,4 +125,4 @@ def _checked(where: str, read: Any, written: Any) -> Any:
     try:
         return read(written)
     except ValueError as error:
-        raise Unusable(where, str(error)) from None
+        raise Unusable(where, error.args[0]) from None

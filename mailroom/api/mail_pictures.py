@@ -13,6 +13,7 @@ from mailroom.domain.mail.content_ids import compared
 from mailroom.domain.mail.data_pictures import without_data
 from mailroom.domain.parsing import Protection
 from mailroom.domain.parsing.decoration import drawn_ids
+from mailroom.domain.texts import Text
 
 #: The most characters of HTML whose text is shown instead.
 MOST_READ = 1_000_000
@@ -20,7 +21,9 @@ MOST_READ = 1_000_000
 _BREAKS = re.compile(r"<(?:br|hr|/?(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote|pre))\b", re.I)
 _ARMOUR = re.compile(r"^-----BEGIN PGP MESSAGE-----[ \t]*\r?$", re.M)
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_RAW = "Download the raw e-mail (.eml), which has them."
+_RAW = Text("Download the raw e-mail (.eml), which has them.")
+_FOR_HTML = Text("Download the raw e-mail (.eml) for the HTML.")
+_LISTED = Text("Download them: they are listed with the files.")
 
 
 def shown_pictures(item: Item) -> dict[str, Attachment]:
@@ -56,11 +59,11 @@ def item_notices(item: Item, safe: SafeHtml | None, *, framed: bool) -> tuple[No
     notices = list(notices_of(item.defects, left_out))
     if item.html and safe is None:
         unread = max(0, len(without_data(item.html)) - MOST_READ)
-        cut = f" Left out: the text in its last {unread:,} characters." if unread else ""
-        sentence = "The HTML is too large or too complex to be shown: its text is shown instead." + cut
-        notices.append(
-            Notice("html_not_shown", sentence, "Download the raw e-mail (.eml) for the HTML.", unread or None)
-        )
+        sentence = Text("The HTML is too large or too complex to be shown: its text is shown instead.")
+        if unread:
+            cut = Text("Left out: the text in its last %(count)s characters.", count=unread)
+            sentence = Text("%(sentence)s %(left_out)s", sentence=sentence, left_out=cut)
+        notices.append(Notice("html_not_shown", sentence, _FOR_HTML, unread or None))
     if safe is not None:
         notices += _of_pictures(item, safe, framed=framed)
     return tuple(notices)
@@ -86,25 +89,31 @@ def _of_pictures(item: Item, safe: SafeHtml, *, framed: bool) -> list[Notice]:
     in_styles = (_drawn(item) & decoration) - set(safe.content_ids) if framed else ()
     notices = []
     if count := safe.embedded_left_out:
-        sentence = (
-            f"{_pictures(count)} inside the HTML (data:) {_are(count)} left out: too large, damaged, or not of a type "
+        sentence = Text.counted(
+            "%(count)s picture inside the HTML (data:) is left out: too large, damaged, or not of a type that is shown.",
+            "%(count)s pictures inside the HTML (data:) are left out: too large, damaged, or not of a type that is shown.",
+            count,
         )
-        notices.append(Notice("embedded_pictures", sentence + "that is shown.", _RAW, count))
+        notices.append(Notice("embedded_pictures", sentence, _RAW, count))
     if count := len(unshown):
-        sentence = f"{_pictures(count)} of the HTML {_are(count)} too large, or not of a type, to be shown in it."
-        notices.append(Notice("pictures_not_shown", sentence, "Download them: they are listed with the files.", count))
+        sentence = Text.counted(
+            "%(count)s picture of the HTML is too large, or not of a type, to be shown in it.",
+            "%(count)s pictures of the HTML are too large, or not of a type, to be shown in it.",
+            count,
+        )
+        notices.append(Notice("pictures_not_shown", sentence, _LISTED, count))
     if count := len(in_styles):
-        sentence = f"{_pictures(count)} of the HTML {_are(count)} in a background or style, which is not shown."
-        notices.append(Notice("pictures_in_styles", sentence, "Download them: they are listed with the files.", count))
+        sentence = Text.counted(
+            "%(count)s picture of the HTML is in a background or style, which is not shown.",
+            "%(count)s pictures of the HTML are in a background or style, which is not shown.",
+            count,
+        )
+        notices.append(Notice("pictures_in_styles", sentence, _LISTED, count))
     if missing:
-        sentence = f"{_pictures(missing)} that the HTML draws {_are(missing)} not in the mail."
+        sentence = Text.counted(
+            "%(count)s picture that the HTML draws is not in the mail.",
+            "%(count)s pictures that the HTML draws are not in the mail.",
+            missing,
+        )
         notices.append(Notice("pictures_missing", sentence, None, missing))
     return notices
-
-
-def _pictures(count: int) -> str:
-    return f"{count} picture{'s' if count != 1 else ''}"
-
-
-def _are(count: int) -> str:
-    return "are" if count != 1 else "is"

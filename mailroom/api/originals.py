@@ -22,6 +22,7 @@ from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment
 from mailroom.domain.inbox.notices import notices_of
 from mailroom.domain.parsing import Defect
+from mailroom.domain.texts import Text
 from mailroom.ports.inbox_reader import FiledItem
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ INCOMPLETE = frozenset(
 )
 _NOTE = "NOT INCLUDED.txt"
 _SANDBOX = "The sandbox keeps objects in memory only: a restart of the stack deletes them."
+_NO_MAIL = f"The archive no longer has the bytes of this e-mail. {_SANDBOX}"
+_NO_FILES = f"The archive has none of this mail's files as they were deposited. {_SANDBOX}"
 
 
 def item_of(services: Services, tenant: str | None, item_id: str) -> FiledItem:
@@ -49,8 +52,16 @@ def item_of(services: Services, tenant: str | None, item_id: str) -> FiledItem:
         raise HTTPException(404, "Item not found.")
     if filed.withdrawn:
         known = InboundReason.read(filed.withdrawn)
-        why = f" Why: {known.sentence}." if known else ""
-        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.{why} The archive keeps the e-mail.")
+        raise HTTPException(
+            410,
+            Text(
+                "This item was withdrawn: %(word)s. Why: %(sentence)s. The archive keeps the e-mail.",
+                word=filed.withdrawn,
+                sentence=Text(known.sentence),
+            )
+            if known
+            else Text("This item was withdrawn: %(word)s. The archive keeps the e-mail.", word=filed.withdrawn),
+        )
     return filed
 
 
@@ -63,7 +74,7 @@ def raw_mail(services: Services, filed: FiledItem) -> IO[bytes]:
     try:
         return spooled(services.archive, filed.item.raw_archive_id)
     except LookupError:
-        raise HTTPException(410, f"The archive no longer has the bytes of this e-mail. {_SANDBOX}") from None
+        raise HTTPException(410, Text(_NO_MAIL)) from None
 
 
 def raw_download(services: Services, tenant: str | None, item_id: str, request: Request) -> Response:
@@ -101,7 +112,7 @@ def files_download(services: Services, tenant: str | None, item_id: str) -> Resp
     files = _files(services, filed)
     first = next(files)
     if first[0] == _NOTE:
-        raise HTTPException(410, f"The archive has none of this mail's files as they were deposited. {_SANDBOX}")
+        raise HTTPException(410, Text(_NO_FILES))
     headers = {
         "Cache-Control": "private, no-cache",
         "Content-Disposition": content_disposition(f"{filed.item.subject or 'files'}.zip"),

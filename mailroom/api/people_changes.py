@@ -10,6 +10,7 @@ from mailroom.api.services import Services
 from mailroom.api.sign_in import people_of
 from mailroom.domain.errors import Conflict
 from mailroom.domain.people import person_address, read_inboxes, read_role, role_in
+from mailroom.domain.texts import Text
 from mailroom.domain.trail import What
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.people import NewPerson, Person
@@ -119,11 +120,11 @@ def _read(where: str, read: Callable[[Any], T], written: Any) -> T:
     try:
         return read(written)
     except ValueError as error:
-        raise Unusable(where, str(error)) from None
+        raise Unusable(where, error.args[0]) from None
 
 
 def _kept(change: Callable[[], T]) -> T:
     try:
         return change()
     except Conflict as error:
-        raise HTTPException(409, f"Nothing was changed: {error.message}.") from None
+        raise HTTPException(409, Text("Nothing was changed: %(why)s.", why=error.message)) from None

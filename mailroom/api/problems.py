@@ -15,6 +15,7 @@ from mailroom.api.faces import Face
 from mailroom.api.pages.rendering import render
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 from mailroom.domain.inbox.search_query import UnreadableSearch
+from mailroom.domain.texts import Text, as_text
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(UnreadableSearch)
     def unreadable(request: Request, error: UnreadableSearch) -> Response:
         errors = [{"where": ["query", "q"], "what": str(error)}]
-        return answer_error(request, 422, f"The search cannot be read: {error}.", errors=errors)
+        detail = Text("The search cannot be read: %(why)s.", why=as_text(error.args[0]))
+        return answer_error(request, 422, detail, errors=errors)
 
     app.exception_handler(TransientError)(answer_to)
     app.exception_handler(PermanentError)(answer_to)
@@ -85,9 +87,10 @@ def answer_to(request: Request, error: MailroomError) -> Response:
     """Return the response to a failure behind the service."""
     if isinstance(error, TransientError):
         log.warning("answered 503: %s", error)
-        return answer_error(request, 503, f"Try again later: {error.message}.", headers={"Retry-After": "5"})
+        detail = Text("Try again later: %(why)s.", why=error.message)
+        return answer_error(request, 503, detail, headers={"Retry-After": "5"})
     log.error("answered 502: %s", error)
-    return answer_error(request, 502, f"The operator must correct this: {error.message}.")
+    return answer_error(request, 502, Text("The operator must correct this: %(why)s.", why=error.message))
 
 
 def _is_for_a_person(request: Request) -> bool:

@@ -11,8 +11,11 @@ from typing import Annotated
 from fastapi import Depends, HTTPException
 
 from mailroom.api.services import AppServices, Services
+from mailroom.api.trail import write_change
 from mailroom.domain.inbound.reasons import InboundReason
+from mailroom.domain.inbound.replaying import ReplayAction
 from mailroom.domain.inbound.routing import Address
+from mailroom.domain.trail import What
 from mailroom.inbound.address_book import read_pattern
 from mailroom.inbound.replay_preview import Preview, preview
 from mailroom.inbound.replaying import Replayer
@@ -62,7 +65,10 @@ def foreseen(
 
 def begun(services: Services, replayer: Replayer, holder: Holder, order: ReplayOrder) -> Replay:
     """Begin a replay; it goes on in the background, whatever becomes of this process."""
-    return replayer.replays.begin(holder.tenant, order, by=holder.name, now=services.now())
+    replay = replayer.replays.begin(holder.tenant, order, by=holder.name, now=services.now())
+    what = What.MAILS_RELEASED if order.action is ReplayAction.RELEASE else What.MAILS_REPLAYED
+    write_change(services, holder, what, replay.id)
+    return replay
 
 
 def found(replayer: Replayer, holder: Holder, replay_id: str) -> Replay:

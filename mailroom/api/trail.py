@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mailroom.api.problems import answer_to
-from mailroom.api.services import services_of
+from mailroom.api.services import Services, services_of
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.trail import What
 from mailroom.ports.api_keys import Holder
@@ -43,21 +43,19 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         **{f"GET {path}": what for path, what in _LOOKS.items()},
         **{f"GET /v1{path}": what for path, what in _LOOKS.items()},
         "GET /items/{item_id}/html": What.HTML_SHOWN,
-        "GET /items/{item_id}/source": What.SOURCE_SHOWN,
-        "GET /items/{item_id}/print": What.ITEM_PRINTED,
-        "GET /items/{item_id}/attachments/{number}/preview": What.FILE_PREVIEWED,
-        "GET /items/{item_id}/attachments/{number}/members/{member}/preview": What.FILE_PREVIEWED,
         "POST /items/{item_id}/done": What.ITEM_MARKED,
         "POST /items/{item_id}/undo": What.ITEM_MARKED,
         "PATCH /v1/items/{item_id}": What.ITEM_MARKED,
-        "POST /quarantine/replay": What.MANY_REPLAYED,
-        "POST /quarantine/address": What.ADDRESS_ADDED,
-        "POST /v1/inbound/replay": What.MANY_REPLAYED,
+        "GET /items/{item_id}/source": What.SOURCE_SHOWN,
+        "GET /items/{item_id}/print": What.ITEM_OPENED,
+        "GET /items/{item_id}/attachments/{number}/preview": What.FILE_SHOWN,
+        "GET /items/{item_id}/attachments/{number}/members/{member}/preview": What.FILE_SHOWN,
         "GET /messages/{message_id}": What.SENT_MAIL_SHOWN,
         "GET /messages/{message_id}/html": What.SENT_MAIL_SHOWN,
         "GET /v1/messages/{message_id}/content": What.SENT_MAIL_SHOWN,
         "POST /v1/inbound/{email_id}/replay": What.REPLAYED,
         "POST /v1/addresses": What.ADDRESS_ADDED,
+        "POST /quarantine/address": What.ADDRESS_ADDED,
         "PATCH /v1/addresses": What.ADDRESS_CHANGED,
         "DELETE /v1/addresses": What.ADDRESS_REMOVED,
         "POST /batches/{batch_id}/resend": What.BATCH_RESENT,
@@ -122,9 +120,24 @@ async def _written(scope: Scope, entry: NewEntry) -> ASGIApp | None:
     except MailroomError as error:
         if entry.what.is_look:
             return answer_to(request, error)
-        ids = (entry.of, entry.person_id, entry.key_id)
-        log.error("not written into the trail: %s of %s by person %s or key %s: %s", entry.what, *ids, error)
+        _report(entry, error)
     return None
+
+
+def write_change(services: Services, holder: Holder, what: What, of: str) -> None:
+    """Write what the holder has changed, by its new id; if it cannot be stored, that is logged as an error with the ids."""
+    if services.trail is None:
+        return
+    entry = NewEntry(what, holder.name, holder.tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+    try:
+        services.trail.write(entry)
+    except MailroomError as error:
+        _report(entry, error)
+
+
+def _report(entry: NewEntry, error: MailroomError) -> None:
+    ids = (entry.of, entry.person_id, entry.key_id)
+    log.error("not written into the trail: %s of %s by person %s or key %s: %s", entry.what, *ids, error)
 
 
 def _entry(scope: Scope, status: int) -> NewEntry | None:

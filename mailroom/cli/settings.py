@@ -41,6 +41,7 @@ CONSEQUENCES = {
     "inbound_hook": "Off: `/hooks/inbound` answers 404.",
     "sender_hourly_limit": "Too low: mail of a busy scanner or shop is quarantined as `too_many` until `mailroom replay --reason "
     "too_many`. Too high, or 0: two programs that answer each other fill an inbox.",
+    "time_zone": "Pages show other hours than the clock on the wall; nothing else depends on it.",
     "kms_key_arn": "Mail of another key is quarantined as `not_decryptable`. A key that may not be used: the worker pauses.",
     "archive_bucket": "No such bucket, or no permission: worker and HTTP service do not start. Without Object Lock: "
     "nothing is archived, and so nothing is filed.",
@@ -54,8 +55,6 @@ CONSEQUENCES = {
     "configuration_set": "Empty: events come only if the SES identity has a default set; else messages stay `dispatched`. "
     "Unknown to SES: it refuses each mail.",
     "per_second": "Too high: the provider throttles and batches are deferred. Too low: batches take longer.",
-    "sender_processes": "0: large batches use one core. More than the machine's cores: only memory, 40 to 80 MB each. A process "
-    "that dies leaves the mails of its calls `unknown`.",
     "sent_content_days": "Too short: support cannot see what a recipient got. Too long: everybody with the tenant's key can.",
     "recipient_retry_hours": "Too short: mail to a server that is down for a day fails. Too long: senders learn only after days "
     "that it did not arrive.",
@@ -145,7 +144,7 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON, f
 
 def rows() -> list[Row]:
     """Return the settings in the order of `Settings`."""
-    return [_row(name, field) for name, field in Settings.model_fields.items()]
+    return [_row(name, Settings.model_fields[name]) for name in CONSEQUENCES]
 
 
 def page() -> str:

@@ -25,15 +25,15 @@ class What(StrEnum):
     ITEM_OPENED = "item_opened"
     HTML_SHOWN = "html_shown"
     SOURCE_SHOWN = "source_shown"
-    ITEM_PRINTED = "item_printed"
-    FILE_PREVIEWED = "file_previewed"
     FILE_DOWNLOADED = "file_downloaded"
     RAW_DOWNLOADED = "raw_downloaded"
     ZIP_DOWNLOADED = "zip_downloaded"
     SENT_MAIL_SHOWN = "sent_mail_shown"
+    FILE_SHOWN = "file_shown"
     ITEM_MARKED = "item_marked"
     REPLAYED = "replayed"
-    MANY_REPLAYED = "many_replayed"
+    MAILS_REPLAYED = "mails_replayed"
+    MAILS_RELEASED = "mails_released"
     MESSAGE_RESENT = "message_resent"
     BATCH_RESENT = "batch_resent"
     BATCH_CHANGED = "batch_changed"
@@ -86,9 +86,8 @@ _OF_ITEMS = frozenset(
         What.ITEM_OPENED,
         What.HTML_SHOWN,
         What.SOURCE_SHOWN,
-        What.ITEM_PRINTED,
-        What.FILE_PREVIEWED,
         What.FILE_DOWNLOADED,
+        What.FILE_SHOWN,
         What.RAW_DOWNLOADED,
         What.ZIP_DOWNLOADED,
     }
@@ -103,15 +102,15 @@ _SENTENCES = {
     What.ITEM_OPENED: "opened an item",
     What.HTML_SHOWN: "read the HTML of an item",
     What.SOURCE_SHOWN: "read the headers of an item",
-    What.ITEM_PRINTED: "opened the print view of an item",
-    What.FILE_PREVIEWED: "looked at the preview of a file",
     What.FILE_DOWNLOADED: "downloaded a file",
+    What.FILE_SHOWN: "looked at a file",
+    What.ITEM_MARKED: "marked an item as done, or as to do again",
     What.RAW_DOWNLOADED: "downloaded a raw e-mail",
     What.ZIP_DOWNLOADED: "downloaded all files of an item",
     What.SENT_MAIL_SHOWN: "read a sent mail",
-    What.ITEM_MARKED: "marked an item as done or to do",
     What.REPLAYED: "replayed a received e-mail",
-    What.MANY_REPLAYED: "replayed or released received e-mails",
+    What.MAILS_REPLAYED: "replayed received e-mails",
+    What.MAILS_RELEASED: "released received e-mails",
     What.MESSAGE_RESENT: "sent a message again",
     What.BATCH_RESENT: "sent a batch again",
     What.BATCH_CHANGED: "changed when a batch is sent",

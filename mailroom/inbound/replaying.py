@@ -13,10 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from mailroom.domain.errors import MailroomError, TransientError
-from mailroom.domain.inbound.filing_policy import RELEASABLE
 from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
 from mailroom.domain.inbound.received_email import Entry, State
-from mailroom.domain.inbound.replaying import ReplayAction, ReplayState
+from mailroom.domain.inbound.replaying import ReplayAction, ReplayState, is_not_released
 from mailroom.inbound.lease import stale_s
 from mailroom.operations.loops import Backoff, SteadyLoop
 from mailroom.ports.replays import Replays, TakenMail
@@ -30,7 +29,6 @@ _TAKEN_FOR = timedelta(minutes=5)
 #: When an e-mail that a worker processes now, and one whose run could not be requested, are tried again.
 _LEASED_FOR, _AGAIN_AFTER = timedelta(seconds=10), timedelta(seconds=15)
 _PAUSE_S, _IDLE_S = 0.5, 2.0
-_RELEASABLE = frozenset(reason.value for reason in RELEASABLE)
 #: States of a run that is going to run, or runs.
 _UNDER_WAY = frozenset(
     {"Scheduled", "AwaitingRetry", "Late", "Pending", "Running", "Retrying", "AwaitingConcurrencySlot"}
@@ -120,7 +118,7 @@ class Replayer:
             # It was processed since it was selected: by its run, or by another hand.
             self.replays.requested(mail, now=now)
             return Step(mail, entry, ReplayState.REQUESTED)
-        left = self.processings.failed(entry.id) if entry.state is State.FILED else []
+        left = self._left(mail, entry)
         if _is_nothing_to_do(mail, entry, left):
             return self._ended(mail, entry, ReplayState.SKIPPED)
         run = run_again(self.runs, entry, look=mail.again)
@@ -128,6 +126,11 @@ class Replayer:
             return self._ended(mail, entry, ReplayState.AGAIN, run, left)
         self.replays.requested(mail, now=now)
         return Step(mail, entry, ReplayState.REQUESTED, run)
+
+    def _left(self, mail: TakenMail, entry: Entry) -> list[str]:
+        """Return the processors of a filed e-mail that failed; for a tenant its own."""
+        failed = self.processings.failed(entry.id) if entry.state is State.FILED else []
+        return [name for name in failed if mail.tenant in (None, name.partition("/")[2])]
 
     def _ended(
         self, mail: TakenMail, entry: Entry | None, state: ReplayState, run: Run | None = None, left: Sequence[str] = ()
@@ -159,8 +162,7 @@ def _is_nothing_to_do(mail: TakenMail, entry: Entry, left: Sequence[str]) -> boo
     """Return whether the e-mail is filed in full, or asked to be released and not held."""
     if entry.state in (State.FILED, State.DUPLICATE):
         return not left or mail.action is ReplayAction.RELEASE
-    is_whole = entry.state in (State.QUARANTINED, State.FAILED)
-    return mail.action is ReplayAction.RELEASE and is_whole and entry.reason not in _RELEASABLE
+    return mail.action is ReplayAction.RELEASE and is_not_released(entry.state, entry.reason)
 
 
 def run_replays(

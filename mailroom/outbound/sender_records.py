@@ -9,6 +9,7 @@ from typing import Any
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.content_rules import address
 from mailroom.domain.outbound.providers import REGISTRY
+from mailroom.domain.texts import Text
 from mailroom.ports.dns import Dns, RecordType
 from mailroom.ports.sender_identities import IdentityState, SenderIdentity, with_parents
 
@@ -86,13 +87,16 @@ def sender_domain(written: str) -> str:
 def of_ses(domain: str, identity: SenderIdentity | None) -> SenderReport:
     """Return the records that SES's identity of a domain needs; without one, what to do first."""
     if identity is None:
-        what = f"SES has no identity for {domain}: create it with `mailroom sender verify {domain} --create`, then set its records"
+        what = Text(
+            "SES has no identity for %(domain)s: create it with `mailroom sender verify %(domain)s --create`, then set its records",
+            domain=domain,
+        )
         state = IdentityState.MISSING
         return SenderReport(domain=domain, provider="ses", state=state, records=(_dmarc(domain),), advice=(what,))
     records = [*_dkim(identity), *_mail_from(identity), _dmarc(domain)]
-    advice = [] if identity.mail_from else [_NO_MAIL_FROM.format(domain=identity.domain)]
+    advice = [] if identity.mail_from else [Text(_NO_MAIL_FROM, domain=identity.domain)]
     if identity.state is IdentityState.FAILED:
-        advice.append("SES gave up after 72 hours without the records: set them, then ask again with --create")
+        advice.append(Text("SES gave up after 72 hours without the records: set them, then ask again with --create"))
     return SenderReport(
         domain=domain,
         provider="ses",
@@ -105,7 +109,7 @@ def of_ses(domain: str, identity: SenderIdentity | None) -> SenderReport:
 
 _NO_MAIL_FROM = (
     "no MAIL FROM domain of your own: SPF passes for amazonses.com only, and DKIM alone carries DMARC; to set one, "
-    "`mailroom sender verify {domain} --create --mail-from bounces.{domain}`"
+    "`mailroom sender verify %(domain)s --create --mail-from bounces.%(domain)s`"
 )
 
 

@@ -23,13 +23,14 @@ from mailroom.domain.errors import PermanentError, Refused
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import UNTRACKED, Outgoing, Party, SendingStage, Status, StoredAttachment
+from mailroom.domain.texts import Text
 from mailroom.outbound.rendering import Deposits, Files, outgoing
 from mailroom.ports.dispatch import Claimed
 from mailroom.ports.message_reader import StoredMessage
 
+_NO_DIGEST = "no digest of it was taken; an earlier release sent it, or its worker died before the answer"
 #: Written into each digest: another way to count it is another word.
 _VERSION = "mailroom sent content 1"
-_NOT_AS_SENT, _UNMADE = "The content can no longer be shown as sent", "The mail cannot be made from what is stored"
 _REFUSED = frozenset(status for status in Status if status.stage is SendingStage.REFUSED)
 
 
@@ -111,7 +112,7 @@ class Views:
             domain = on_the_wire(found.mail.from_.address).rpartition("@")[2]
             raw = mime(found.mail, message_id=f"{found.mail.id}@{domain}", date=found.sent_at or now)
         except Refused as error:
-            return Unshown(f"{_UNMADE}: {error.message}.")
+            return Unshown(_unmade(error))
         return found.mail.subject, raw
 
     def read(self, tenant: str, file: StoredAttachment) -> bytes:
@@ -134,8 +135,8 @@ class Views:
         variants = self._variants(stored, now, with_bytes=with_bytes)
         mails = [one for one in variants if isinstance(one, Outgoing)]
         if not mails:
-            what = next(one.message for one in variants if isinstance(one, PermanentError))
-            return Unshown(f"{_NOT_AS_SENT if was_sent else _UNMADE}: {what}.")
+            error = next(one for one in variants if isinstance(one, PermanentError))
+            return Unshown(_not_as_sent(error.message) if was_sent else _unmade(error))
         for mail in mails:
             digest = content_digest(mail, _sha256s(mail, stored, with_bytes=with_bytes))
             if not was_sent:
@@ -144,8 +145,12 @@ class Views:
             if digest == stored.sent_sha256:
                 return self._shown(ContentState.AS_SENT, stored, mail, digest)
         return Unshown(
-            f"{_NOT_AS_SENT}: made again it is another mail; templates are filled otherwise, or links signed with another"
-            " key, since it was sent."
+            _not_as_sent(
+                Text(
+                    "made again it is another mail; templates are filled otherwise, or links signed with another key, since "
+                    "it was sent"
+                )
+            )
         )
 
     def _variants(self, stored: StoredMessage, now: datetime, *, with_bytes: bool) -> list[Outgoing | PermanentError]:
@@ -171,11 +176,14 @@ class Views:
     def _hidden(self, stored: StoredMessage, now: datetime) -> Unshown | None:
         """Return why a mail that was sent is not even made again."""
         if stored.handed_at is None or now - stored.handed_at >= timedelta(days=self.days):
-            return Unshown(f"{_NOT_AS_SENT}: that is possible for {self.days} days after the sending.", is_over=True)
-        if stored.sent_sha256 is None:
-            return Unshown(
-                f"{_NOT_AS_SENT}: no digest of it was taken; an earlier release sent it, or its worker died before the answer."
+            why = Text.counted(
+                "that is possible for %(count)s day after the sending",
+                "that is possible for %(count)s days after the sending",
+                self.days,
             )
+            return Unshown(_not_as_sent(why), is_over=True)
+        if stored.sent_sha256 is None:
+            return Unshown(_not_as_sent(Text(_NO_DIGEST)))
         return None
 
     def _shown(self, state: ContentState, stored: StoredMessage, mail: Outgoing, digest: str) -> SentContent:
@@ -189,6 +197,14 @@ class Views:
             shown_until=None if sent_at is None else sent_at + timedelta(days=self.days),
             sha256=digest,
         )
+
+
+def _not_as_sent(why: str) -> Text:
+    return Text("The content can no longer be shown as sent: %(why)s.", why=why)
+
+
+def _unmade(error: PermanentError) -> Text:
+    return Text("The mail cannot be made from what is stored: %(why)s.", why=error.message)
 
 
 class _Unread:

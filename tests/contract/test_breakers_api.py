@@ -83,7 +83,7 @@ def test_pages_say_that_a_batch_was_stopped_and_how_to_resume_it(api: TestClient
     whole = api.get("/breakers", headers=ADMIN | BROWSER).text
     foreign = api.get("/breakers", headers=UMBRELLA | BROWSER).text
 
-    assert "too many complaints" in of_batch
+    assert "too many recipients reported a message as spam" in of_batch
     assert f"mailroom breakers close {broken.id}" in listed
     assert f"/runs/flow-run/{broken.runs[0]}" in whole
     assert "flow-run" not in listed

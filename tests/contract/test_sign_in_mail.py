@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -25,6 +24,7 @@ from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.sign_in_mail import STAND_IN, WithSignInLinks
 from mailroom.ports.people import NewPerson
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
+from mailroom.testing.people import MemoryPeople, MemorySignInLinks
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
 from tests.support.sending import Office, office_on
 from tests.support.signed_in import OURS, add_person
@@ -287,12 +287,11 @@ def test_a_link_that_cannot_be_stored_now_is_sent_later(installation: Installati
     add_person(installation.people, "ada@acme.test")
     installation.ask("ada@acme.test")
 
-    class Away:
+    class Away(MemorySignInLinks):
         def issue(self, link_id: str, address: str) -> str | None:
             raise TransientError("the database cannot be reached")
 
-    links: Any = Away()
-    installation.office.outbound.sign_in = WithSignInLinks(links)
+    installation.office.outbound.sign_in = WithSignInLinks(Away(MemoryPeople()))
 
     assert installation.send() == []
     assert installation.office.statuses() != ["failed"]

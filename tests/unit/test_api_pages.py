@@ -241,8 +241,9 @@ def test_every_answer_has_its_security_headers(pages: TestClient, memory: Memory
     ):
         headers = pages.get(path).headers
 
-        assert headers["content-security-policy"].startswith(
-            "default-src 'none'; script-src 'self'; style-src 'self';"
+        policy = headers["content-security-policy"]
+        assert policy.startswith(
+            "default-src 'none'; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; style-src 'self';"
         ), path
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"

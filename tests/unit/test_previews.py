@@ -12,13 +12,14 @@ from mailroom.domain.inbound.received_email import Attachment
 from mailroom.domain.mail.contained import Contained
 from mailroom.ports.previewer import NoPreview, Preview
 from mailroom.testing.api import BROWSER, Memory, TestClient, an_item, two_tenants
+from mailroom.testing.previewer import MemoryPreviewer
 from tests.support.previewed_files import pdf
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
 
 
-class Broken:
-    """A previewer whose process does not start."""
+class Broken(MemoryPreviewer):
+    """One whose process does not start."""
 
     def preview(self, content: bytes, page: int) -> Preview | NoPreview:
         """Raise."""
@@ -33,7 +34,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 def pages(memory: Memory) -> TestClient:
-    """A browser where pages need a key."""
+    """A browser in which nobody is signed in."""
     return TestClient(create_app(memory.services()), base_url="https://mail.example", headers=BROWSER)
 
 
@@ -98,7 +99,7 @@ def test_preview_is_only_of_what_is_mine(pages: TestClient, memory: Memory) -> N
     path = f"/items/{item}/attachments/1/preview"
     assert pages.get(path, headers=of("acme")).status_code == 200
     assert pages.get(path, headers=of("other")).status_code == 404
-    assert pages.get(path).status_code == 401
+    assert pages.get(path, follow_redirects=False).headers["location"].startswith("/sign-in?next=%2Fitems%2F")
     assert pages.get(f"/items/{withdrawn}/attachments/1/preview", headers=of("acme")).status_code == 404
     assert pages.get(f"/items/{item}/attachments/2/preview", headers=of("acme")).status_code == 404
     assert pages.get(f"/items/{item}/attachments/1/members/1/preview", headers=of("acme")).status_code == 404

@@ -22,6 +22,7 @@ BOUND: dict[str, tuple[str, str]] = {
     "openid_issuer": ("https://stack.test", "https://environment.test"),
     "pages_url": ("https://stack.test", "http://127.0.0.1:8025"),
     "bounce_domain": ("stack.test", "environment.test"),
+    "time_zone": ("Europe/Berlin", "Asia/Tokyo"),
     "mailbox_tenant": ("stack", "environment"),
     "storage_account": ("111111111111", "222222222222"),
     "archive_account": ("333333333333", "444444444444"),

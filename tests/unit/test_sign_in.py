@@ -12,6 +12,7 @@ from mailroom.api.app import create_app
 from mailroom.api.attempts import Attempts
 from mailroom.domain.people import Role, secret_digest
 from mailroom.testing.api import BROWSER, Memory, TestClient, an_item, two_tenants
+from mailroom.testing.people import MemoryTrail
 from tests.support.signed_in import OURS, add_person, cookie_of, person_with, signed_in
 from tests.unit.test_api_pages import basic
 
@@ -298,7 +299,7 @@ def test_a_look_that_cannot_be_written_is_not_shown(memory: Memory) -> None:
     """The trail is complete, or the answer is 503; a file's bytes do not leave before."""
     from mailroom.domain.errors import TransientError
 
-    class Away:
+    class Away(MemoryTrail):
         def write(self, entry: Any) -> None:
             raise TransientError("the database cannot be reached")
 
@@ -352,6 +353,7 @@ def test_every_change_is_in_the_trail_or_is_named_here() -> None:
         # Written where they are done, with the id of what was made.
         *("POST /keys", "POST /v1/keys", "POST /people", "POST /people/{person_id}/inboxes"),
         *("POST /people/{person_id}/role", "POST /people/{person_id}/remove"),
+        *("POST /quarantine/replay", "POST /v1/inbound/replay"),
     }
     changing = {route for route, need in NEEDS.items() if not need.is_open and not route.startswith("GET ")}
 

@@ -96,7 +96,7 @@ def _read(where: str, read: Any, written: str) -> Any:
     try:
         return read(written)
     except ValueError as error:
-        raise Unusable(where, str(error)) from None
+        raise Unusable(where, error.args[0]) from None
 
 
 def _page(

@@ -6,7 +6,7 @@ trusted: an inbox that the person may not read, or a word that is no tab, is as 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from mailroom.api.access import tenant_for
 from mailroom.api.addresses import compared
 from mailroom.api.auth import PageHolder
+from mailroom.api.pages.reader import reader
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.scopes import inboxes_for, reads_some
@@ -99,9 +100,9 @@ def beside(services: Services, holder: Holder, mail: MailList, item_id: str) -> 
 
 
 def zone_of(holder: Holder) -> tzinfo:
-    """Return the time zone of a person's lists. Until people have one, it is UTC for all."""
+    """Return the time zone of a person's lists: their own, else the installation's."""
     found = getattr(holder, "zone", None)
-    return found if isinstance(found, tzinfo) else UTC
+    return found if isinstance(found, tzinfo) else reader().time_zone
 
 
 @router.get("/")
@@ -159,7 +160,7 @@ def _page(services: Services, holder: Holder, mail: MailList, cursor: str | None
     try:
         page = _lines(services, holder, mail, cursor)
     except UnreadableSearch as error:
-        return render("inbox.html", status=422, **values, page=Page(()), older=None, problem=str(error))
+        return render("inbox.html", status=422, **values, page=Page(()), older=None, problem=error.args[0])
     return render("inbox.html", **values, page=page, older=encode(page.next), problem=None)
 
 

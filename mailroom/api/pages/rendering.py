@@ -3,7 +3,7 @@
 Everything is escaped, except in the frame's template, which takes only sanitised HTML (`sanitising`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -13,8 +13,12 @@ from starlette.responses import HTMLResponse
 
 from mailroom.api.pages import carried_words
 from mailroom.api.pages.batch_progress import segments, settled, tone
+from mailroom.api.pages.formats import number, size, when, zone_of
 from mailroom.api.pages.letters import answers_elsewhere
+from mailroom.api.pages.reader import read_by_holder
 from mailroom.api.pages.replay_progress import replay_tone
+from mailroom.api.pages.short_times import short_time
+from mailroom.api.pages.translations import gettext, ngettext, plain, words
 from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
@@ -24,7 +28,7 @@ from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.outbound.reasons import OutboundReason
-from mailroom.domain.readable import sender_parts, short_time, shown, size, stamp, when
+from mailroom.domain.readable import sender_parts, shown, stamp
 from mailroom.ports.inbox_reader import FiledItem
 from mailroom.ports.previewer import previewed
 
@@ -34,20 +38,27 @@ FOLDER = Path(__file__).parent
 def render(
     template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
-    """Return the template as a page."""
-    return HTMLResponse(_templates.get_template(template).render(values), status, headers=headers)
+    """Return the template as a page in the language of its reader: of `holder` if that is among the values, else of the request."""
+    with read_by_holder(values.get("holder")) as reader:
+        body = _templates.get_template(template).render(values, lang=reader.language)
+    own = {"Content-Language": reader.language, "Vary": "Accept-Language"}
+    return HTMLResponse(body, status, headers=own | dict(headers or {}))
 
 
-def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
+def doubts(verdicts: Verdicts | None) -> Sequence[tuple[str, str]]:
     """Return the verdicts of SES other than PASS, the worst first, each as (CSS class, text)."""
     if verdicts is None:
-        return [("unsure", "not checked")]
+        return [("unsure", gettext("not checked"))]
     values = [
-        (check.upper() if check != "spam" and check != "virus" else check, getattr(verdicts, check)) for check in CHECKS
+        (gettext(check) if check in ("spam", "virus") else check.upper(), getattr(verdicts, check)) for check in CHECKS
     ]
-    failed = [("bad", f"{check} failed") for check, verdict in values if verdict is Verdict.FAIL]
+    failed: list[tuple[str, str]] = [
+        ("bad", gettext("%(check)s failed", check=check)) for check, verdict in values if verdict is Verdict.FAIL
+    ]
     others = [(check, verdict) for check, verdict in values if verdict not in (Verdict.PASS, Verdict.FAIL)]
-    return failed + [("unsure", f"{check} {_words(verdict)}") for check, verdict in others]
+    return failed + [
+        ("unsure", gettext("%(check)s %(verdict)s", check=check, verdict=_words(verdict))) for check, verdict in others
+    ]
 
 
 def unscanned(scan: Scan | None) -> bool:
@@ -74,12 +85,19 @@ def in_letters(url: str) -> str:
     """Return the host of a link in its non-ASCII letters, with their script; "" if it is ASCII."""
     read = web_url(url)
     letters, alphabets = readable_host(read.host) if read is not None else ("", ())
-    return f"{letters}, in {' and '.join(alphabets)} letters" if letters else ""
+    if not letters:
+        return ""
+    scripts = gettext(" and ").join(words(one) for one in alphabets)
+    return gettext("%(letters)s, in %(scripts)s letters", letters=letters, scripts=scripts)
 
 
 def _words(verdict: Verdict) -> str:
-    words = {Verdict.GRAY: "uncertain", Verdict.PROCESSING_FAILED: "not checked", Verdict.DISABLED: "not checked"}
-    return words.get(verdict, "unknown")
+    known = {
+        Verdict.GRAY: gettext("uncertain"),
+        Verdict.PROCESSING_FAILED: gettext("not checked"),
+        Verdict.DISABLED: gettext("not checked"),
+    }
+    return known.get(verdict, gettext("unknown"))
 
 
 def _part(text: str) -> str:
@@ -95,7 +113,8 @@ def _templates_of_this_package() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
-    environment.filters |= {"in_letters": in_letters, "short_time": short_time, "sender_parts": sender_parts}
+    environment.filters |= {"in_letters": in_letters, "number": number, "zone_of": zone_of}
+    environment.filters |= {"plain": plain, "words": words, "short_time": short_time, "sender_parts": sender_parts}
     environment.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": segments, "settled": settled}
     environment.filters |= {
         "inbound_reason": InboundReason.read,
@@ -110,7 +129,7 @@ def _templates_of_this_package() -> Environment:
         "answers_elsewhere": answers_elsewhere,
         "previewed": previewed,
     }
-    environment.globals["checks"] = CHECKS
+    environment.globals |= {"checks": CHECKS, "_": gettext, "ngettext": ngettext}
     return environment
 
 

@@ -9,6 +9,7 @@ from mailroom.api.auth import PageHolder, from_this_site
 from mailroom.api.services import AppOutbound, AppServices, OutboundServices, Services
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.resending import RESENDABLE, NotResent
+from mailroom.domain.texts import Text
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.message_reader import BatchLine, MessageLine
 from mailroom.ports.resends import ResendGroup
@@ -62,7 +63,10 @@ def resend_message(
     )
     obstacle = resent.groups[0].obstacle if resent is not None else None
     if obstacle is not None and obstacle is not NotResent.UNDER_WAY:
-        raise HTTPException(409, f"It is not sent again: {obstacle.sentence}. What to do: {obstacle.remedy}.")
+        sentence, remedy = Text(obstacle.sentence), Text(obstacle.remedy)
+        raise HTTPException(
+            409, Text("Not sent again: %(sentence)s. What to do: %(remedy)s.", sentence=sentence, remedy=remedy)
+        )
     sending.submitted.set()
     return RedirectResponse(f"/messages/{line.id}", 303)
 

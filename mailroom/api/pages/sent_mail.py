@@ -15,23 +15,23 @@ from starlette.responses import HTMLResponse, Response
 from mailroom.api.auth import PageHolder
 from mailroom.api.guard import FRAME_POLICY
 from mailroom.api.pages.rendering import render
+from mailroom.api.pages.translations import gettext
 from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtml, data_uri, sanitise_for_frame
 from mailroom.api.sent_views import look, shown
 from mailroom.api.services import AppOutbound, AppServices, OutboundServices, Services
 from mailroom.api.v1.sent_content import eml_of, eml_response
 from mailroom.domain.delivery.unsubscribe import PATH
 from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.texts import Text
 from mailroom.outbound.sent_content import SentContent, Unshown, Views
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.message_reader import StoredMessage
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-_TOO_LARGE = SafeHtml(
-    "<p>This HTML is too large or too tangled to be made safe here. The .eml file has the original.</p>"
-)
-_NO_HTML = SafeHtml("<p>This mail has no HTML.</p>")
-_BUSY = Unshown("The content cannot be shown at this moment: too many are being shown. Reload in a minute.")
+_TOO_LARGE = Text("This HTML is too large or too tangled to be made safe here. The .eml file has the original.")
+_NO_HTML = Text("This mail has no HTML.")
+_BUSY = Unshown(Text("The content cannot be shown at this moment: too many are being shown. Reload in a minute."))
 _HIDDEN = "hidden-on-pages"
 
 
@@ -69,7 +69,7 @@ async def sent_part(
     try:
         return await look(services, sending, holder, message_id, partial(_part, services))
     except PermanentError as error:
-        return Unshown(f"The content cannot be shown: {error.message}.")
+        return Unshown(Text("The content cannot be shown: %(why)s.", why=error.message))
     except HTTPException as error:
         # The status and the history are shown all the same.
         if error.status_code not in (429, 503):
@@ -95,8 +95,12 @@ def _framed(services: Services, views: Views, stored: StoredMessage, now: dateti
         return sent
     html = _without_our_links(services, sent.untracked_html)
     if not html:
-        return _NO_HTML
-    return sanitise_for_frame(html, _pictures(views, stored)) or _TOO_LARGE
+        return _paragraph(_NO_HTML)
+    return sanitise_for_frame(html, _pictures(views, stored)) or _paragraph(_TOO_LARGE)
+
+
+def _paragraph(text: Text) -> SafeHtml:
+    return SafeHtml(f"<p>{gettext(text)}</p>")
 
 
 def _without_our_links(services: Services, text: str | None) -> str | None:

@@ -17,13 +17,16 @@ from mailroom.api.sessions import begin_session, end_session, session_holder
 from mailroom.api.sign_in import link_sender, mail_link, note, people_of
 from mailroom.domain.local_paths import HOME, local_path
 from mailroom.domain.people import Role, person_address, secret_digest
+from mailroom.domain.texts import Text, as_text
 from mailroom.domain.trail import What
 from mailroom.ports.people import SignIn
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 _MOST_SECRET = 100
-_OVER = "This link was used before, is older than 15 minutes, or is not complete. Ask for a new one; only the latest mail counts."
+_OVER = Text(
+    "This link was used before, is older than 15 minutes, or is not complete. Ask for a new one; only the latest mail counts."
+)
 Next = Annotated[str, Query(alias="next", max_length=10_000)]
 
 
@@ -45,7 +48,14 @@ def ask_for_link(request: Request, services: AppServices, form: Form, background
     try:
         address = person_address(written)
     except ValueError as error:
-        return _page(services, status=422, signed_in=None, path=path, fault=f"{error}.", asked=False)
+        return _page(
+            services,
+            status=422,
+            signed_in=None,
+            path=path,
+            fault=Text("%(sentence)s.", sentence=as_text(error.args[0])),
+            asked=False,
+        )
     background.add_task(mail_link, services, address, path)
     return _page(services, signed_in=None, path=path, fault=None, asked=True)
 

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from mailroom.api.links import verified
 from mailroom.api.pages.rendering import render
-from mailroom.api.pages.translations import language_of, translation
 from mailroom.api.services import AppServices, Services
 from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind
 from mailroom.domain.delivery.streams import SCOPE_FACT, Scope, left_streams
@@ -47,14 +46,14 @@ Chosen = Annotated[Scope | None, Depends(_chosen)]
 
 
 @router.get("/{token}")
-def show_unsubscribe(request: Request, services: AppServices, token: str) -> Response:
+def show_unsubscribe(services: AppServices, token: str) -> Response:
     """A page that names the sender and offers to leave the mail's stream or more."""
     message_id = verified(verify, services, token, longest=_MOST_TOKEN)
-    return _page(request, _offer(services, message_id), done=False)
+    return _page(_offer(services, message_id), done=False)
 
 
 @router.post("/{token}")
-def unsubscribe(request: Request, services: AppServices, token: str, chosen: Chosen) -> Response:
+def unsubscribe(services: AppServices, token: str, chosen: Chosen) -> Response:
     """Unsubscribe the recipient: from what the form chose, or else what the tenant's policy says."""
     message_id, events = verified(verify, services, token, longest=_MOST_TOKEN), services.events
     if events is None:
@@ -72,7 +71,7 @@ def unsubscribe(request: Request, services: AppServices, token: str, chosen: Cho
     events.record([left], now=services.now())
     offer = _offer(services, message_id)
     streams = left_streams(facts, offer.stream, offer.policy) if offer else []
-    return _page(request, offer, done=True, left=any(streams))
+    return _page(offer, done=True, left=any(streams))
 
 
 def _offer(services: Services, message_id: str) -> UnsubscribeOffer | None:
@@ -84,14 +83,5 @@ def _offer(services: Services, message_id: str) -> UnsubscribeOffer | None:
         return None
 
 
-def _page(request: Request, offer: UnsubscribeOffer | None, *, done: bool, left: bool = False) -> Response:
-    language = language_of(request.headers.get("accept-language"))
-    return render(
-        "unsubscribe.html",
-        headers={"Vary": "Accept-Language", "Content-Language": language},
-        lang=language,
-        _=translation(language),
-        offer=offer,
-        done=done,
-        left=left,
-    )
+def _page(offer: UnsubscribeOffer | None, *, done: bool, left: bool = False) -> Response:
+    return render("unsubscribe.html", offer=offer, done=done, left=left)

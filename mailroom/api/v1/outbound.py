@@ -39,6 +39,7 @@ from mailroom.domain.delivery.tenant_webhooks import facts_for_tenants
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
 from mailroom.domain.tenants import NOBODY, tenant_name
+from mailroom.domain.texts import Text, as_text
 from mailroom.outbound import submission
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.batch_body import NewBatch
@@ -329,7 +330,7 @@ def new_tenant(name: str) -> str:
     try:
         return tenant_name(name)
     except ValueError as error:
-        raise HTTPException(422, f"Invalid tenant: {error}.") from None
+        raise HTTPException(422, Text("Invalid tenant: %(why)s.", why=as_text(error.args[0]))) from None
 
 
 def address_of(written: str) -> str:
@@ -340,7 +341,7 @@ def address_of(written: str) -> str:
     """
     address = compared(written)
     if address is None:
-        raise HTTPException(422, "Invalid e-mail address.")
+        raise HTTPException(422, Text("Invalid e-mail address."))
     return address
 
 

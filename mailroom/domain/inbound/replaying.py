@@ -12,6 +12,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Self
 
+from mailroom.domain.inbound.filing_policy import RELEASABLE
+from mailroom.domain.inbound.received_email import State
+
 
 class ReplayAction(StrEnum):
     """What is done with the e-mails."""
@@ -58,3 +61,10 @@ class ReplayState(StrEnum):
 MOST_REPLAYED = 100_000
 #: A requested e-mail that no worker began for so long may be in another replay; after a day it is given up.
 FREE_AFTER, GIVEN_UP_AFTER = timedelta(minutes=15), timedelta(days=1)
+
+_RELEASABLE = frozenset(reason.value for reason in RELEASABLE)
+
+
+def is_not_released(state: State, reason: str | None) -> bool:
+    """Return whether a release does nothing with an e-mail that ended so: neither a policy nor a limit holds it back."""
+    return state.is_replayable and reason not in _RELEASABLE

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailroom.domain.parsing import Defect, Protection
-from mailroom.domain.readable import size
+from mailroom.domain.texts import Octets, Text
 
 _RAW = "Download the raw e-mail (.eml), which has everything."
 _KEY = "Download its encrypted file or the raw e-mail (.eml), and open it with the program that has the key."
@@ -29,23 +29,27 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """`of` names what is counted, one and several; `what` says what happened to it."""
+    """`of` counts what is left out, one and several; `what` says what happened to it."""
 
     sentence: str
-    of: tuple[str, str] = ("", "")
+    of: tuple[str, str] | None = None
     what: str = "Left out"
     left_out: bool = True
     remedy: str | None = _RAW
 
 
-def _left_out(sentence: str, one: str = "", several: str = "") -> _Text:
-    return _Text(sentence, (one, several))
+def _left_out(sentence: str, of: tuple[str, str] | None = None) -> _Text:
+    return _Text(sentence, of)
 
 
 def _fault(sentence: str) -> _Text:
     return _Text(sentence, left_out=False, remedy=None)
 
 
+_PARTS = "%(count)s part", "%(count)s parts"
+_FIELDS = "%(count)s field", "%(count)s fields"
+_ADDRESSES = "%(count)s address", "%(count)s addresses"
+_FILES = "%(count)s file", "%(count)s files"
 _DAMAGED = "The {} in this mail is damaged: what could be read of it is here, and some may be missing."
 
 #: The sentence of each word that the parser notes.
@@ -62,17 +66,17 @@ TEXTS: Mapping[str, _Text] = {
         "The mail has parts inside parts, deeper than is read: the innermost are shown as text or files, as they were sent.",
         what="Not opened",
     ),
-    Defect.TOO_MANY_PARTS: _left_out("The mail has more parts than are read.", "part", "parts"),
+    Defect.TOO_MANY_PARTS: _left_out("The mail has more parts than are read.", _PARTS),
     Defect.TOO_MANY_DELIMITERS: _left_out("The mail has more lines between parts than are read: its end is left out."),
-    Defect.TOO_MANY_HEADERS: _left_out("The mail has more header fields than are read.", "field", "fields"),
-    Defect.TOO_MANY_ADDRESSES: _left_out("The mail has more recipients than are shown.", "address", "addresses"),
+    Defect.TOO_MANY_HEADERS: _left_out("The mail has more header fields than are read.", _FIELDS),
+    Defect.TOO_MANY_ADDRESSES: _left_out("The mail has more recipients than are shown.", _ADDRESSES),
     Defect.TOO_MANY_WORDS: _fault("A header field has more encoded words than are decoded: its end is shown as it was sent."),
     Defect.TOO_MANY_PARAMETERS: _left_out("A header field has more parameters than are read."),
-    Defect.TOO_MANY_FILES: _left_out("The mail has more files than are listed.", "file", "files"),
-    Defect.FILES_TOO_LARGE: _left_out("The mail's files are together larger than are taken.", "file", "files"),
+    Defect.TOO_MANY_FILES: _left_out("The mail has more files than are listed.", _FILES),
+    Defect.FILES_TOO_LARGE: _left_out("The mail's files are together larger than are taken.", _FILES),
     Defect.TOO_MANY_PROPERTIES: _left_out("A winmail.dat file has more properties than are read: some may be missing."),
     Defect.HEADER_BLOCK_TOO_LONG: _left_out("A header block is longer than is read: its last fields are left out."),
-    Defect.HEADER_TOO_LONG: _left_out("A header field is longer than is read: its end is left out.", "field", "fields"),
+    Defect.HEADER_TOO_LONG: _left_out("A header field is longer than is read: its end is left out.", _FIELDS),
     Defect.HEADER_MALFORMED: _fault("A line between the header fields is no field; it is skipped."),
     Defect.HEADERS_NOT_ENDED: _fault("The header fields do not end with an empty line: the text begins where they stop."),
     Defect.BOUNDARY_MISSING: _fault("The mail does not say where its parts begin; that was guessed."),
@@ -108,13 +112,17 @@ def notices_of(defects: Iterable[str], left_out: Mapping[str, Mapping[str, int]]
 
 
 def _notice(word: str, amounts: Mapping[str, int]) -> Notice:
-    text = TEXTS.get(word) or _fault(f"The mail has a fault that this release cannot explain: {word}.")
     count, octets = amounts.get("count"), amounts.get("bytes")
-    pieces = [_counted(count, text.of)] if count and text.of[0] else []
-    pieces += [size(octets)] if octets else []
-    amount = f" {text.what}: {', '.join(pieces)}." if pieces else ""
-    return Notice(word, text.sentence + amount, text.remedy, count, octets, text.left_out)
-
-
-def _counted(count: int, of: tuple[str, str]) -> str:
-    return f"{count:,} {of[0] if count == 1 else of[1]}"
+    text = TEXTS.get(word)
+    if text is None:
+        sentence = Text("The mail has a fault that this release cannot explain: %(word)s.", word=word)
+        return Notice(word, sentence, None, count, octets, left_out=False)
+    pieces: list[object] = [Text.counted(*text.of, count)] if count and text.of else []
+    pieces += [Octets(octets)] if octets else []
+    sentence = Text(text.sentence)
+    if pieces:
+        amounts_text = Text("%(first)s, %(second)s", first=pieces[0], second=pieces[1]) if pieces[1:] else pieces[0]
+        sentence = Text(
+            "%(sentence)s %(left_out)s: %(amounts)s.", sentence=sentence, left_out=Text(text.what), amounts=amounts_text
+        )
+    return Notice(word, sentence, text.remedy, count, octets, text.left_out)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from mailroom.domain.inbox.search_fields import ATTACHMENT, SearchField
 from mailroom.domain.inbox.search_words import words_asked, words_in
+from mailroom.domain.texts import Text
 
 _OPERATOR = (
     r"""(?<![^\s"(])(?P<minus>-?)(?P<name>from|to|subject|filename|has|before|after):[^\S\n]*"""
@@ -155,7 +156,7 @@ def _field_term(match: re.Match[str]) -> SearchTerm:
     if field is SearchField.HAS:
         if not _ATTACHMENT.fullmatch(value):
             raise UnreadableSearch(
-                'has: is followed by "attachment"; a kind of file is found by its name, such as filename:pdf'
+                Text('has: is followed by "attachment"; a kind of file is found by its name, such as filename:pdf')
             )
         return SearchTerm((ATTACHMENT,), field, negated)
     words = words_in(value)
@@ -180,6 +181,9 @@ def _date(text: str, name: str) -> datetime:
         return datetime(year, month, day, tzinfo=UTC)
     except ValueError:
         raise UnreadableSearch(
-            f"{name}: is followed by a day, month or year, such as {name}:2026-03-14, {name}:2026-03 or {name}:2026; "
-            f'write "{name}" to search for the word'
+            Text(
+                "%(name)s: is followed by a day, month or year, such as %(name)s:2026-03-14, %(name)s:2026-03 or "
+                '%(name)s:2026; write "%(name)s" to search for the word',
+                name=name,
+            )
         ) from None

@@ -7,16 +7,52 @@ Sentences of reasons have placeholders in their commands: `DOMAIN` is the sender
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import shown, when
+from mailroom.domain.texts import Lookup, Text
 
 _COMMAND = re.compile(r"`[^`]*`")
 _NAME = re.compile(r"\b(?:ID|DOMAIN)\b")
 #: A-labels; what is no domain stays a placeholder.
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}")
-_SENDERS_DOMAIN = "the sender's domain"
+#: The words of sentences after which the domain itself is named; pages look for their translation.
+SENDERS_DOMAIN = "sender's domain"
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    message_id: str
+    batch_id: str
+    domain: str | None
+
+    def in_command(self, found: re.Match[str]) -> str:
+        filled = {"ID": self.batch_id if found[0].startswith("`mailroom batch ") else self.message_id}
+        if self.domain:
+            filled["DOMAIN"] = self.domain
+        return _NAME.sub(lambda name: filled.get(name[0], name[0]), found[0])
+
+
+class _Named(Text):
+    """A reason's sentence with names in its commands, in any language."""
+
+    names: _Names
+
+    @classmethod
+    def of(cls, sentence: str, names: _Names) -> Self:
+        made = cls._made(cls._with(sentence, SENDERS_DOMAIN, names), None, 1, {})
+        made.template, made.names = sentence, names
+        return made
+
+    def worded(self, lookup: Lookup) -> str:
+        return self._with(lookup(self.template), lookup(SENDERS_DOMAIN), self.names)
+
+    @staticmethod
+    def _with(sentence: str, domain_words: str, names: _Names) -> str:
+        if names.domain:
+            sentence = sentence.replace(domain_words, f"{domain_words} {names.domain}")
+        return _COMMAND.sub(names.in_command, sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +74,8 @@ def advice(stored: str | None, *, message_id: str, batch_id: str, sender: str) -
     if known is None:
         return None
     domain = _DOMAIN.fullmatch(sender.rpartition("@")[2])
-    names = {"DOMAIN": domain[0]} if domain else {}
-
-    def command(found: re.Match[str]) -> str:
-        is_batchs = found[0].startswith("`mailroom batch ")
-        filled = names | {"ID": batch_id if is_batchs else message_id}
-        return _NAME.sub(lambda name: filled.get(name[0], name[0]), found[0])
-
-    sentence = known.sentence
-    if domain:
-        sentence = sentence.replace(_SENDERS_DOMAIN, f"{_SENDERS_DOMAIN} {domain[0]}")
-    return Advice(_COMMAND.sub(command, sentence), _COMMAND.sub(command, known.remedy))
+    names = _Names(message_id, batch_id, domain[0] if domain else None)
+    return Advice(_Named.of(known.sentence, names), _Named.of(known.remedy, names))
 
 
 def explain(stored: str | None, *, message_id: str, batch_id: str, sender: str) -> dict[str, str | None]:

@@ -8,6 +8,10 @@ from sqlalchemy import Column, ForeignKey, Index, text
 from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.postgres.models import json_column, time_column
+from mailroom.domain.inbound.replaying import ReplayState
+
+#: The states of an e-mail that a replay is not done with, in SQL.
+_OPEN = ", ".join(f"'{state.value}'" for state in ReplayState if state.is_open)
 
 
 class ReplayRow(SQLModel, table=True):
@@ -39,9 +43,11 @@ class ReplayMailRow(SQLModel, table=True):
             "ix_replay_mail_open",
             "email_id",
             unique=True,
-            postgresql_where=text("state in ('waiting', 'requested')"),
+            postgresql_where=text(f"state in ({_OPEN})"),
         ),
-        Index("ix_replay_mail_waiting", "due_at", "received_at", postgresql_where=text("state = 'waiting'")),
+        Index(
+            "ix_replay_mail_waiting", "replay_id", "due_at", "received_at", postgresql_where=text("state = 'waiting'")
+        ),
     )
 
     replay_id: UUID = Field(sa_column=Column(ForeignKey("replay.id", ondelete="CASCADE"), primary_key=True))

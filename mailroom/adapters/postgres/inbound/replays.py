@@ -9,7 +9,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, case, delete, func, literal, or_, select, text, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
@@ -21,8 +35,8 @@ from mailroom.adapters.postgres.inbound.replay_selection import held_part, selec
 from mailroom.adapters.postgres.inbox.visible_to import owned
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.paging import uuid_of
-from mailroom.domain.inbound.received_email import State
-from mailroom.domain.inbound.replaying import FREE_AFTER, GIVEN_UP_AFTER, ReplayAction, ReplayState
+from mailroom.domain.inbound.received_email import FINAL, State
+from mailroom.domain.inbound.replaying import FREE_AFTER, GIVEN_UP_AFTER, ReplayAction, ReplayState, is_not_released
 from mailroom.ports.replays import (
     Candidate,
     ReasonGroup,
@@ -43,7 +57,7 @@ _KEPT_FOR = timedelta(days=90)
 # Literals, so that the partial indexes are used.
 _WAITS, _REQUESTED = text("replay_mail.state = 'waiting'"), text("replay_mail.state = 'requested'")
 _OPEN = [state for state in ReplayState if state.is_open]
-_CLOSED = [State.FILED, State.QUARANTINED, State.FAILED, State.DUPLICATE]
+_CLOSED = sorted(FINAL)
 
 
 class SqlReplays:
@@ -106,27 +120,26 @@ class SqlReplays:
         self, *, now: datetime, until: datetime, stale_before: datetime, limit: int, replay_id: str | None = None
     ) -> Sequence[TakenMail]:
         """Return waiting e-mails that are due."""
-        waits = and_(_WAITS, _mail.due_at <= now)
-        if replay_id is not None:
-            waits = and_(waits, _mail.replay_id == UUID(replay_id))
+        due = _due(now, limit, replay_id)
         leased = and_(_email.state == State.PROCESSING, _email.beat_at >= stale_before)
         columns = (
-            _mails,
+            due,
             _replay.action,
             _replay.tenant,
             _replay.requested_by,
             func.coalesce(leased, False).label("leased"),
         )
-        joined = _mails.join(_replays, _replay.id == _mail.replay_id).outerjoin(_emails, _email.id == _mail.email_id)
+        joined = due.join(_replays, _replay.id == due.c.replay_id).outerjoin(_emails, _email.id == due.c.email_id)
+        # Tenants take turns: one with few e-mails does not wait for another's many.
+        turn = func.row_number().over(partition_by=_replay.tenant, order_by=(due.c.due_at, due.c.received_at))
         wanted = (
-            select(*columns)
+            select(*columns, turn.label("turn"))
             .select_from(joined)
-            .where(waits)
-            .order_by(_mail.due_at, _mail.received_at, _mail.email_id)
+            .order_by(literal_column("turn"), due.c.due_at, due.c.received_at, due.c.email_id)
             .limit(limit)
         )
         with transaction(self._engine) as connection:
-            rows = connection.execute(wanted.with_for_update(of=_mails, skip_locked=True)).all()
+            rows = connection.execute(wanted).all()
             if rows:
                 mine = tuple_(_mail.replay_id, _mail.email_id).in_([(row.replay_id, row.email_id) for row in rows])
                 connection.execute(update(_mails).where(mine).values(due_at=until, tries=_mail.tries + 1))
@@ -139,11 +152,14 @@ class SqlReplays:
             row = connection.execute(select(_emails).where(_email.id == which).with_for_update()).first()
             if row is None:
                 return False
-            limited = select(_senders.c.tenant).where(_senders.c.email_id == which, too_many(mail.tenant))
-            held = _tenants(connection, which, held_part(mail.tenant)) | set(connection.execute(limited).scalars())
-            if row.state == State.FILED and not held:
+            if row.state == State.FILED:
+                limited = select(_senders.c.tenant).where(_senders.c.email_id == which, too_many(mail.tenant))
+                held = _tenants(connection, which, held_part(mail.tenant)) | set(connection.execute(limited).scalars())
+                if not held:
+                    return False
+            elif mail.action is ReplayAction.RELEASE and is_not_released(State(row.state), row.reason):
                 return False
-            if not _opened(connection, row, mail, held, now):
+            if not _opened(connection, row, mail, now):
                 return False
             # Processed before it was changed does not count as processed since.
             if mail.replay_id is not None:
@@ -234,6 +250,21 @@ class SqlReplays:
             connection.execute(update(_mails).where(_is(mail), waits).values(**values))
 
 
+def _due(now: datetime, limit: int, replay_id: str | None) -> Any:
+    """Return the first e-mails that are due of each replay, locked, without those that another process takes now."""
+    # Hops from replay to replay over the index of what waits.
+    first = select(_mail.replay_id).where(_WAITS).order_by(_mail.replay_id).limit(1)
+    replays = select(first.scalar_subquery().label("id")).cte("replays", recursive=True)
+    later = first.where(_mail.replay_id > replays.c.id).correlate(replays).scalar_subquery()
+    replays = replays.union_all(select(later).where(replays.c.id.is_not(None)))
+    one = literal(UUID(replay_id)).label("id") if replay_id is not None else None
+    of = replays if one is None else select(one).subquery("replays")
+    waits = and_(_WAITS, _mail.replay_id == of.c.id, _mail.due_at <= now)
+    mails = select(_mails).where(waits).order_by(_mail.due_at, _mail.received_at, _mail.email_id).limit(limit)
+    found = mails.with_for_update(of=_mails, skip_locked=True).lateral("due")
+    return select(found).select_from(of.join(found, literal(True))).cte("due_mails")
+
+
 def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> tuple[int, int]:
     """Add what is selected and not open in another replay; return how many, and how many others there were."""
     state, zero = literal(ReplayState.WAITING.value), literal(0)
@@ -250,28 +281,42 @@ def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> tup
     return int(mine_and_others[0]), int(mine_and_others[1])
 
 
-def _opened(connection: Connection, row: Row[Any], mail: TakenMail, held: set[str], now: datetime) -> bool:
-    """Change the e-mail's line for a release, or for a filed one that is held for some; return whether it changed."""
-    release, which = mail.action is ReplayAction.RELEASE, row.id
+def _opened(connection: Connection, row: Row[Any], mail: TakenMail, now: datetime) -> bool:
+    """Change the e-mail's line for a release, or for a part that is held; return whether it changed."""
+    release, is_filed, which = mail.action is ReplayAction.RELEASE, row.state == State.FILED, row.id
     concerned = {mail.tenant} if mail.tenant is not None else {*row.tenants}
     before = set(row.released or ())
     released = before | (concerned if release else set())
-    if row.state == State.FILED:
+    if is_filed:
         # What is filed for others stays so, whatever their policies have become.
         released |= _tenants(connection, which, _item.withdrawn_at.is_(None))
-    elif not release or released == before:
-        return False
-    if release or row.state == State.FILED:
-        of = _senders.c.tenant.in_(held | (concerned if release else set()))
-        connection.execute(update(_senders).where(_senders.c.email_id == which, of).values(held=False))
-    state = State.RECEIVED if row.state == State.FILED else row.state
-    connection.execute(update(_emails).where(_email.id == which).values(released=sorted(released), state=state))
-    notes = [("released", {"by": mail.requested_by, "tenants": sorted(concerned)})] if release else []
-    notes += [("reopened", {"by": mail.requested_by})] if row.state == State.FILED else []
-    for kind, facts in notes:
-        note = table(InboundActivityRow).insert().values(email_id=which, at=now, kind=kind, facts=facts)
+    is_closed = row.state in _CLOSED
+    freed = is_closed and _freed(connection, which, mail)
+    changed = is_filed or freed or released != before
+    # A run after the note leaves what the limit holds for others.
+    kept = mail.tenant is not None and is_closed and row.attempts <= mail.attempts and _holds(connection, which)
+    if changed:
+        state = State.RECEIVED if is_filed else row.state
+        connection.execute(update(_emails).where(_email.id == which).values(released=sorted(released), state=state))
+    facts = {"by": mail.requested_by, "tenants": sorted(concerned)}
+    notes = [("released", facts)] if release and changed else []
+    notes += [("reopened", {"by": mail.requested_by})] if is_filed or kept else []
+    for kind, said in notes:
+        note = table(InboundActivityRow).insert().values(email_id=which, at=now, kind=kind, facts=said)
         connection.execute(note)
-    return True
+    return changed
+
+
+def _freed(connection: Connection, which: UUID, mail: TakenMail) -> bool:
+    """Free what the limit of its sender holds for the tenant, of all tenants for an operator; return whether anything was."""
+    mine = update(_senders).where(_senders.c.email_id == which, too_many(mail.tenant)).values(held=False)
+    return bool(connection.execute(mine).rowcount)
+
+
+def _holds(connection: Connection, which: UUID) -> bool:
+    """Return whether the limit of its sender holds the e-mail for anyone."""
+    held = select(literal(True)).where(_senders.c.email_id == which, _senders.c.held).limit(1)
+    return connection.execute(held).first() is not None
 
 
 def _tenants(connection: Connection, which: UUID, condition: Any) -> set[str]:

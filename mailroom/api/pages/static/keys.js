@@ -12,7 +12,7 @@
   function show() {
     if (!toggle) return;
     toggle.setAttribute("aria-pressed", String(on));
-    toggle.textContent = on ? "Shortcuts are on" : "Shortcuts are off";
+    toggle.textContent = on ? toggle.dataset.on : toggle.dataset.off;
   }
   if (help) help.hidden = false;
   if (toggle) toggle.addEventListener("click", () => {

@@ -52,7 +52,8 @@ def upgrade() -> None:
     is_open = sa.text("state in ('waiting', 'requested')")
     op.create_index("ix_replay_mail_open", "replay_mail", ["email_id"], unique=True, postgresql_where=is_open)
     waits = sa.text("state = 'waiting'")
-    op.create_index("ix_replay_mail_waiting", "replay_mail", ["due_at", "received_at"], postgresql_where=waits)
+    of_replay = ["replay_id", "due_at", "received_at"]
+    op.create_index("ix_replay_mail_waiting", "replay_mail", of_replay, postgresql_where=waits)
 
 
 def downgrade() -> None:

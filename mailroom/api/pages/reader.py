@@ -1,0 +1,92 @@
+"""The reader of a page: language and time zone, for the time of one request.
+
+The guard sets the reader from the request; `rendering` replaces the language by the holder's own where there is one. It is a
+context variable, so that no route and no template has to pass it on: one that forgot would be in English. Threads of routes
+get a copy of the context.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+#: The first is the language of the texts themselves, and of a reader whose languages are not among them.
+LANGUAGES = ("en", "fr", "de")
+#: Characters and entries of an Accept-Language header that are read.
+_MOST, _ENTRIES = 500, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a page: a language of `LANGUAGES`, and the time zone of the times shown."""
+
+    language: str = LANGUAGES[0]
+    zone: str = "UTC"
+
+    @property
+    def time_zone(self) -> ZoneInfo:
+        """The zone with its rules."""
+        return ZoneInfo(self.zone)
+
+
+_NOBODY = Reader()
+_READER: ContextVar[Reader] = ContextVar("reader", default=_NOBODY)
+
+
+def reader() -> Reader:
+    """Return the reader of the page that is being made; outside of a request one who reads English, in UTC."""
+    return _READER.get()
+
+
+@contextmanager
+def read_by(accepted: str | None, zone: str) -> Iterator[None]:
+    """Make pages for the sender of an Accept-Language header, inside the block."""
+    token = _READER.set(Reader(language_of(accepted), zone))
+    try:
+        yield
+    finally:
+        _READER.reset(token)
+
+
+@contextmanager
+def read_by_holder(holder: object) -> Iterator[Reader]:
+    """Make a page for a holder, who may have chosen a language and a time zone, inside the block."""
+    language, zone = getattr(holder, "language", None), getattr(holder, "zone", None)
+    found = reader()
+    if language in LANGUAGES:
+        found = replace(found, language=language)
+    if isinstance(zone, ZoneInfo):
+        found = replace(found, zone=zone.key)
+    token = _READER.set(found)
+    try:
+        yield found
+    finally:
+        _READER.reset(token)
+
+
+def language_of(accepted: str | None) -> str:
+    """Return the language of `LANGUAGES` that an Accept-Language header wants most (RFC 9110, section 12.5.4).
+
+    A regional one counts as its language, `*` and what cannot be read as nothing.
+    """
+    wanted: list[tuple[float, str]] = []
+    for entry in (accepted or "")[:_MOST].split(",")[:_ENTRIES]:
+        tag, _, parameters = entry.partition(";")
+        language = tag.strip().lower().partition("-")[0]
+        quality = _quality(parameters)
+        if language in LANGUAGES and quality > 0:
+            wanted.append((quality, language))
+    # Of equal ones the first: `max` keeps it.
+    return max(wanted, key=lambda one: one[0])[1] if wanted else LANGUAGES[0]
+
+
+def _quality(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        quality = float(value)
+    except ValueError:
+        return 0.0
+    return quality if 0 <= quality <= 1 else 0.0

@@ -144,7 +144,7 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
     """Return what this response is about, or None: nothing was shown or done, or it is not written."""
     what = WRITTEN.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
     holder: Holder | None = scope.get("state", {}).get("holder")
-    if what is None or holder is None or not (200 <= status < 300 or status == 303) or _is_dry(scope, what, status):
+    if what is None or holder is None or not (200 <= status < 300 or status == 303) or _is_dry(scope):
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
@@ -152,10 +152,8 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
     return NewEntry(what, holder.name, tenant, of, person_id=holder.person_id, key_id=holder.key_id)
 
 
-def _is_dry(scope: Scope, what: What, status: int) -> bool:
-    """Return whether a change was only shown. A replay of many says so by its status: `dry_run` is in its body."""
-    if what is What.MANY_REPLAYED:
-        return status == 200
+def _is_dry(scope: Scope) -> bool:
+    """Return whether a change was only shown."""
     return Request(scope).query_params.get("dry_run", "").lower() in _TRUE
 
 

@@ -95,10 +95,14 @@ def begin_session(request: Request, services: Services, person: Person, response
 
 
 def end_session(request: Request, services: Services, response: Response, *, everywhere: str | None = None) -> None:
-    """End the session of this browser, or all sessions of the person `everywhere`, and remove the cookie."""
+    """End the session of this browser, or all sessions of the person `everywhere`; the browser drops the cookie and what it cached.
+
+    Files and previews are cached to be asked for again: the next person at the machine must not find them.
+    """
     secret = session_secret(request, services.settings)
     if services.people is not None and everywhere is not None:
         services.people.sessions.end_all(everywhere)
     elif services.people is not None and secret is not None:
         services.people.sessions.end(secret_digest(secret))
     safe_cookie(response, services.settings, "", "", None)
+    response.headers["Clear-Site-Data"] = '"cache"'

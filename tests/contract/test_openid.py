@@ -39,7 +39,7 @@ def test_a_person_signs_in_at_a_real_provider_and_reads_the_page_that_was_asked_
     here = site(real)
     asked = here.browser.get("/inboxes/ada@acme.test?q=x", headers=BROWSER).headers["location"]
     page = here.browser.get(asked, headers=BROWSER).text
-    assert "Sign in with Acme" in page
+    assert "Sign in with <bdi>Acme</bdi>" in page
     button = page.partition('href="/sign-in-with-openid')[2].partition('"')[0]
 
     url = here.browser.get(f"/sign-in-with-openid{button}", headers=BROWSER).headers["location"]

@@ -5,6 +5,7 @@ its name begins with `__Host-`, so that no other host can set it; on loopback it
 send cookies to every port of a host.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -94,14 +95,17 @@ def begin_session(request: Request, services: Services, person: Person, response
     safe_cookie(response, settings, "", secret, settings.session_lasts)
 
 
-def end_session(request: Request, services: Services, response: Response, *, everywhere: str | None = None) -> None:
-    """End the session of this browser, or all sessions of the person `everywhere`; the browser drops the cookie and what it cached.
+def end_session(
+    request: Request, services: Services, response: Response, *, everywhere: Iterable[str] | None = None
+) -> None:
+    """End the session of this browser, or all sessions of the people `everywhere`; the browser drops the cookie and what it cached.
 
     Files and previews are cached to be asked for again: the next person at the machine must not find them.
     """
     secret = session_secret(request, services.settings)
     if services.people is not None and everywhere is not None:
-        services.people.sessions.end_all(everywhere)
+        for person_id in everywhere:
+            services.people.sessions.end_all(person_id)
     elif services.people is not None and secret is not None:
         services.people.sessions.end(secret_digest(secret))
     safe_cookie(response, services.settings, "", "", None)

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from mailroom.domain.people import Role
+from mailroom.ports.people import NewPerson
 from mailroom.testing.api import BROWSER
 from tests.support.planted_tenants import OURS, THEIRS, Installation
 
@@ -58,6 +60,24 @@ def test_who_took_an_address_first_keeps_nobody_from_it(on: Installation) -> Non
         other = THEIRS if person.tenant == OURS else OURS
         assert page.count("bob@mail.test")
         assert (f"{person.tenant}.test" in page, f"{other}.test" in page) == (True, False)
+
+
+def test_signing_out_everywhere_is_in_every_tenant_of_the_address_and_of_no_other(on: Installation) -> None:
+    """A button of another tenant that was not pressed no longer works either."""
+    bob = [
+        on.people.people.add(NewPerson("bob@mail.test", Role.ADMINISTRATOR, tenant, (), "cli"))
+        for tenant in (OURS, THEIRS)
+    ]
+    other = administrator(on, THEIRS)
+    sent, left = [on.signed_in(one) | FORM for one in bob], on.people.links.make(bob[1].id, "/")
+
+    on.client.post("/sign-out", headers=sent[0])
+    assert [on.client.get("/people", headers=one).status_code for one in (*sent, other)] == [303, 200, 200]
+    sent[0] = on.signed_in(bob[0]) | FORM
+    on.client.post("/sign-out/everywhere", headers=sent[0])
+
+    assert [on.client.get("/people", headers=one).status_code for one in (*sent, other)] == [303, 303, 200]
+    assert on.client.post(f"/sign-in/{left}", headers=FORM).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/v1/keys", "/keys", "/people"])

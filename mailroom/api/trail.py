@@ -25,6 +25,8 @@ from mailroom.ports.trail import NewEntry
 
 log = logging.getLogger(__name__)
 
+#: In a request's state: the tenant that an operator names in a form.
+NAMED_TENANT = "named_tenant"
 #: How a query says yes.
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _LOOKS = {
@@ -156,7 +158,9 @@ def _is_dry(scope: Scope) -> bool:
 
 
 def _named_tenant(scope: Scope) -> str | None:
-    """Return the tenant that an operator names for a change by `/v1`; None without one. What the route accepted is a tenant's name."""
+    """Return the tenant that an operator names for a change; None without one. What the route accepted is a tenant's name."""
+    if named := scope.get("state", {}).get(NAMED_TENANT):
+        return str(named)
     if not scope["path"].startswith("/v1/"):
         return None
     return Request(scope).query_params.get("tenant") or None

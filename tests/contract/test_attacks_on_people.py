@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from mailroom.domain.people import Role
+from mailroom.ports.people import NewPerson
 from mailroom.testing.api import BROWSER
 from tests.support.planted_tenants import OURS, THEIRS, Installation
 
@@ -31,15 +33,14 @@ def refuse_entries(on: Installation) -> None:
 
 
 def test_an_address_of_another_tenant_is_added_as_one_that_is_nobodys(on: Installation) -> None:
-    """Whoever is a person elsewhere, or an operator, is not found out, and is not kept from the other tenant."""
+    """A person of another tenant, or an operator, is not found out, and is not kept from the other tenant."""
     sent = administrator(on)
     known = [on.person("member", THEIRS), on.person("operator", None)]
     addresses = [*(one.address for one in known), "unknown@nowhere.test"]
     answers = list[Any]()
     for address in addresses:
-        answers.append(
-            on.client.post("/people", data={"address": address, "role": "member", "tenant": THEIRS}, headers=sent)
-        )
+        form = {"address": address, "role": "member", "tenant": THEIRS}
+        answers.append(on.client.post("/people", data=form, headers=sent))
         assert address in on.client.get("/people", headers=sent).text
 
     assert {(one.status_code, one.headers["location"], one.text) for one in answers} == {(303, "/people", "")}
@@ -61,9 +62,27 @@ def test_who_took_an_address_first_keeps_nobody_from_it(on: Installation) -> Non
         assert (f"{person.tenant}.test" in page, f"{other}.test" in page) == (True, False)
 
 
+def test_signing_out_everywhere_is_in_every_tenant_of_the_address_and_of_no_other(on: Installation) -> None:
+    """A button of another tenant that was not pressed no longer works either."""
+    bob = [
+        on.people.people.add(NewPerson("bob@mail.test", Role.ADMINISTRATOR, tenant, (), "cli"))
+        for tenant in (OURS, THEIRS)
+    ]
+    other = administrator(on, THEIRS)
+    sent, left = [on.signed_in(one) | FORM for one in bob], on.people.links.make(bob[1].id, "/")
+
+    on.client.post("/sign-out", headers=sent[0])
+    assert [on.client.get("/people", headers=one).status_code for one in (*sent, other)] == [303, 200, 200]
+    sent[0] = on.signed_in(bob[0]) | FORM
+    on.client.post("/sign-out/everywhere", headers=sent[0])
+
+    assert [on.client.get("/people", headers=one).status_code for one in (*sent, other)] == [303, 303, 200]
+    assert on.client.post(f"/sign-in/{left}", headers=FORM).status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/v1/keys", "/keys", "/people"])
 def test_what_cannot_be_written_into_the_trail_is_not_done(on: Installation, path: str) -> None:
-    """Neither a key whose secret nobody got, nor a person of whom nobody knows who added it."""
+    """Neither a key whose secret nobody got, nor a person that nobody has added."""
     sent, key = administrator(on), {"Authorization": f"Bearer {on.tenants[OURS].administrator}"}
     before = {table: count(on, table) for table in ("api_key", "person", "trail")}
     refuse_entries(on)
@@ -128,6 +147,10 @@ def test_a_tenant_sees_what_operators_changed_of_it(on: Installation) -> None:
     entries = on.client.get("/v1/trail", headers=ours.headers).json()["items"]
 
     assert [one["what"] for one in entries][:3] == ["breaker_closed", "address_added", "sender_added"]
+    form = {"recipient": "late@quokka.test", "tenant": OURS}
+    assert on.client.post("/quarantine/address", data=form, headers=administrator(on, None)).status_code == 303
+    [newest] = on.client.get("/v1/trail?limit=1", headers=ours.headers).json()["items"]
+    assert newest["what"] == "address_added"
     theirs = on.client.get("/v1/trail", headers=on.tenants[THEIRS].headers).json()["items"]
     assert not [one for one in theirs if one["what"] in ("breaker_closed", "address_added", "sender_added")]
 

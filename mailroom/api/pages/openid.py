@@ -150,7 +150,7 @@ def _choice(services: Services, found: tuple[Person, ...], path: str) -> Respons
     """Return the page with a button for each person that the address is; each is a one-time link, as by mail."""
     links = people_of(services).links
     made = [(person, links.make(person.id, path)) for person in found]
-    return render("sign_in_choice.html", choices=[(person, secret) for person, secret in made if secret])
+    return render("sign_in_choice.html", address=found[0].address, choices=[one for one in made if one[1]])
 
 
 def _refused(services: Services, refusal: Refused) -> Response:

@@ -4,7 +4,7 @@
                                      └── a look whose entry cannot be stored is not shown: 503
 
 What was changed is changed by then: if its entry cannot be stored, it is logged as an error with its ids. What has no route, or no
-id in its path, is written where it is done: signing in and out, people, new keys, the commands.
+id in its path, is written where it is done: signing in and out, the commands; people and new keys, in the transaction of the change.
 """
 
 import logging
@@ -25,6 +25,10 @@ from mailroom.ports.trail import NewEntry
 
 log = logging.getLogger(__name__)
 
+#: In a request's state: the tenant that an operator names in a form.
+NAMED_TENANT = "named_tenant"
+#: How a query says yes.
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _LOOKS = {
     "/items/{item_id}": What.ITEM_OPENED,
     "/items/{item_id}/attachments/{number}": What.FILE_DOWNLOADED,
@@ -50,8 +54,6 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         "GET /messages/{message_id}/html": What.SENT_MAIL_SHOWN,
         "GET /v1/messages/{message_id}/content": What.SENT_MAIL_SHOWN,
         "POST /v1/inbound/{email_id}/replay": What.REPLAYED,
-        "POST /v1/inbound/replay": What.REPLAYED,
-        "POST /quarantine/replay": What.REPLAYED,
         "POST /v1/addresses": What.ADDRESS_ADDED,
         "POST /quarantine/address": What.ADDRESS_ADDED,
         "PATCH /v1/addresses": What.ADDRESS_CHANGED,
@@ -142,7 +144,7 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
     """Return what this response is about, or None: nothing was shown or done, or it is not written."""
     what = WRITTEN.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
     holder: Holder | None = scope.get("state", {}).get("holder")
-    if what is None or holder is None or not (200 <= status < 300 or status == 303):
+    if what is None or holder is None or not (200 <= status < 300 or status == 303) or _is_dry(scope):
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
@@ -150,8 +152,15 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
     return NewEntry(what, holder.name, tenant, of, person_id=holder.person_id, key_id=holder.key_id)
 
 
+def _is_dry(scope: Scope) -> bool:
+    """Return whether a change was only shown."""
+    return Request(scope).query_params.get("dry_run", "").lower() in _TRUE
+
+
 def _named_tenant(scope: Scope) -> str | None:
-    """Return the tenant that an operator names for a change by `/v1`; None without one. What the route accepted is a tenant's name."""
+    """Return the tenant that an operator names for a change; None without one. What the route accepted is a tenant's name."""
+    if named := scope.get("state", {}).get(NAMED_TENANT):
+        return str(named)
     if not scope["path"].startswith("/v1/"):
         return None
     return Request(scope).query_params.get("tenant") or None

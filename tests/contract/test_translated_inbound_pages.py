@@ -206,7 +206,9 @@ class World(Desk):
         unrouted = tuple(f"{at}@nowhere.test" for at in range(22))
         found = {finding: Scan(finding, "clamav", "why", NOW) for finding in Finding}
         yield memory.file(full, verdicts=verdicts, scan=found[Finding.INFECTED], run_id="1", unrouted=unrouted).id
-        yield memory.file(several, verdicts=Verdicts(**dict.fromkeys(CHECKS, Verdict.GRAY)), done=Mark(by="ann", at=NOW)).id
+        yield memory.file(
+            several, verdicts=Verdicts(**dict.fromkeys(CHECKS, Verdict.GRAY)), done=Mark(by="ann", at=NOW)
+        ).id
         yield memory.file(an_item(text="", from_=None), scan=found[Finding.UNSCANNED], envelope_sender="x@y.test").id
         passed = Verdicts(**dict.fromkeys(CHECKS, Verdict.PASS))
         yield memory.file(an_item(html="<p>x", text=None), verdicts=passed, scan=found[Finding.CLEAN], deposits={}).id

@@ -16,7 +16,6 @@ from blocks.provider import Provider
 from blocks.support.block_cache import BlockCache
 from blocks.support.bounce_domain import bounce_domain
 from blocks.support.regions import refuse_block_outside
-from blocks.support.sender_processes import with_processes
 from mailroom import wiring
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
@@ -153,7 +152,7 @@ async def open_orders(name: str = "outbound") -> OrderPorts:
 
 
 async def _provider(name: str) -> MailProvider:
-    return with_processes(cast(Provider, await Block.aload(name)))
+    return cast(Provider, await Block.aload(name)).open()
 
 
 async def refuse_providers_outside(name: str = "outbound") -> None:

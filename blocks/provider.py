@@ -1,7 +1,6 @@
 """The base class of providers' blocks. A flow loads one by its name and opens it."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 
 from prefect.blocks.core import Block
 
@@ -20,7 +19,3 @@ class Provider(Block):
     @abstractmethod
     def endpoint(self) -> str:
         """Return the provider's URL or host name; "" where mail stays on this machine."""
-
-    def recipe(self) -> Callable[[], MailProvider] | None:
-        """Return what opens the provider in another process, to be pickled; None where one core is enough for its calls."""
-        return None

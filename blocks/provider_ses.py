@@ -1,14 +1,11 @@
 """Amazon SES v2."""
 
-from collections.abc import Callable
-from functools import partial
-
 from prefect_aws import AwsCredentials
 from pydantic import Field
 
 from blocks.provider import Provider
 from blocks.support.credentials import for_one_try
-from mailroom.adapters.providers.ses import Ses, open_ses
+from mailroom.adapters.providers.ses import Ses
 from mailroom.ports.provider import MailProvider
 
 
@@ -42,23 +39,6 @@ class SesProvider(Provider):
             configuration_set=self.configuration_set,
             tenant=self.tenant,
         )
-
-    def recipe(self) -> Callable[[], MailProvider] | None:
-        """Return what opens SES; None for an assumed role, whose credentials are of one process."""
-        given = self.credentials
-        if given.assume_role_arn:
-            return None
-        secret = given.aws_secret_access_key
-        session = {
-            "aws_access_key_id": given.aws_access_key_id,
-            "aws_secret_access_key": secret.get_secret_value() if secret else None,
-            "aws_session_token": given.aws_session_token,
-            "profile_name": given.profile_name,
-            "region_name": given.region_name,
-        }
-        client = for_one_try(given).aws_client_parameters.get_params_override()
-        named = {"configuration_set": self.configuration_set, "tenant": self.tenant}
-        return partial(open_ses, session, client, account_id=self.account_id, **named)
 
     def endpoint(self) -> str:
         """Return SES's endpoint for the credentials' region and settings."""

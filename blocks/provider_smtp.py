@@ -1,8 +1,5 @@
 """The block of an SMTP relay."""
 
-from collections.abc import Callable
-from functools import partial
-
 from pydantic import Field, SecretStr
 
 from blocks.provider import Provider
@@ -44,18 +41,13 @@ class SmtpProvider(Provider):
 
     def open(self) -> MailProvider:
         """Return the server; the connection is made for the first mail."""
-        return self.recipe()()
-
-    def recipe(self) -> Callable[[], MailProvider]:
-        """Return what opens the server."""
         dkim = None
         if bool(self.dkim_domain) != bool(self.dkim_key):
             raise ConfigurationError("set both dkim_domain and dkim_key, or neither")
         if self.dkim_domain and self.dkim_key:
             key = self.dkim_key.get_secret_value()
             dkim = Dkim(domain=self.dkim_domain, selector=self.dkim_selector, key_pem=key)
-        return partial(
-            Smtp,
+        return Smtp(
             host=self.host,
             port=self.port,
             tls=self.tls,

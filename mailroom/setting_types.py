@@ -43,17 +43,6 @@ TimeZone = Annotated[
     Field(description="Time zone of the times on pages, such as `Europe/Berlin`; the API and the commands have UTC."),
 ]
 
-SenderProcesses = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=32,
-        json_schema_extra={"unit": "processes"},
-        description="Processes of a worker that call SES or an SMTP server while more than 150 mails a second are sent; 0: the "
-        "worker makes the calls itself, on one core.",
-    ),
-]
-
 RecipientRetryHours = Annotated[
     int,
     Field(

@@ -19,7 +19,7 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
-from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, SenderProcesses, TimeZone
+from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -116,7 +116,6 @@ class Settings(PeopleSettings):
         json_schema_extra={"unit": "days"},
         description="How long the content of a sent message is shown by its page and the API; 0 shows none.",
     )
-    sender_processes: SenderProcesses = 1
     recipient_retry_hours: RecipientRetryHours = 96
     files_bucket: str = Field(
         default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."

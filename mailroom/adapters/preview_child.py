@@ -46,7 +46,8 @@ def main(page: int) -> None:
 def _bound() -> None:
     limits = ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_FSIZE, ANSWER))
     for which, most in (*limits, (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(which, (most, most))
+        # At the hard limit of CPU time the process is killed without a word; a second before, with a signal that says why.
+        resource.setrlimit(which, (most, most + 1 if which == resource.RLIMIT_CPU else most))
 
 
 def _pdf(content: bytes, page: int) -> tuple[Any, int]:
@@ -115,6 +116,8 @@ def _flattened(picture: Any) -> Any:
 
 def _encoded(picture: Any) -> tuple[str, bytes]:
     """Return type and bytes: a drawing of few colours as PNG, a page or photo as JPEG, which is smaller and ten times as quick."""
+    # Colour profiles, comments and texts of the file are bytes of its sender.
+    picture.info = {}
     out = io.BytesIO()
     if picture.getcolors(64) is not None:
         picture.save(out, "PNG", compress_level=3)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from fastapi import HTTPException, Request
 
@@ -47,7 +48,17 @@ class Attempts:
 
 
 def client_of(request: Request, settings: Settings) -> str:
-    """Return the address of the client. Behind a TLS proxy it is the last one that the proxy wrote; others can be forged."""
+    """Return the address of the client, of IPv6 the network of 64 bits, whose addresses one client has all.
+
+    Behind a TLS proxy it is the last one that the proxy wrote; others can be forged.
+    """
+    written = request.client.host if request.client else ""
     if settings.behind_tls_proxy and (hops := request.headers.getlist("x-forwarded-for")):
-        return hops[-1].rpartition(",")[2].strip()[:100]
-    return request.client.host if request.client else ""
+        written = hops[-1].rpartition(",")[2].strip()[:100]
+    try:
+        address = ip_address(written.partition("%")[0])
+    except ValueError:
+        return written
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))

@@ -5,6 +5,7 @@ its name begins with `__Host-`, so that no other host can set it; on loopback it
 send cookies to every port of a host.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from mailroom.settings import Settings
 
 NOT_HERE = "Nobody can sign in here: MAILROOM_PAGES_URL must be the https URL of these pages. Ask the operator."
 _HOST = "__Host-mailroom"
+#: Pages with a `refresh`; with `still` they have none.
+_RELOADING = frozenset({"/status", "/batches", "/batches/{batch_id}", "/quarantine/replays/{replay_id}"})
 
 
 def cookie_name(settings: Settings, purpose: str = "") -> str:
@@ -63,9 +66,15 @@ def session_holder(request: Request, services: Services) -> Holder | None:
         return None
     digest = secret_digest(secret)
     holder = services.people.sessions.holder(digest)
-    if holder is not None:
+    if holder is not None and not _reloads_itself(request):
         services.people.sessions.touch(digest)
     return holder
+
+
+def _reloads_itself(request: Request) -> bool:
+    """Return whether the page may have been asked for by itself: one that is left open must not keep its person signed in."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return request.method == "GET" and path in _RELOADING and "still" not in request.query_params
 
 
 def begin_session(request: Request, services: Services, person: Person, response: Response) -> None:
@@ -86,11 +95,18 @@ def begin_session(request: Request, services: Services, person: Person, response
     safe_cookie(response, settings, "", secret, settings.session_lasts)
 
 
-def end_session(request: Request, services: Services, response: Response, *, everywhere: str | None = None) -> None:
-    """End the session of this browser, or all sessions of the person `everywhere`, and remove the cookie."""
+def end_session(
+    request: Request, services: Services, response: Response, *, everywhere: Iterable[str] | None = None
+) -> None:
+    """End the session of this browser, or all sessions of the people `everywhere`; the browser drops the cookie and what it cached.
+
+    Files and previews are cached to be asked for again: the next person at the machine must not find them.
+    """
     secret = session_secret(request, services.settings)
     if services.people is not None and everywhere is not None:
-        services.people.sessions.end_all(everywhere)
+        for person_id in everywhere:
+            services.people.sessions.end_all(person_id)
     elif services.people is not None and secret is not None:
         services.people.sessions.end(secret_digest(secret))
     safe_cookie(response, services.settings, "", "", None)
+    response.headers["Clear-Site-Data"] = '"cache"'

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from fastapi import HTTPException
 
-from mailroom.api.services import PeopleServices, Services
+from mailroom.api.services import OutboundServices, PeopleServices, Services
 from mailroom.api.sessions import NOT_HERE
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.people import person_address
@@ -48,7 +48,7 @@ def link_sender(services: Services) -> str:
 
 
 def mail_link(services: Services, written: str, path: str) -> None:
-    """Send a link to this address if it is a person's who got few so far. It runs after the response, which says nothing of it.
+    """Send a link for each person that this address is and who got few so far. It runs after the response, which says nothing of it.
 
     An address that this installation receives gets none: the link would lie in an inbox that other people and keys read, and
     make them this person. A failure is logged without the address; the person asks again.
@@ -57,29 +57,38 @@ def mail_link(services: Services, written: str, path: str) -> None:
     if people is None or sending is None:
         return
     try:
-        person = people.people.by_address(person_address(written))
-        if person is not None and arrives_here(services.reader, person.address):
-            log.error("person %s gets no sign-in link by mail: this installation receives the address", person.id)
-            return
-        link_id = people.links.ask(person.id, path) if person else None
-        if person is None or link_id is None:
-            return
-        send_link(
-            link_id,
-            person.address,
-            pages_at=services.settings.pages_at,
-            sender=link_sender(services),
-            now=services.now(),
-            new_id=lambda: str(uuid4()),
-            outbox=sending.outbox,
-            archive=services.archive,
-        )
-        sending.submitted.set()
-        note(services, What.LINK_ASKED, person)
+        found = people.people.with_address(person_address(written))
     except ValueError:
         return
     except MailroomError as error:
         log.error("a sign-in link cannot be sent: %s", error)
+        return
+    for person in found:
+        try:
+            _mail_to(services, people, sending, person, path)
+        except MailroomError as error:
+            log.error("a sign-in link cannot be sent: %s", error)
+
+
+def _mail_to(services: Services, people: PeopleServices, sending: OutboundServices, person: Person, path: str) -> None:
+    if arrives_here(services.reader, person.address):
+        log.error("person %s gets no sign-in link by mail: this installation receives the address", person.id)
+        return
+    link_id = people.links.ask(person.id, path)
+    if link_id is None:
+        return
+    send_link(
+        link_id,
+        person,
+        pages_at=services.settings.pages_at,
+        sender=link_sender(services),
+        now=services.now(),
+        new_id=lambda: str(uuid4()),
+        outbox=sending.outbox,
+        archive=services.archive,
+    )
+    sending.submitted.set()
+    note(services, What.LINK_ASKED, person)
 
 
 def note(services: Services, what: What, person: Person) -> None:

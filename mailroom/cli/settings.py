@@ -55,8 +55,6 @@ CONSEQUENCES = {
     "configuration_set": "Empty: events come only if the SES identity has a default set; else messages stay `dispatched`. "
     "Unknown to SES: it refuses each mail.",
     "per_second": "Too high: the provider throttles and batches are deferred. Too low: batches take longer.",
-    "sender_processes": "0: large batches use one core. More than the machine's cores: only memory, 40 to 80 MB each. A process "
-    "that dies leaves the mails of its calls `unknown`.",
     "sent_content_days": "Too short: support cannot see what a recipient got. Too long: everybody with the tenant's key can.",
     "recipient_retry_hours": "Too short: mail to a server that is down for a day fails. Too long: senders learn only after days "
     "that it did not arrive.",

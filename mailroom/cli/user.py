@@ -41,6 +41,8 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_
 _PAGE = 500
 Address = Annotated[str, typer.Argument(help="The address by which the person signs in.")]
 OfTenant = Annotated[str | None, typer.Option(help="Only of this tenant.")]
+InTenant = Annotated[str | None, typer.Option("--tenant", help="The person of this tenant, where there are several.")]
+AsOperator = Annotated[bool, typer.Option("--installation", help="The operator, where there are others too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be; change nothing.")]
 
 
@@ -67,8 +69,8 @@ def add(
     new = NewPerson(_checked("ADDRESS", person_address, address), wanted, owner, inboxes, BY_COMMAND)
     store = Opened().store
     if dry_run:
-        if (there := store.people.by_address(new.address)) is not None:
-            raise ConfigurationError(f"nobody would be added: this address is a person already: {_sentence(there)}")
+        if there := [one for one in store.people.with_address(new.address) if one.tenant == new.tenant]:
+            raise ConfigurationError(f"nobody would be added: this address is a person already: {_sentence(there[0])}")
         values = {"address": new.address, "role": new.role, "tenant": new.tenant, "inboxes": list(new.inboxes)}
         say(json.dumps(values) if as_json else f"would be added: {new.address}, {_as_what(new.role, new.tenant)}")
         return
@@ -104,7 +106,13 @@ def list_(tenant: OfTenant = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def remove(address: Address, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+def remove(
+    address: Address,
+    tenant: InTenant = None,
+    installation: AsOperator = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Remove a person, who is signed out at once everywhere. What this person did stays in the trail; keys stay too.
 
     \b
@@ -112,7 +120,7 @@ def remove(address: Address, dry_run: DryRun = False, as_json: AsJson = False) -
       mailroom user remove bob@acme.test
     """
     store = Opened().store
-    person = _found(store.people, address)
+    person = _found(store.people, address, tenant, installation)
     if not dry_run:
         store.people.remove(None, person.id, NewEntry(What.PERSON_REMOVED, BY_COMMAND))
     _say(person, "would be removed" if dry_run else "removed", as_json=as_json)
@@ -125,6 +133,8 @@ def inbox(
         list[str] | None, typer.Option(help="An inbox to read from now on, or @domain; repeatable.")
     ] = None,
     take: Annotated[list[str] | None, typer.Option(help="An inbox to read no longer; repeatable.")] = None,
+    tenant: InTenant = None,
+    installation: AsOperator = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -137,7 +147,7 @@ def inbox(
         raise ConfigurationError("use --give INBOX, --take INBOX, or both")
     given, taken = _checked("--give", read_inboxes, give or ()), _checked("--take", read_inboxes, take or ())
     store = Opened().store
-    person = _found(store.people, address)
+    person = _found(store.people, address, tenant, installation)
     if dry_run:
         after = sorted({*person.inboxes, *given} - {*taken})
         say(
@@ -161,6 +171,8 @@ def inbox(
 def role(
     address: Address,
     role: Annotated[str, typer.Argument(help="member, archivist or administrator.")],
+    tenant: InTenant = None,
+    installation: AsOperator = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -170,7 +182,7 @@ def role(
       mailroom user role ada@acme.test archivist
     """
     wanted, store = _checked("ROLE", read_role, role), Opened().store
-    person = _found(store.people, address)
+    person = _found(store.people, address, tenant, installation)
     if wanted.is_of_a_tenant is not person.role.is_of_a_tenant:
         raise ConfigurationError("an operator belongs to no tenant: remove this person, and add one with the new role")
     entry = NewEntry(What.ROLE_CHANGED, BY_COMMAND)
@@ -182,6 +194,8 @@ def role(
 def link(
     address: Address,
     path: Annotated[str, typer.Option(help="The page to open then.")] = "/",
+    tenant: InTenant = None,
+    installation: AsOperator = False,
     as_json: AsJson = False,
 ) -> None:
     """Print a link that signs in as this person: once, within 15 minutes. It makes its holder this person.
@@ -195,7 +209,7 @@ def link(
         raise ConfigurationError(
             "MAILROOM_PAGES_URL: set it to the https URL of the pages; nobody can sign in without it"
         )
-    person = _found(store.people, address)
+    person = _found(store.people, address, tenant, installation)
     secret = store.links.make(person.id, path)
     if secret is None:
         raise ConfigurationError(f"{address}: no such person; see `mailroom user list`")
@@ -221,7 +235,7 @@ def trail(
       mailroom user trail --tenant acme --by ada@acme.test
     """
     store = Opened().store
-    person_id = _found(store.people, address).id if address else None
+    person_id = _found(store.people, address, tenant).id if address else None
     owner = None if tenant is None else tenant_named(tenant)
     page = store.trail.entries(owner, person_id=person_id, after=None, limit=most)
     if as_json:
@@ -230,22 +244,32 @@ def trail(
     for one in page.lines:
         whose = f" of {one.tenant}" if one.tenant else ""
         say(
-            f"{one.at.isoformat(timespec='seconds')}  {one.who} {sentence(one.what)}{whose}{f': {one.of}' if one.of else ''}"
+            f"{one.at.isoformat(timespec='seconds')}  {'key ' if one.key_id else ''}{one.who} {sentence(one.what)}{whose}{f': {one.of}' if one.of else ''}"
         )
     if not page.lines:
         say("nothing yet")
 
 
-def _found(people: Any, written: str) -> Person:
-    """Return the person with this address.
+def _found(people: Any, written: str, tenant: str | None, installation: bool = False) -> Person:
+    """Return the person with this address, of the tenant or the installation where that is said.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or there are several.
     """
-    person: Person | None = people.by_address(_checked("ADDRESS", person_address, written))
-    if person is None:
+    if tenant is not None and installation:
+        raise ConfigurationError("use one of --tenant and --installation")
+    found: list[Person] = [
+        one
+        for one in people.with_address(_checked("ADDRESS", person_address, written))
+        if (tenant is None or one.tenant == tenant) and not (installation and one.tenant)
+    ]
+    if not found:
         raise ConfigurationError(f"{written}: no such person; see `mailroom user list`")
-    return person
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{written} is {', '.join(one.of_what for one in found)}: say which with --tenant or --installation"
+        )
+    return found[0]
 
 
 def _say(person: Person, what: str, *, as_json: bool) -> None:

@@ -22,15 +22,16 @@ from mailroom.outbound.request import Letter, Recipient, Request, RequestContent
 from mailroom.ports.archive import Archive
 from mailroom.ports.dispatch import Claimed
 from mailroom.ports.outbox import Outbox
-from mailroom.ports.people import LINK_LASTS, SignInLinks
+from mailroom.ports.people import LINK_LASTS, Person, SignInLinks
 
 #: Where the secret will be; no secret has this form.
 STAND_IN = "its-recipient-alone-gets-the-link"
 #: The start of the message's reference; the id of the link follows.
 _REFERENCE = "sign-in:"
-_SUBJECT = "Your link to sign in to Mailroom"
+_SUBJECT = "Your link to sign in to Mailroom ({place})"
 _TEXT = """\
-Somebody, probably you, asked to sign in to Mailroom as {address}.
+Somebody, probably you, asked to sign in to Mailroom as {address},
+{role}.
 
 Open this link and press the button:
 
@@ -43,7 +44,7 @@ this link nobody signs in. Mailroom will never ask you to forward it.
 
 def send_link(
     link_id: str,
-    address: str,
+    person: Person,
     *,
     pages_at: str,
     sender: str,
@@ -58,9 +59,12 @@ def send_link(
         Unacceptable: the sender is no valid address.
     """
     minutes = int(LINK_LASTS.total_seconds() // 60)
-    text = _TEXT.format(address=address, pages_at=pages_at, stand_in=STAND_IN, minutes=minutes)
-    recipient = Recipient(to=address, where=(0,), at=(0, "to"), reference=f"{_REFERENCE}{link_id}")
-    letter = Letter(words=RequestContent(subject=_SUBJECT, text=text), where=(0,), recipients=(recipient,))
+    text = _TEXT.format(
+        address=person.address, role=person.of_what, pages_at=pages_at, stand_in=STAND_IN, minutes=minutes
+    )
+    subject = _SUBJECT.format(place=person.tenant or "the installation")
+    recipient = Recipient(to=person.address, where=(0,), at=(0, "to"), reference=f"{_REFERENCE}{link_id}")
+    letter = Letter(words=RequestContent(subject=subject, text=text), where=(0,), recipients=(recipient,))
     # Later than that nobody waits for it.
     request = Request(from_=sender, letters=(letter,), lane=Lane.TRANSACTIONAL, expires_at=now + LINK_LASTS)
     # Without the table of senders: the address is the installation's own, by its settings.

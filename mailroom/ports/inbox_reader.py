@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from mailroom.domain.inbound.filing_policy import Scan
 from mailroom.domain.inbound.received_email import Attachment, Item, State
+from mailroom.domain.inbound.routing import candidates
 from mailroom.domain.inbound.verdicts import Verdicts
 from mailroom.domain.inbox.marks import EVERY_ITEM, Mark, MarkFilter
 from mailroom.ports.archive import Deposit
@@ -46,8 +47,8 @@ class _Receives(Protocol):
 
 def arrives_here(reader: _Receives, address: str) -> bool:
     """Return whether mail to a normalised address lies in an inbox here, of whichever tenant, also without its token."""
-    local, _, domain = address.rpartition("@")
-    return any(reader.receives(None, one) for one in {address, f"{local.partition('+')[0] or local}@{domain}"})
+    spellings = (one for one in candidates(address) if not one.startswith("@"))
+    return any(reader.receives(None, one) for one in spellings)
 
 
 @dataclass(frozen=True, slots=True)

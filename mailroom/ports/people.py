@@ -1,7 +1,7 @@
 """People, their sessions, and the one-time links by which they sign in.
 
-An address is one person, of one tenant or of the installation, so that a link by mail says whose session begins. Secrets are
-never stored; their SHA-256 is. What names a tenant does so as in `mailroom.ports.api_keys`: None is all. Every call may raise
+A person is an address in one tenant, or in the installation. The same address may be a person of others too, which nobody of
+one tenant learns: a link is of one of them, so it says whose session begins. Secrets are never stored; their SHA-256 is. What names a tenant does so as in `mailroom.ports.api_keys`: None is all. Every call may raise
 `TransientError`.
 
 `entry` is what the trail says of a change, about the person. It is stored with the change or neither is.
@@ -46,6 +46,11 @@ class Person:
     added_by: str
     last_seen_at: datetime | None = None
 
+    @property
+    def of_what(self) -> str:
+        """Return role and tenant for people: `member of acme`."""
+        return f"{self.role} of {self.tenant or 'the installation'}"
+
     def holder(self) -> Holder:
         """Return what this person may do, as for the owner of a key."""
         scopes = scopes_of(self.role, self.inboxes)
@@ -59,7 +64,7 @@ class People(Protocol):
         """Add a person, and the tenant when that is new.
 
         Raises:
-            Conflict: the address is a person already, or there are `MOST_PEOPLE`.
+            Conflict: the address is a person of the tenant already, or there are `MOST_PEOPLE`.
         """
 
     def all(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[Person]:
@@ -68,8 +73,8 @@ class People(Protocol):
     def find(self, tenant: str | None, person_id: str) -> Person | None:
         """Return one person; None for an unknown or malformed id, or another tenant's."""
 
-    def by_address(self, address: str) -> Person | None:
-        """Return the person with this normalised address, of whichever tenant."""
+    def with_address(self, address: str) -> tuple[Person, ...]:
+        """Return the people with this normalised address: an operator first, then by the names of tenants."""
 
     def give(
         self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None

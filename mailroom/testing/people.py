@@ -25,8 +25,8 @@ class MemoryPeople:
 
     def add(self, new: NewPerson, entry: NewEntry | None = None) -> Person:
         """Add a person."""
-        if self.by_address(new.address) is not None:
-            raise Conflict("this address is a person already")
+        if any(one.tenant == new.tenant for one in self.with_address(new.address)):
+            raise Conflict(f"this address is a person of {new.tenant or 'the installation'} already")
         if sum(one.tenant == new.tenant for one in self.by_id.values()) >= MOST_PEOPLE:
             raise Conflict("there are too many people")
         values = (new.address, new.role, new.tenant, new.inboxes, datetime.now(UTC), new.added_by)
@@ -45,9 +45,10 @@ class MemoryPeople:
         person = self.by_id.get(person_id)
         return person if person is not None and tenant in (None, person.tenant) else None
 
-    def by_address(self, address: str) -> Person | None:
-        """Return the person with this address."""
-        return next((one for one in self.by_id.values() if one.address == address), None)
+    def with_address(self, address: str) -> tuple[Person, ...]:
+        """Return the people with this address."""
+        found = [one for one in self.by_id.values() if one.address == address]
+        return tuple(sorted(found, key=lambda one: one.tenant or ""))
 
     def give(
         self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None
@@ -129,10 +130,10 @@ class MemorySignInLinks:
 
     def issue(self, link_id: str, address: str) -> str | None:
         """Give a link its secret."""
-        link, now, person = self.links.get(link_id), datetime.now(UTC), self.people.by_address(address)
+        link, now = self.links.get(link_id), datetime.now(UTC)
         if link is None or link.used or link.asked_at <= now - LINKS_WITHIN:
             return None
-        if person is None or person.id != link.person_id:
+        if link.person_id not in [one.id for one in self.people.with_address(address)]:
             return None
         secret = new_secret()
         link.sha256, link.ends_at = secret_digest(secret), now + LINK_LASTS

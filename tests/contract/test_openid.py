@@ -1,5 +1,6 @@
 """Signing in with OpenID Connect: against a real provider in a process, and one that a test scripts."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +39,7 @@ def test_a_person_signs_in_at_a_real_provider_and_reads_the_page_that_was_asked_
     here = site(real)
     asked = here.browser.get("/inboxes/ada@acme.test?q=x", headers=BROWSER).headers["location"]
     page = here.browser.get(asked, headers=BROWSER).text
-    assert "Sign in with Acme" in page
+    assert "Sign in with <bdi>Acme</bdi>" in page
     button = page.partition('href="/sign-in-with-openid')[2].partition('"')[0]
 
     url = here.browser.get(f"/sign-in-with-openid{button}", headers=BROWSER).headers["location"]
@@ -251,3 +252,20 @@ def test_without_a_provider_there_is_no_button_and_no_way() -> None:
     assert "openid" not in browser.get("/sign-in", headers=BROWSER).text
     for path in ("/sign-in-with-openid", "/sign-in-with-openid/callback?code=x&state=y"):
         assert browser.get(path, headers=BROWSER).status_code == 404
+
+
+def test_an_address_that_is_a_person_of_several_tenants_chooses(scripted: ScriptedProvider) -> None:
+    """One button for each; none of them is signed in before it is pressed."""
+    here = site(scripted.issuer)
+    here.memory.people.add(NewPerson(ADA, Role.ADMINISTRATOR, "other", (), "cli"))
+
+    page = here.come_back(scripted.approve(here.begin("/people")))
+
+    assert page.status_code == 200
+    assert not here.is_signed_in()
+    buttons = re.findall(r'action="(/sign-in/[\w-]+)"><button[^>]*>([^<]+)<', page.text)
+    assert [what for _, what in buttons] == ["member of acme", "administrator of other"]
+    answer = here.browser.post(buttons[1][0], headers={"Sec-Fetch-Site": "same-origin"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/people")
+    assert "of other" in here.browser.get("/people", headers=BROWSER).text
+    assert here.browser.post(buttons[1][0], headers={"Sec-Fetch-Site": "same-origin"}).status_code == 404

@@ -1,7 +1,7 @@
 """The ports `People`, `Sessions`, `SignInLinks` and `Trail`, in memory and on PostgreSQL."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from mailroom.ports.trail import NewEntry, Trail
 from mailroom.testing import people as memory
 from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks
 from mailroom.testing.trail import MemoryTrail
+from tests.support.signed_in import person_with
 
 LONG, OVER = timedelta(hours=1), timedelta(seconds=-1)
 NOWHERE = ("", "x", "' or 1=1 --", "\x00", "00000000-0000-0000-0000-000000000000")
@@ -63,22 +64,74 @@ def test_a_person_is_found_by_address_and_id(doors: Doors) -> None:
     """With what the role allows, as for a key."""
     ada = doors.add(inboxes=("@sales.acme.test", "ada@acme.test"))
 
-    assert doors.people.by_address("ada@acme.test") == doors.people.find("acme", ada.id) == ada
+    assert person_with(doors.people, "ada@acme.test") == doors.people.find("acme", ada.id) == ada
     assert (ada.role, ada.tenant, ada.added_by, ada.last_seen_at) == (Role.MEMBER, "acme", "cli", None)
     holder = ada.holder()
     assert (holder.name, holder.tenant, holder.role, holder.person_id) == ("ada@acme.test", "acme", Role.MEMBER, ada.id)
     assert holder.scopes == ("inbox:@sales.acme.test", "inbox:ada@acme.test")
-    assert doors.people.by_address("bob@acme.test") is None
+    assert person_with(doors.people, "bob@acme.test") is None
 
 
-def test_an_address_is_one_person(doors: Doors) -> None:
-    """Of one tenant or of the installation: a link by mail must say who signs in."""
-    doors.add()
+def test_an_address_is_one_person_of_each_tenant_and_of_the_installation(doors: Doors) -> None:
+    """Nobody takes an address that another tenant needs, or learns that it is a person there."""
+    roles = ((Role.OPERATOR, None), (Role.MEMBER, "acme"), (Role.ADMINISTRATOR, "other"))
+    added = tuple(doors.add(role=role, tenant=tenant) for role, tenant in roles)
 
-    for role, tenant in ((Role.MEMBER, "acme"), (Role.ADMINISTRATOR, "other"), (Role.OPERATOR, None)):
+    for role, tenant in ((Role.OPERATOR, None), (Role.ARCHIVIST, "acme"), (Role.MEMBER, "other")):
         with pytest.raises(Conflict):
             doors.add(role=role, tenant=tenant)
-    assert len(doors.people.all(None, after=None, limit=9).lines) == 1
+    assert doors.people.with_address("ada@acme.test") == added
+    assert [one.of_what for one in added] == [
+        "operator of the installation",
+        "member of acme",
+        "administrator of other",
+    ]
+
+
+def test_a_link_and_a_session_are_of_one_of_the_people_of_an_address(doors: Doors) -> None:
+    """What one tenant does to its person changes nothing at the other."""
+    ours, theirs = doors.add(), doors.add(role=Role.ADMINISTRATOR, tenant="other")
+    asked = doors.links.ask(theirs.id, "/")
+    assert asked
+    secret = doors.links.issue(asked, "ada@acme.test")
+    sessions = {one.id: doors.begin(one) for one in (ours, theirs)}
+    left = doors.links.make(ours.id, "/")
+
+    doors.sessions.end_all(ours.id)
+    doors.people.remove("acme", ours.id)
+
+    assert left
+    assert doors.links.take(secret_digest(left)) is None
+    assert doors.sessions.holder(sessions[ours.id]) is None
+    holder = doors.sessions.holder(sessions[theirs.id])
+    assert holder
+    assert (holder.tenant, holder.person_id) == ("other", theirs.id)
+    assert secret
+    taken = doors.links.take(secret_digest(secret))
+    assert taken
+    assert taken.person.id == theirs.id
+
+
+def test_a_change_and_its_entry_are_stored_together(doors: Doors) -> None:
+    """With whose person it was; a change of nobody is not written."""
+    entry = NewEntry(What.ROLE_CHANGED, "root@acme.test")
+    ada = doors.people.add(
+        NewPerson("ada@acme.test", Role.MEMBER, "acme", (), "cli"), replace(entry, what=What.PERSON_ADDED)
+    )
+    with pytest.raises(Conflict):
+        doors.people.add(NewPerson("ada@acme.test", Role.MEMBER, "acme", (), "cli"), entry)
+    for tenant in ("other", "acme"):
+        doors.people.give(tenant, ada.id, ("a@acme.test",), replace(entry, what=What.INBOXES_GIVEN))
+        doors.people.take(tenant, ada.id, ("a@acme.test",), replace(entry, what=What.INBOXES_TAKEN))
+        doors.people.change_role(tenant, ada.id, Role.ARCHIVIST, entry)
+        doors.people.remove(tenant, ada.id, replace(entry, what=What.PERSON_REMOVED))
+
+    written = doors.trail.entries("acme", after=None, limit=9).lines
+    assert [one.what for one in reversed(written)] == [
+        "person_added", "inboxes_given", "inboxes_taken", "role_changed", "person_removed",
+    ]  # fmt: skip
+    assert {(one.of, one.who) for one in written} == {(ada.id, "root@acme.test")}
+    assert doors.trail.entries(None, after=None, limit=9).lines == written
 
 
 def test_no_tenant_sees_or_changes_anothers_people(doors: Doors) -> None:

@@ -2,12 +2,14 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mailroom.adapters import preview_child
 from mailroom.adapters.preview_child import HIGH, MOST_PIXELS, WIDE
 from mailroom.adapters.previewer import PreviewProcess
 from mailroom.ports.previewer import MAX_PREVIEWED, NoPreview, Preview, Previewer
@@ -114,6 +116,37 @@ def test_pictures_are_small_flat_and_upright() -> None:
     deep = io.BytesIO()
     Image.linear_gradient("L").convert("I;16").point(lambda value: value * 200).save(deep, "PNG")
     assert drawn(deep.getvalue())[1].convert("L").getextrema() == (0, 255)
+
+
+def test_only_pixels_are_passed_on() -> None:
+    """The browser is given no profile, comment or text that the sender wrote; however large these are."""
+    many = Image.effect_noise((90, 90), 80).convert("RGB")
+    for content in (
+        picture(icc_profile=b"SENDERS" * 100_000),
+        picture("JPEG", icc_profile=b"SENDERS", comment=b"SENDERS", exif=b"Exif\0\0SENDERS"),
+        _saved(many, "JPEG", comment=b"SENDERS"),
+        _saved(many, "WEBP", icc_profile=b"SENDERS", xmp=b"SENDERS"),
+        _saved(Image.new("P", (9, 9)), "GIF", comment=b"SENDERS"),
+        _saved(many, "TIFF", icc_profile=b"SENDERS"),
+    ):
+        found = drawn(content)[0].content
+        assert b"SENDERS" not in found
+        assert not Image.open(io.BytesIO(found)).info.keys() & {"icc_profile", "comment", "exif", "xmp"}
+
+
+def _saved(drawing: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    drawing.save(out, kind, **options)
+    return out.getvalue()
+
+
+def test_time_is_up_before_the_process_is_killed_without_a_word(tmp_path: Path) -> None:
+    """The limit that the process sets itself: a complex page is not called damaged."""
+    child = tmp_path / "child.py"
+    program = f"import runpy; bound = runpy.run_path({preview_child.__file__!r})['_bound']"
+    child.write_text(f"{program}; bound.__globals__['CPU_S'] = 1; bound()\nwhile True: pass")
+
+    assert PreviewProcess(wall_s=600, child=child).preview(pdf(), 1) is NoPreview.TOO_SLOW
 
 
 def test_bomb_of_pixels_is_refused() -> None:

@@ -7,10 +7,9 @@ server. What a stand-in accepted is counted, so that a mail sent twice is detect
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from uuid import UUID
@@ -21,7 +20,6 @@ from botocore.config import Config
 
 from mailroom.adapters.providers.catalogue import PROVIDERS
 from mailroom.adapters.providers.folder import Folder
-from mailroom.adapters.providers.processes import ProviderProcesses
 from mailroom.adapters.providers.ses import Ses, once
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.errors import (
@@ -37,7 +35,6 @@ from mailroom.domain.errors import (
 )
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.outbound.providers import REGISTRY
-from mailroom.operations.loops import wait_until
 from mailroom.ports.provider import MailProvider, ProviderReceipt
 from mailroom.sandbox.stand_ins.behaviours import RETRY_AFTER_S, Behaviour
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
@@ -49,7 +46,7 @@ from tests.support.loopback_ports import free_port
 PATIENCE_S = 1.0
 #: Providers over HTTP, from the registry: each has a stand-in, and a new provider is included by its row.
 VENDORS = {row.name: row for row in REGISTRY if row.stand_in}
-TALKING = ["memory", "smtp", "smtp-pipelining", "smtp-process", *VENDORS]
+TALKING = ["memory", "smtp", "smtp-pipelining", *VENDORS]
 ALL = [*TALKING, "file"]
 
 #: The expected result of each behaviour; a class that is no exception stands for a receipt.
@@ -72,7 +69,6 @@ WITHOUT: dict[str, set[Behaviour]] = {
     **{name: set(resolve_name(row.stand_in).without) for name, row in VENDORS.items()},
     "smtp": {Behaviour.FAILS_AFTER},
     "smtp-pipelining": {Behaviour.FAILS_AFTER},
-    "smtp-process": {Behaviour.FAILS_AFTER},
 }
 MET = [(name, behaviour) for name in TALKING for behaviour in MEANS if behaviour not in WITHOUT.get(name, ())]
 
@@ -114,17 +110,8 @@ def memory() -> Case:
 def smtp(name: str, stack: ExitStack) -> Case:
     receiver, port = Receiver(pipelining=name.endswith("pipelining")), free_port()
     stack.enter_context(receiving(receiver, port=port))
-    recipe = partial(Smtp, host="127.0.0.1", port=port, tls=Tls.OFF, timeout_s=2, answer_s=PATIENCE_S)
-    provider = stack.enter_context(closing(in_a_process(recipe) if name.endswith("process") else recipe()))
-    return Case(name, provider, lambda: receiver.accepted, receiver.behaviours.append)
-
-
-def in_a_process(recipe: Callable[[], Smtp]) -> MailProvider:
-    """Return the provider with a process that is ready."""
-    provider = ProviderProcesses(recipe(), recipe, busy_from=0)
-    provider.send([])
-    assert wait_until(lambda: bool(provider.pids()), within_s=60, every_s=0.01)
-    return provider
+    provider = Smtp(host="127.0.0.1", port=port, tls=Tls.OFF, timeout_s=2, answer_s=PATIENCE_S)
+    return Case(name, stack.enter_context(provider), lambda: receiver.accepted, receiver.behaviours.append)
 
 
 def http(name: str, stack: ExitStack) -> Case:

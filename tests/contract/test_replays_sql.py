@@ -1,16 +1,17 @@
 """Replays and releases on PostgreSQL: each e-mail once, whatever ends in between and two operators begin at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbound.replays import SqlReplays
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound.filing_policy import Action, FilingPolicy
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, State
-from mailroom.domain.inbound.replaying import GIVEN_UP_AFTER, ReplayAction, ReplayState
+from mailroom.domain.inbound.replaying import FREE_AFTER, GIVEN_UP_AFTER, ReplayAction, ReplayState
 from mailroom.domain.inbound.routing import Address
 from mailroom.inbound.replay_preview import preview
 from mailroom.inbound.replaying import Replayer
@@ -422,3 +423,21 @@ def test_a_tenants_replay_runs_no_processor_of_another(desk: Desk) -> None:
     desk.works()
 
     assert (desk.states(replay, "acme"), desk.runs.asked) == ({"skipped": 1}, [])
+
+
+def test_few_are_requested_ahead_of_the_workers(desk: Desk) -> None:
+    """Thousands of runs that wait in Prefect would delay those of others; what no worker begins stops nothing for ever."""
+    for number in range(5):
+        desk.receives(f"m{number}", "new@acme.test", at=NOW + number * MINUTE)
+    replays = SqlReplays(desk.engine, ahead=2)
+    replayer = Replayer(replays, desk.ledger, desk.runs, SqlProcessings(desk.engine))
+    replay = desk.begins(reason="no_route")
+
+    def advanced(at: datetime) -> int:
+        return sum(len(replayer.advance(now=at, limit=1)) for _ in range(4))
+
+    assert advanced(NOW) == 2
+    desk.processes("m0")
+    assert advanced(NOW) == 1
+    assert advanced(NOW + FREE_AFTER + MINUTE) == 2
+    assert desk.states(replay) == {"quarantined": 1, "requested": 4}

@@ -16,12 +16,13 @@ from mailroom.adapters.postgres.tenants.trail import SqlTrail
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices, PeopleServices, Services
 from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound.routing import Address
+from mailroom.domain.inbound.routing import Address, normalise_pattern
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.domain.people import Role
 from mailroom.domain.tenants import OWN_TENANT
 from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.sign_in_mail import STAND_IN, WithSignInLinks
+from mailroom.ports.people import NewPerson
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
 from mailroom.testing.people import MemoryPeople, MemorySignInLinks
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
@@ -112,6 +113,41 @@ def test_a_person_signs_in_by_the_mail_and_opens_the_page_that_was_asked_for(ins
     trail = installation.browser.get("/trail").text
     assert "asked for a sign-in link" in trail
     assert "signed in" in trail
+
+
+def test_an_address_that_is_a_person_of_several_tenants_gets_a_link_for_each(installation: Installation) -> None:
+    """Each says of which; the form's answer is the same, and one link opens one tenant."""
+    for tenant in ("other", "acme"):
+        installation.people.add(NewPerson("bob@mail.test", Role.ADMINISTRATOR, tenant, (), "cli"))
+    installation.ask("bob@mail.test", "/people")
+
+    mails = installation.send()
+
+    assert [mail.subject for mail in mails] == [
+        "Your link to sign in to Mailroom (acme)",
+        "Your link to sign in to Mailroom (other)",
+    ]
+    for mail, tenant in zip(mails, ("acme", "other"), strict=True):
+        assert f"as bob@mail.test,\nadministrator of {tenant}." in (mail.text or "").replace("\r\n", "\n")
+        link = f"/sign-in/{secret_in(mail)}"
+        assert f"administrator of {tenant}" in installation.browser.get(link).text
+        assert installation.browser.post(link, headers=OURS).status_code == 303
+        assert f"for {tenant}" in installation.browser.get("/people").text
+
+
+@pytest.mark.parametrize(
+    ("received", "person"),
+    [("+a@acme.test", "+a+b@acme.test"), ("bob@acme.test", "bob+x@acme.test"), ("*@sub.acme.test", "c@sub.acme.test"),
+     ("@*.acme.test", "d@deep.sub.acme.test"), ("in*@acme.test", "inge+x@acme.test")],
+)  # fmt: skip
+def test_no_link_goes_where_routing_would_file_it(installation: Installation, received: str, person: str) -> None:
+    """By the rule that routes mail, whatever the spelling."""
+    SqlAddresses(installation.engine).add(Address(normalise_pattern(received), "other", "x"))
+    installation.people.add(NewPerson(person, Role.OPERATOR, None, (), "cli"))
+
+    installation.ask(person)
+
+    assert installation.send() == []
 
 
 def test_the_link_is_in_the_mail_alone(installation: Installation, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.routing import Address
 from mailroom.domain.people import Role, secret_digest
 from mailroom.settings import Settings
+from tests.support.signed_in import person_with
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_the_life_of_a_person(people: SqlPeople) -> None:
     assert run("list", "--tenant", "other") == []
     run("remove", "bob@acme.test")
 
-    assert people.by_address("bob@acme.test") is None
+    assert person_with(people, "bob@acme.test") is None
     assert [one["what"] for one in run("trail", "--tenant", "acme")] == [
         "person_removed", "role_changed", "inboxes_taken", "inboxes_given", "person_added",
     ]  # fmt: skip
@@ -61,16 +62,34 @@ def test_a_dry_run_changes_nothing(people: SqlPeople) -> None:
         said("add", "ada@acme.test", "--tenant", "acme", "--dry-run")
         == "would be added: ada@acme.test, member of acme\n"
     )
-    assert people.by_address("ada@acme.test") is None
+    assert person_with(people, "ada@acme.test") is None
     run("add", "ada@acme.test", "--tenant", "acme")
-    before = people.by_address("ada@acme.test")
+    before = person_with(people, "ada@acme.test")
 
     assert said("inbox", "ada@acme.test", "--give", "a@acme.test", "--dry-run") == "would read: a@acme.test\n"
     said("role", "ada@acme.test", "administrator", "--dry-run")
     said("remove", "ada@acme.test", "--dry-run")
 
-    assert people.by_address("ada@acme.test") == before
+    assert person_with(people, "ada@acme.test") == before
     assert [one["what"] for one in run("trail")] == ["person_added"]
+
+
+def test_an_address_of_several_is_changed_where_it_is_said(engine: Engine) -> None:
+    """Never in all, and never in the first that is found."""
+    people = SqlPeople(engine)
+    for words in (("--tenant", "acme"), ("--tenant", "other"), ("--role", "operator")):
+        run("add", "bob@mail.test", *words)
+
+    for words in (("remove",), ("link",), ("role", "archivist"), ("inbox", "--give", "a@acme.test")):
+        with pytest.raises(ConfigurationError, match="operator of the installation, member of acme, member of other"):
+            run(words[0], "bob@mail.test", *words[1:])
+    run("role", "bob@mail.test", "archivist", "--tenant", "other")
+    run("remove", "bob@mail.test", "--tenant", "acme")
+    run("remove", "bob@mail.test", "--installation")
+
+    [left] = people.with_address("bob@mail.test")
+    assert left.of_what == "archivist of other"
+    assert [one["what"] for one in run("trail", "--by", "bob@mail.test")] == []
 
 
 def test_the_link_of_the_first_operator_signs_in(engine: Engine) -> None:
@@ -95,8 +114,11 @@ def test_mistakes_are_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
         (("add", "bob@acme.test", "--role", "operator", "--tenant", "acme"), "leave the tenant out"),
         (("add", "bob@acme.test", "--role", "king", "--tenant", "acme"), "a role is one of"),
         (("add", "bob@acme.test", "--tenant", "acme", "--inbox", "invoices"), "needs an address"),
-        (("add", "ada@acme.test", "--tenant", "other"), "is a person already"),
-        (("add", "ada@acme.test", "--tenant", "other", "--dry-run"), "is a person already"),
+        (("add", "ada@acme.test", "--tenant", "acme"), "is a person of acme already"),
+        (("add", "ada@acme.test", "--tenant", "acme", "--dry-run"), "is a person already"),
+        (("remove", "ada@acme.test", "--tenant", "other"), "no such person"),
+        (("remove", "ada@acme.test", "--installation"), "no such person"),
+        (("remove", "ada@acme.test", "--installation", "--tenant", "acme"), "use one of"),
         (("remove", "bob@acme.test"), "see `mailroom user list`"),
         (("inbox", "ada@acme.test"), "--give INBOX"),
         (("role", "ada@acme.test", "operator"), "remove this person"),

@@ -13,7 +13,8 @@ from mailroom.api.app import create_app
 from mailroom.domain.inbound.received_email import Attachment
 from mailroom.ports.api_keys import Holder
 from mailroom.testing.api import NOW, PASSED, Memory, an_item, two_tenants
-from tests.support.http_server import serving
+from tests.support.http_server import basic, serving
+from tests.support.previewed_files import pdf
 
 ANN, INVOICES = "ann@acme.test", "invoices@acme.test"
 
@@ -23,7 +24,8 @@ def memory() -> Memory:
     """Four mails in two inboxes of Ann's, the newest first; the last is done."""
     memory = two_tenants()
     memory.keys.holders["ann"] = Holder(ANN, "acme", (f"inbox:{ANN}", f"inbox:{INVOICES}"))
-    part = Attachment(1, "offer.pdf", "application/pdf", "application/pdf", 5, "ab" * 32, False, None, "acme/1")
+    offer = memory.archive.deposit("acme", pdf()).archive_id
+    part = Attachment(1, "offer.pdf", "application/pdf", "application/pdf", 5, "ab" * 32, False, None, offer)
     letter = an_item(text="Dear Ann, \u202ethis is our offer.", attachments=(part,))
     for at, to in enumerate([ANN, INVOICES, ANN, ANN]):
         item = replace(letter, recipient=to, subject=f"Mail {at}")
@@ -41,7 +43,7 @@ def site(memory: Memory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(http_credentials={"username": "ann", "password": "ann"})
+    context = browser.new_context(extra_http_headers={"Authorization": basic("ann", "ann")})
     page = context.new_page()
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -111,7 +113,7 @@ def test_shortcuts_can_be_switched_off(page: Page, site: str) -> None:
 
 def test_everything_works_without_scripts(browser: Browser, site: str) -> None:
     """The keys only press what is there; what cannot work is not shown."""
-    context = browser.new_context(java_script_enabled=False, http_credentials={"username": "ann", "password": "ann"})
+    context = browser.new_context(java_script_enabled=False, extra_http_headers={"Authorization": basic("ann", "ann")})
     page = context.new_page()
     page.goto(site)
     page.get_by_role("link", name="Mail 0").click()
@@ -133,7 +135,7 @@ def test_the_print_view_is_the_letter_and_its_proof(page: Page, site: str, memor
     page.emulate_media(media="print", color_scheme="dark")
 
     expect(page.get_by_text("this is our offer.")).to_be_visible()
-    for archive_id in (filed.item.raw_archive_id, "acme/1"):
+    for archive_id in (filed.item.raw_archive_id, filed.item.attachments[0].archive_id):
         expect(page.get_by_text(archive_id, exact=True)).to_be_visible()
     expect(page.get_by_text("Back to the mail")).to_be_hidden()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -150,7 +152,7 @@ def test_pages_have_no_accessibility_fault(
     context = browser.new_context(
         viewport={"width": width, "height": 800},
         color_scheme="dark" if colours == "dark" else "light",
-        http_credentials={"username": "ann", "password": "ann"},
+        extra_http_headers={"Authorization": basic("ann", "ann")},
     )
     page, item = context.new_page(), memory.reader.filed[0].id
     memory.marks.done("acme", memory.reader.filed[2].id, by=ANN)

@@ -18,7 +18,7 @@ from mailroom.api.guard import FRAME_POLICY
 from mailroom.domain.inbound.received_email import Attachment
 from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.testing.api import PASSED, Memory, an_item, two_tenants
-from tests.support.http_server import serving
+from tests.support.http_server import basic, serving
 from tests.support.previewed_files import pdf, picture
 
 Open = Callable[..., Page]
@@ -52,7 +52,7 @@ def a_part(memory: Memory, number: int, name: str, kind: str, content: bytes) ->
 @contextmanager
 def site_of(memory: Memory, frame: str | None = None) -> Iterator[str]:
     """Serve the pages; `frame` takes the place of every letter's frame, unsanitised, under the policy of a letter."""
-    app = create_app(replace(memory.services(pages_open=True), previewer=PreviewProcess()))
+    app = create_app(replace(memory.services(), previewer=PreviewProcess()))
     if frame is not None:
         answer = HTMLResponse(frame, headers={"Content-Security-Policy": FRAME_POLICY})
         app.router.routes.insert(0, _route(answer))
@@ -79,7 +79,10 @@ def opened(browser: Browser) -> Iterator[Open]:
 
     def opening(url: str, *, width: int = 1100, scheme: Any = "light", scripts: bool = True) -> Page:
         page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
+            extra_http_headers={"Authorization": basic("root", "admin")},
         )
         pages.append(page)
         page.asked, lock = [], Lock()  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,14 @@ def serving(app: Any, connection: type[Connection] = Connection, *, port: int = 
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        # Else the process of a test that failed would never end.
+        server.should_exit = True
+        thread.join()
+
+
+def basic(user: str, key: str) -> str:
+    """Return the header `Authorization` of an API key; a browser without it is sent to the page that signs in."""
+    return f"Basic {b64encode(f'{user}:{key}'.encode()).decode()}"

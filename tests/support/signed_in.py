@@ -20,9 +20,16 @@ OPERATOR = "ops@mail.test"
 def add_person(people: Any, address: str, role: Role = Role.MEMBER, inboxes: Sequence[str] = ()) -> Person:
     """Add a person; an operator is of the installation, others are of the tenant that their domain names."""
     tenant = None if role is Role.OPERATOR else address.rpartition("@")[2].partition(".")[0]
-    there: Person | None = people.by_address(address)
+    there = next((one for one in people.with_address(address) if one.tenant == tenant), None)
     added: Person = there or people.add(NewPerson(address, role, tenant, tuple(inboxes), "cli"))
     return added
+
+
+def person_with(people: Any, address: str) -> Person | None:
+    """Return the one person with this address; None without one."""
+    found: list[Person] = [*people.with_address(address)]
+    assert len(found) < 2
+    return found[0] if found else None
 
 
 def cookie_of(sessions: Any, settings: Settings, person: Person) -> dict[str, str]:

@@ -110,10 +110,11 @@ def anchors(text: str) -> Iterator[str]:
 
 def test_the_glossary_has_each_term_once_and_in_order() -> None:
     """A reader looks a word up; two lines for one would come to disagree."""
-    terms = re.findall(r"^\| (?!term |-)([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    for table in (ROOT / "docs" / "glossary.md").read_text().split("\n## "):
+        terms = re.findall(r"^\| (?!term |English |-)([^|]+) \|", table, re.MULTILINE)
 
-    assert len(terms) > 50
-    assert terms == sorted(set(terms), key=str.lower)
+        assert len(terms) > 20, table[:40]
+        assert terms == sorted(set(terms), key=str.lower)
 
 
 def test_the_licence_reserves_all_rights_and_is_in_the_wheel() -> None:

@@ -9,11 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.attempts import Attempts
 from mailroom.domain.people import Role, secret_digest
 from mailroom.testing.api import BROWSER, Memory, TestClient, an_item, two_tenants
 from mailroom.testing.people import MemoryTrail
-from tests.support.signed_in import OURS, add_person, cookie_of, signed_in
+from tests.support.signed_in import OURS, add_person, cookie_of, person_with, signed_in
 from tests.unit.test_api_pages import basic
 
 HTTPS = "https://mail.example"
@@ -167,7 +166,7 @@ def test_a_removed_person_is_out_at_the_next_request(memory: Memory) -> None:
     """And one whose inbox was taken sees it no longer."""
     app = app_of(memory)
     ada = signed_in(app, "ada@acme.test", Role.MEMBER, ("ann@acme.test",))
-    person = memory.people.by_address("ada@acme.test")
+    person = person_with(memory.people, "ada@acme.test")
     assert person
     assert ada.get("/inboxes/ann@acme.test").status_code == 200
 
@@ -184,6 +183,7 @@ def test_signing_out_ends_the_session_on_the_server(memory: Memory) -> None:
     copied = dict(first.cookies)
 
     out = first.post("/sign-out", headers=OURS, follow_redirects=False)
+    assert out.headers["clear-site-data"] == '"cache"'
     assert (out.status_code, out.headers["location"]) == (303, "/sign-in")
     assert "max-age=0" in out.headers["set-cookie"].lower()
     assert browser(app, cookies=copied).get("/keys").status_code == 303
@@ -252,7 +252,7 @@ def test_the_answer_is_the_same_for_an_unknown_address(memory: Memory) -> None:
     )
     add_person(memory.people, "ada@acme.test")
     # Nothing of the outbox is used: the last link of this hour was sent.
-    ada = memory.people.by_address("ada@acme.test")
+    ada = person_with(memory.people, "ada@acme.test")
     assert ada
     while memory.links.ask(ada.id, "/"):
         pass
@@ -273,26 +273,6 @@ def test_without_a_sender_the_page_says_what_to_set(memory: Memory) -> None:
     answer = browser(app_of(memory, sender="")).post("/sign-in", data={"address": "ada@acme.test"}, headers=OURS)
 
     assert (answer.status_code, "MAILROOM_SIGN_IN_FROM" in answer.text) == (404, True)
-
-
-def test_a_client_has_few_attempts(memory: Memory) -> None:
-    """A limit of each process; waiting helps, and other clients are not held up."""
-    now = [0.0]
-    attempts = Attempts(2, 60, clock=lambda: now[0])
-    app = app_of(memory, behind_tls_proxy=True)
-    services = app.state.services
-    app.state.services = replace(services, people=replace(services.people, attempts=attempts))
-    pages = browser(app)
-
-    def post(client: str) -> int:
-        return pages.post("/sign-in/x", headers=OURS | {"X-Forwarded-For": client}).status_code
-
-    assert [post("203.0.113.1, 198.51.100.7") for _ in range(3)] == [404, 404, 429]
-    # What the client itself wrote before the proxy's word is not believed.
-    assert post("203.0.113.2, 198.51.100.7") == 429
-    assert post("198.51.100.8") == 404
-    now[0] = 61
-    assert post("198.51.100.7") == 404
 
 
 def test_a_look_that_cannot_be_written_is_not_shown(memory: Memory) -> None:
@@ -371,3 +351,18 @@ def test_an_idle_session_is_over(memory: Memory, idle: timedelta) -> None:
     secret = memory.sessions.begin(ada.id, idle=idle, lasts=timedelta(hours=1))
 
     assert browser(app, cookies={COOKIE: str(secret)}).get("/keys").status_code == 303
+
+
+def test_a_page_that_reloads_itself_keeps_nobody_signed_in(memory: Memory) -> None:
+    """One that was left open on a colleague's machine: after the idle time its person is out."""
+    app = app_of(memory)
+    ops = signed_in(app)
+    [session] = memory.sessions.sessions.values()
+    session.seen_at = early = session.seen_at - timedelta(minutes=30)
+
+    for path in ("/status", "/batches", "/batches/x", "/quarantine/replays/x"):
+        ops.get(path)
+        assert session.seen_at == early, path
+    ops.get("/status?still=true")
+
+    assert session.seen_at > early

@@ -5,7 +5,6 @@ changed either; the tests verify its signatures by a second, independent computa
 """
 
 from base64 import b64encode
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from dkim import DKIM
 
 from mailroom.domain.errors import ConfigurationError
 
@@ -39,10 +39,6 @@ class Dkim:
         self._public = key.public_key()
         self._key: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The parsed public key cannot be pickled.
-        return _rebuild, (self._domain.decode(), self._selector.decode(), self._key.decode())
-
     @property
     def record(self) -> tuple[str, str]:
         """Name and text of the TXT record that publishes the key (RFC 6376 section 3.6.1)."""
@@ -51,15 +47,8 @@ class Dkim:
 
     def signed(self, raw: bytes) -> bytes:
         """Return the mail with its signature in front."""
-        # It imports a resolver for DNS, half a second: most installations sign nothing here.
-        from dkim import DKIM
-
         signer = DKIM(raw)
         signer.should_sign |= _SIGNED_TOO
         signer.add_frozen(_FROZEN)
         signature: bytes = signer.sign(self._selector, self._domain, self._key, canonicalize=(b"relaxed", b"relaxed"))
         return signature + raw
-
-
-def _rebuild(domain: str, selector: str, key_pem: str) -> Dkim:
-    return Dkim(domain=domain, selector=selector, key_pem=key_pem)

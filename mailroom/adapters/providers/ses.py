@@ -9,11 +9,10 @@ Source: botocore's model of SESv2 (1.44), SES developer guide, "Managing quotas"
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -71,12 +70,6 @@ _QUOTA_FRESH_S = 60
 def once(*, timeout_s: float = 60) -> dict[str, Any]:
     """Return arguments of botocore's `Config` for a client that sends each request once."""
     return client_settings(tries=1, timeout_s=timeout_s)
-
-
-def open_ses(session: Mapping[str, Any], client: Mapping[str, Any], **named: Any) -> "Ses":
-    """Return SES with a client of its own: `session` and `client` are arguments of boto3, `named` of `Ses`."""
-    made: Any = boto3.session.Session(**session)
-    return Ses(made.client("sesv2", **client), **named)
 
 
 class Ses(NoOutcomeQuery):

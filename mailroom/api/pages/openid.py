@@ -86,10 +86,13 @@ def come_back(
         if error is not None or not code:
             denied = OpenIdFault.NOT_ALLOWED_THERE if error == "access_denied" else OpenIdFault.PROVIDER_ERROR
             raise Refused("the provider answered with an error", step=denied.value)
-        person = _vouched_for(services, openid, attempt, code, iss)
-        answer: Response = RedirectResponse(first_page(SignIn(person, attempt.path)), 303)
-        note(services, What.SIGNED_IN, person)
-        begin_session(request, services, person, answer)
+        found = _vouched_for(services, openid, attempt, code, iss)
+        if len(found) > 1:
+            answer: Response = _choice(services, found, attempt.path)
+        else:
+            answer = RedirectResponse(first_page(SignIn(found[0], attempt.path)), 303)
+            note(services, What.SIGNED_IN, found[0])
+            begin_session(request, services, found[0], answer)
     except Refused as refusal:
         answer = _refused(services, refusal)
     except MailroomError as failure:
@@ -122,8 +125,10 @@ def _attempt_of(request: Request, services: Services, key: bytes, state: str | N
     return attempt
 
 
-def _vouched_for(services: Services, openid: OpenIdServices, attempt: Attempt, code: str, issuer: str | None) -> Person:
-    """Return the person with the address that the provider has verified.
+def _vouched_for(
+    services: Services, openid: OpenIdServices, attempt: Attempt, code: str, issuer: str | None
+) -> tuple[Person, ...]:
+    """Return the people with the address that the provider has verified: one in each of the tenants that added it.
 
     Raises:
         Refused: there is none, or the provider may not vouch for the address.
@@ -135,10 +140,17 @@ def _vouched_for(services: Services, openid: OpenIdServices, attempt: Attempt, c
         raise Refused("no usable address", step=OpenIdFault.NO_ADDRESS.value) from None
     if not is_of(address, services.settings.openid_domains):
         raise Refused("a foreign domain", step=OpenIdFault.FOREIGN_DOMAIN.value)
-    person = people_of(services).people.by_address(address)
-    if person is None:
+    found = people_of(services).people.with_address(address)
+    if not found:
         raise Refused("nobody here", step=OpenIdFault.NOBODY_HERE.value)
-    return person
+    return found
+
+
+def _choice(services: Services, found: tuple[Person, ...], path: str) -> Response:
+    """Return the page with a button for each person that the address is; each is a one-time link, as by mail."""
+    links = people_of(services).links
+    made = [(person, links.make(person.id, path)) for person in found]
+    return render("sign_in_choice.html", address=found[0].address, choices=[one for one in made if one[1]])
 
 
 def _refused(services: Services, refusal: Refused) -> Response:

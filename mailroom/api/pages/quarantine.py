@@ -18,6 +18,7 @@ from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.replaying import AppReplayer, begun, checked, foreseen, found
 from mailroom.api.scopes import TO_ADMINISTER
 from mailroom.api.services import AppServices
+from mailroom.api.trail import NAMED_TENANT
 from mailroom.api.v1.replays import TROUBLED
 from mailroom.domain.inbound.filing_policy import RELEASABLE
 from mailroom.domain.inbound.reasons import InboundReason
@@ -140,6 +141,7 @@ def add_address(
         return _address_page(services, holder, replayer, order, form, fault=str(error))
     if services.addresses is None:
         raise HTTPException(404, "This installation has no directory of addresses.")
+    setattr(request.state, NAMED_TENANT, tenant)
     services.addresses.add_all([added])
     replay = begun(services, replayer, holder, order)
     return RedirectResponse(f"/quarantine/replays/{replay.id}", 303)

@@ -116,9 +116,11 @@ def _signed_out(request: Request, services: AppServices, *, everywhere: bool) ->
     people, holder = people_of(services), session_holder(request, services)
     answer = RedirectResponse("/sign-in", 303)
     person = people.people.find(None, holder.person_id) if holder and holder.person_id else None
-    end_session(request, services, answer, everywhere=person.id if person and everywhere else None)
-    if person is not None:
-        note(services, What.SIGNED_OUT_EVERYWHERE if everywhere else What.SIGNED_OUT, person)
+    # Everywhere is in every tenant that has the address: it is one mailbox, and its owner asks.
+    out = people.people.with_address(person.address) if person and everywhere else [person] if person else []
+    end_session(request, services, answer, everywhere=[one.id for one in out] if everywhere and out else None)
+    for one in out:
+        note(services, What.SIGNED_OUT_EVERYWHERE if everywhere else What.SIGNED_OUT, one)
     return answer
 
 

@@ -48,6 +48,7 @@ class ReplayMailRow(SQLModel, table=True):
         Index(
             "ix_replay_mail_waiting", "replay_id", "due_at", "received_at", postgresql_where=text("state = 'waiting'")
         ),
+        Index("ix_replay_mail_requested", "replay_id", "due_at", postgresql_where=text("state = 'requested'")),
     )
 
     replay_id: UUID = Field(sa_column=Column(ForeignKey("replay.id", ondelete="CASCADE"), primary_key=True))

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     Connection,
     Engine,
+    Select,
     and_,
     case,
     delete,
@@ -52,6 +53,8 @@ _emails, _items, _senders = table(InboundEmailRow), table(InboxItemRow), table(S
 _replays, _mails = table(ReplayRow), table(ReplayMailRow)
 _email, _item, _replay, _mail = _emails.c, _items.c, _replays.c, _mails.c
 
+#: Of a replay so many e-mails are requested at a time in the background: the others wait here, and not in Prefect.
+AHEAD = 500
 #: Replays are kept for so long after they began.
 _KEPT_FOR = timedelta(days=90)
 # Literals, so that the partial indexes are used.
@@ -63,8 +66,8 @@ _CLOSED = sorted(FINAL)
 class SqlReplays:
     """The port `Replays` on PostgreSQL."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, *, ahead: int = AHEAD) -> None:
+        self._engine, self._ahead = engine, ahead
 
     def groups(self, tenant: str | None) -> Sequence[ReasonGroup]:
         """Return the e-mails that were not filed, by reason."""
@@ -120,7 +123,7 @@ class SqlReplays:
         self, *, now: datetime, until: datetime, stale_before: datetime, limit: int, replay_id: str | None = None
     ) -> Sequence[TakenMail]:
         """Return waiting e-mails that are due."""
-        due = _due(now, limit, replay_id)
+        due = _due(now, limit, UUID(replay_id)) if replay_id else _due_of_all(now, limit, self._ahead)
         leased = and_(_email.state == State.PROCESSING, _email.beat_at >= stale_before)
         columns = (
             due,
@@ -250,19 +253,30 @@ class SqlReplays:
             connection.execute(update(_mails).where(_is(mail), waits).values(**values))
 
 
-def _due(now: datetime, limit: int, replay_id: str | None) -> Any:
-    """Return the first e-mails that are due of each replay, locked, without those that another process takes now."""
+def _due_of_all(now: datetime, limit: int, ahead: int) -> Any:
+    """Return the first e-mails that are due of each replay, unless enough of it are requested and not begun yet."""
     # Hops from replay to replay over the index of what waits.
     first = select(_mail.replay_id).where(_WAITS).order_by(_mail.replay_id).limit(1)
     replays = select(first.scalar_subquery().label("id")).cte("replays", recursive=True)
     later = first.where(_mail.replay_id > replays.c.id).correlate(replays).scalar_subquery()
     replays = replays.union_all(select(later).where(replays.c.id.is_not(None)))
-    one = literal(UUID(replay_id)).label("id") if replay_id is not None else None
-    of = replays if one is None else select(one).subquery("replays")
-    waits = and_(_WAITS, _mail.replay_id == of.c.id, _mail.due_at <= now)
+    requested = _REQUESTED, _mail.replay_id == replays.c.id, _mail.due_at >= now - FREE_AFTER
+    count = select(func.count()).where(*requested).correlate(replays).scalar_subquery()
+    with_room = select(replays.c.id).where(replays.c.id.is_not(None), count < ahead).cte("with_room")
+    found = _first_due(with_room.c.id, now, limit).lateral("found")
+    return select(found).select_from(with_room.join(found, literal(True))).cte("due_mails")
+
+
+def _due(now: datetime, limit: int, replay_id: UUID) -> Any:
+    """Return the first e-mails that are due of one replay."""
+    return _first_due(literal(replay_id), now, limit).cte("due_mails")
+
+
+def _first_due(replay_id: Any, now: datetime, limit: int) -> Select[Any]:
+    """Return the query that locks them, without those that another process takes now."""
+    waits = and_(_WAITS, _mail.replay_id == replay_id, _mail.due_at <= now)
     mails = select(_mails).where(waits).order_by(_mail.due_at, _mail.received_at, _mail.email_id).limit(limit)
-    found = mails.with_for_update(of=_mails, skip_locked=True).lateral("due")
-    return select(found).select_from(of.join(found, literal(True))).cte("due_mails")
+    return mails.with_for_update(of=_mails, skip_locked=True)
 
 
 def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> tuple[int, int]:
@@ -272,7 +286,7 @@ def _add(connection: Connection, which: UUID, chosen: Any, now: datetime) -> tup
     names = ["replay_id", "email_id", "state", "attempts", "tries", "due_at", "received_at"]
     # In one order, so that two replays that begin at once never wait for each other.
     added = insert(_mails).from_select(names, rows.order_by(chosen.c.id), include_defaults=False)
-    is_open = _mail.state.in_([ReplayState.WAITING.value, ReplayState.REQUESTED.value])
+    is_open = _mail.state.in_([state.value for state in _OPEN])
     kept = added.on_conflict_do_nothing(index_elements=["email_id"], index_where=is_open).returning(_mail.email_id)
     mails = kept.cte("added")
     there = select(func.count()).select_from(chosen).scalar_subquery()

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -23,7 +23,8 @@ class PersonRow(SQLModel, table=True):
 
     __tablename__ = "person"
     __table_args__ = (
-        UniqueConstraint("address"),
+        UniqueConstraint("address", "tenant"),
+        Index("ux_person_operator", "address", unique=True, postgresql_where=text("tenant is null")),
         CheckConstraint("(role = 'operator') = (tenant is null)", name="ck_person_tenant"),
         Index("ix_person_tenant", "tenant", "created_at", "id"),
     )

@@ -50,12 +50,10 @@ class SqlPeople:
             if new.tenant is not None:
                 tenant = {"id": new.tenant, "policy": {}, "created_at": datetime.now(UTC)}
                 connection.execute(insert_new(table(TenantRow)).values(tenant).on_conflict_do_nothing())
-            added = insert_new(_people).values(row).on_conflict_do_nothing(index_elements=["address"])
+            added = insert_new(_people).values(row).on_conflict_do_nothing()
             found = connection.execute(added.returning(*_people.c)).first()
             if found is None:
-                raise Conflict(
-                    "this address is a person already; an address signs in to one tenant or to the installation"
-                )
+                raise Conflict(f"this address is a person of {new.tenant or 'the installation'} already")
             return _written(connection, _read(found), entry)
 
     def all(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[Person]:
@@ -75,11 +73,12 @@ class SqlPeople:
         with transaction(self._engine) as connection:
             return _found(connection, tenant, person_id)
 
-    def by_address(self, address: str) -> Person | None:
-        """Return the person with this address, or None."""
+    def with_address(self, address: str) -> tuple[Person, ...]:
+        """Return the people with this address."""
+        wanted = select(_people).where(_person.address == address)
         with statement(self._engine) as connection:
-            row = connection.execute(select(_people).where(_person.address == address)).first()
-        return _read(row) if row else None
+            rows = connection.execute(wanted.order_by(_person.tenant.nulls_first())).all()
+        return tuple(_read(row) for row in rows)
 
     def give(
         self, tenant: str | None, person_id: str, inboxes: tuple[str, ...], entry: NewEntry | None = None

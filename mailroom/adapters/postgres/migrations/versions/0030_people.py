@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.create_table(
         "person",
         sa.Column("id", sa.Uuid(), primary_key=True),
-        sa.Column("address", sa.Text(), nullable=False, unique=True),
+        sa.Column("address", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("tenant", sa.Text(), sa.ForeignKey("tenant.id"), nullable=True),
         sa.Column("inboxes", JSONB(), nullable=False),
@@ -37,6 +37,11 @@ def upgrade() -> None:
         _time("last_seen_at", nullable=True),
         # The only role without a tenant sees all of them: a row that lost its tenant must not become one.
         sa.CheckConstraint("(role = 'operator') = (tenant is null)", name="ck_person_tenant"),
+        # Once in each tenant, and once as an operator: an address that one tenant adds says nothing to another.
+        sa.UniqueConstraint("address", "tenant"),
+    )
+    op.create_index(
+        "ux_person_operator", "person", ["address"], unique=True, postgresql_where=sa.text("tenant is null")
     )
     op.create_index("ix_person_tenant", "person", ["tenant", "created_at", "id"])
     op.create_table(

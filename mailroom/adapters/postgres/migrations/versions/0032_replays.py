@@ -54,6 +54,8 @@ def upgrade() -> None:
     waits = sa.text("state = 'waiting'")
     of_replay = ["replay_id", "due_at", "received_at"]
     op.create_index("ix_replay_mail_waiting", "replay_mail", of_replay, postgresql_where=waits)
+    requested = sa.text("state = 'requested'")
+    op.create_index("ix_replay_mail_requested", "replay_mail", ["replay_id", "due_at"], postgresql_where=requested)
 
 
 def downgrade() -> None:

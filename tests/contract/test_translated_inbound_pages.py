@@ -49,8 +49,8 @@ HOURS = timedelta(hours=9)
 STEPS = ("received", "started", "routed", "archived", "processed", "quarantined", "released", "died", "filed")
 
 
-class Told:
-    """Draws what it is told: a page, or why there is none."""
+class Drawing:
+    """Draws the same for every file: a page, or why there is none."""
 
     def __init__(self) -> None:
         self.answer: Preview | NoPreview | None = None
@@ -144,7 +144,7 @@ class World(Desk):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.memory = two_tenants()
-        self.previewer, self.provider = Told(), Provider()
+        self.previewer, self.provider = Drawing(), Provider()
         services = replace(self.memory.services(), previewer=self.previewer)
         self.items = list(self._items(self.memory))
         self.mail = self._client(services)

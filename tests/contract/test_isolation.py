@@ -277,7 +277,6 @@ def _references(theirs: Planted) -> Iterator[tuple[str, tuple[str, str]]]:
     for address in (theirs.anna.recipient, f"lost@{THEIRS}.test"):
         yield "GET /quarantine/replay", (f"recipient={address}", "recipient=nobody@nowhere.test")
     yield "GET /quarantine/replay", (f"id={theirs.ids['email_id']}", f"id={nothing}")
-    yield "GET /quarantine", (f"reason={theirs.name}", "reason=nothing")
     yield "GET /v1/addresses", (f"address={theirs.anna.recipient}", f"address=nobody@{OURS}.test")
     yield "GET /v1/inboxes/{address:path}/items", (f"q={theirs.name}", "q=nothingatall")
     yield "GET /inboxes/{address:path}", (f"q={theirs.name}", "q=nothingatall")

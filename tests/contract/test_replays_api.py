@@ -237,6 +237,27 @@ def test_an_address_is_added_and_its_mails_are_replayed(world: World) -> None:
         assert world.ask(method, path, "acme", headers=PRESSED, data=form).status_code == 404
 
 
+def test_what_strangers_write_is_text_and_never_a_pattern(world: World) -> None:
+    """A stranger may write to *@acme.test: added as it stands, it would be an address for everything."""
+    tag = '"<script>alert(1)</script>"@nowhere.test'
+    world.receives("star", "*@acme.test", at=NOW - MINUTE)
+    world.receives("tag", tag, at=NOW - MINUTE)
+    world.receives("mark", "a&b='x'@nowhere.test", at=NOW - MINUTE)
+    starred = {"recipient": "*@acme.test", "tenant": "acme", "user": "x", "processor": "inbox"}
+
+    listed = world.page("/quarantine")
+    asked = [world.ask("GET", "/quarantine/address", headers=BROWSER, params={"recipient": "*@acme.test"})]
+    asked.append(world.ask("POST", "/quarantine/address", headers=PRESSED, data=starred))
+
+    assert "/quarantine/address?recipient=a%26b%3D%27x%27%40nowhere.test" in listed
+    assert "recipient=*" not in listed.replace("%2A", "*")
+    assert [one.status_code for one in asked] == [422, 422]
+    assert world.book.find("acme", ["*@acme.test"]) == {}
+    for path in ("/quarantine/replay", "/quarantine/address"):
+        for text in (listed, world.ask("GET", path, headers=BROWSER, params={"recipient": tag}).text):
+            assert "<script>alert" not in text
+
+
 @pytest.mark.parametrize("path", ["/quarantine/replay", "/quarantine/address"])
 def test_buttons_work_from_these_pages_alone(world: World, path: str) -> None:
     """Another site's form would be sent with the browser's key."""

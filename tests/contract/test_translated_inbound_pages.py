@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
+from mailroom.adapters.postgres.operations.status import SqlStatusFacts
 from mailroom.api.app import create_app
 from mailroom.api.pages import openid, translations
 from mailroom.api.pages.reader import read_by
@@ -36,6 +37,7 @@ from mailroom.ports.reconciliations import Reconciliation
 from mailroom.ports.scheduler import ScheduledDeployment
 from mailroom.ports.status import InstallationFacts
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient, an_item, two_tenants
+from mailroom.testing.previewer import MemoryPreviewer
 from tests.contract.test_status import Fixed
 from tests.support.inboxes import an_email, save
 from tests.support.marked_language import Marked, outside
@@ -49,8 +51,8 @@ HOURS = timedelta(hours=9)
 STEPS = ("received", "started", "routed", "archived", "processed", "quarantined", "released", "died", "filed")
 
 
-class Drawing:
-    """Draws the same for every file: a page, or why there is none."""
+class Answering(MemoryPreviewer):
+    """Gives the answer that a test wants: a page, or why there is none."""
 
     def __init__(self) -> None:
         self.answer: Preview | NoPreview | None = None
@@ -62,7 +64,7 @@ class Drawing:
         return self.answer
 
 
-class Said:
+class Said(SqlStatusFacts):
     """The facts of an installation in which everything that can be wrong is, or nothing is known yet."""
 
     def __init__(self, facts: InstallationFacts) -> None:
@@ -144,7 +146,7 @@ class World(Desk):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.memory = two_tenants()
-        self.previewer, self.provider = Drawing(), Provider()
+        self.previewer, self.provider = Answering(), Provider()
         services = replace(self.memory.services(), previewer=self.previewer)
         self.items = list(self._items(self.memory))
         self.mail = self._client(services)

@@ -3,7 +3,8 @@
 Choosing and preview are GET and change nothing. An address is added by operators alone; to others its page does not exist.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -24,13 +25,13 @@ from mailroom.domain.inbound.filing_policy import RELEASABLE
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import REPLAYABLE
 from mailroom.domain.inbound.replaying import ReplayAction
-from mailroom.domain.inbound.routing import INBOX, Address
+from mailroom.domain.inbound.routing import INBOX, Address, is_starred
 from mailroom.domain.tenants import tenant_name
 from mailroom.domain.times import read_time
 from mailroom.inbound.address_book import read_address, usual_user
 from mailroom.inbound.processors import known_processors
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.replays import ReplayOrder
+from mailroom.ports.replays import ReplayOrder, UnroutedRecipient
 
 router = APIRouter(prefix="/quarantine", include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -61,7 +62,7 @@ def quarantine(services: AppServices, holder: PageHolder, reason: Reason = None,
         reason=reason,
         releasable=RELEASABLE,
         may_act=may_act,
-        recipients=store.unrouted(limit=_RECIPIENTS) if store is not None and shows_recipients else (),
+        recipients=_addable(store.unrouted(limit=_RECIPIENTS)) if store is not None and shows_recipients else (),
         replays=store.recent(holder.tenant, limit=_RECENT) if store is not None and may_act else (),
         runs={line.id: run_url(services, holder, line.run_id) for line in page.lines},
         older=encode(page.next),
@@ -119,7 +120,7 @@ def progress(
 def address(services: AppServices, holder: PageHolder, replayer: AppReplayer, recipient: Written = "") -> Response:
     """The form that adds a recipient as an address, with the e-mails that wait for it."""
     _operator(holder)
-    order = checked(ReplayOrder(reason=InboundReason.NO_ROUTE.value, recipient=recipient or "none"))
+    order = _waiting_for(recipient)
     return _address_page(services, holder, replayer, order, {})
 
 
@@ -130,8 +131,7 @@ def add_address(
     """Add the address, and replay the e-mails that wait for it; a fault is shown above the form."""
     _operator(holder)
     from_this_site(request)
-    recipient = field(form, "recipient") or "none"
-    order = checked(ReplayOrder(reason=InboundReason.NO_ROUTE.value, recipient=recipient, until=services.now()))
+    order = _waiting_for(field(form, "recipient"), until=services.now())
     try:
         tenant = tenant_name(field(form, "tenant"))
         added = read_address(
@@ -171,9 +171,31 @@ def _address_page(
     )
 
 
+def _addable(recipients: Sequence[UnroutedRecipient]) -> list[UnroutedRecipient]:
+    return [one for one in recipients if _is_one(one.address)]
+
+
+def _is_one(address: str) -> bool:
+    """Return whether this is one address: stars alone stand for the whole domain."""
+    local, _, _ = address.rpartition("@")
+    return bool(local.strip("*")) and not is_starred(address)
+
+
 def _operator(holder: Holder) -> None:
     if holder.tenant is not None:
         raise HTTPException(404, "Not found.")
+
+
+def _waiting_for(recipient: str, *, until: datetime | None = None) -> ReplayOrder:
+    """Return the order of the e-mails that wait for an address.
+
+    Raises:
+        HTTPException: 422, it is none, or a pattern: a stranger may have written to `*@` a domain here.
+    """
+    order = checked(ReplayOrder(reason=InboundReason.NO_ROUTE.value, recipient=recipient or "none", until=until))
+    if not _is_one(order.recipient or ""):
+        raise HTTPException(422, "This is a pattern for many addresses; add it with `mailroom address add`.")
+    return order
 
 
 def _order(form: Mapping[str, list[str]]) -> ReplayOrder:

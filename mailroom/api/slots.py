@@ -11,6 +11,8 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -40,8 +42,10 @@ class Slots:
             HTTPException: 429 if the tenant's own requests fill the slots, 503 if others' do; with Retry-After.
         """
         future: Future[T] = Future()
+        # A page that is made in the slot has the reader of its request.
+        within = partial(copy_context().run, work)
         with self._lock:
-            self._waiting.setdefault(tenant, deque()).append((future, work))
+            self._waiting.setdefault(tenant, deque()).append((future, within))
             self._start()
         outcome = asyncio.wrap_future(future)
         done, _ = await asyncio.wait([outcome], timeout=self._wait_s)

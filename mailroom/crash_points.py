@@ -63,6 +63,7 @@ RARE = (
     "commit of withhold",
     "commit of pause",
     "commit of refusals",
+    "commit of replay",
 )
 
 #: Names of all crash points of a received mail, such as `after commit of file`, and of those that only a batch has.

@@ -44,8 +44,8 @@ from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stand_ins.door import Door
 from mailroom.sandbox.stand_ins.ses_api import like_ses
 from mailroom.settings import Settings, allowed_regions
-from mailroom.testing.api import TestClient
 from tests.support.loopback_ports import free_port
+from tests.support.signed_in import signed_in
 
 SES, STORAGE, ARCHIVE = "eu-west-1", "eu-central-1", "eu-north-1"
 NAMES = Names(stem="apart", region=SES, storage_region=STORAGE, archive_region=ARCHIVE)
@@ -154,9 +154,9 @@ def test_acceptance_mail_is_filed_across_three_regions(installation: Settings, s
     ended = file_what_came(installation, engine)
 
     assert ended == [State.FILED]
-    services = services_from(installation)
+    services = services_from(installation.model_copy(update={"api_url": "http://127.0.0.1:8025"}))
     [line] = services.reader.items(None, "anna@mailroom.test", after=None, limit=10).lines
-    page = TestClient(create_app(services), base_url="http://127.0.0.1")
+    page = signed_in(create_app(services))
     assert page.get(f"/items/{line.id}/attachments/1").content == document
     asyncio.run(open_watching())
     assert strict_aws.refused == []

@@ -18,6 +18,7 @@ from mailroom.api.auth import PageHolder
 from mailroom.api.downloads import has_it
 from mailroom.api.guard import PREVIEW_POLICY
 from mailroom.api.members import member_content, member_of
+from mailroom.api.pages.reader import reader
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import AppServices, Services
 from mailroom.domain.errors import TransientError
@@ -96,7 +97,7 @@ async def _preview(
         headers = {
             "Content-Security-Policy": PREVIEW_POLICY,
             "Cache-Control": "private, no-cache",
-            "ETag": f'"{file.sha256}-{page}-{_DRAWING}"',
+            "ETag": f'"{file.sha256}-{page}-{_DRAWING}-{reader().language}"',
         }
         if has_it(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)

@@ -61,4 +61,7 @@ def client_of(request: Request, settings: Settings) -> str:
         return written
     if isinstance(address, IPv4Address):
         return str(address)
-    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
+    number = int(address)
+    # An IPv4 client of a socket for both (RFC 4291, section 2.5.5.2).
+    is_of_v4 = number >> 32 == 0xFFFF
+    return str(IPv4Address(number & 0xFFFF_FFFF) if is_of_v4 else IPv6Address(number >> 64 << 64))

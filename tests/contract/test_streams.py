@@ -191,7 +191,7 @@ def test_a_batch_belongs_to_the_stream_of_its_lane_unless_it_offers_to_leave(ada
         output = submitted(ada.api, requested)
         assert ada.api.get(output["url"]).json()["stream"] == stream
         page = ada.api.get(f"/batches/{output['id']}", headers={"Accept": "text/html"}).text
-        assert f"<dt>Stream</dt><dd>{stream}</dd>" in page
+        assert f"<dt>Stream</dt><dd><bdi>{stream}</bdi></dd>" in page
 
 
 def test_transactional_mail_offers_no_unsubscribe(ada: Reader) -> None:

@@ -39,6 +39,6 @@ def test_page_shows_every_check_and_what_the_scanner_said(memory: Memory, pages:
 
     page = pages.get(f"/items/{filed.id}").text
 
-    assert "its domain asks to reject" in page
+    assert "its domain asks for <code>reject</code>" in page
     assert "not scanned" in page
-    assert "unscanned (&lt;b&gt;down)" in page
+    assert "(<bdi>&lt;b&gt;down</bdi>)" in page

@@ -25,7 +25,7 @@ def links(pages: TestClient, memory: Memory, html: str) -> list[tuple[str, str]]
     """Return where each listed link leads, and the host that is shown beside it."""
     filed = memory.file(an_item(html=html))
     page = pages.get(f"/items/{filed.id}").text
-    return re.findall(r'<li><a href="([^"]*)"[^>]*><strong>([^<]*)</strong>', page)
+    return re.findall(r'<li><a href="([^"]*)"[^>]*><strong><bdi>([^<]*)</bdi></strong>', page)
 
 
 @pytest.mark.parametrize("padding", [0, 20_000], ids=["read in this process", "read in a child"])

@@ -25,7 +25,7 @@ $(INSTALLED): requirements.lock requirements-dev.lock pyproject.toml
 demo: setup ## Mail a document to an inbox, send a batch, and show the outcomes; leaves the stack up
 	@$(BIN)/mailroom demo
 
-# These start processes: those with a whole stack share it in one process, flows run beside it with servers of their own.
+# These start processes: the files that use a whole stack share one in each of the two processes, flows have servers of their own.
 STACKS := tests/e2e tests/faults tests/contract/test_api_crowded.py tests/flows
 
 test: setup debian ## Run every test, on real parts

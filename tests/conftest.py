@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from mailroom.adapters.postgres.engine import make_engine, migrate
 from mailroom.sandbox.stack.postgres import Postgres, running_postgres
@@ -24,26 +22,6 @@ _numbers = count()
 # No test times: on a busy machine an example takes longer than on a free one.
 settings.register_profile("mailroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mailroom")
-
-#: Files of tests/e2e that start what they need by themselves. All others use the stack: one process has them, and starts it once.
-_WITHOUT_STACK = (
-    "healing", "inbox_in_a_browser", "letter_in_a_browser", "links_in_a_browser", "openid_in_a_browser", "outbound_pages", "postgres", "postgres_heals",
-    "stack", "unsubscribe_in_a_browser",
-)  # fmt: skip
-_ALONE = frozenset(f"tests/e2e/test_{name}.py" for name in _WITHOUT_STACK)
-
-
-class ByStack(LoadScopeScheduling):  # type: ignore[misc]
-    """Divides tests between processes: those of the stack together, all others by file; the largest group is begun first."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "stack" if file.startswith("tests/e2e/") and file not in _ALONE else file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
-    return ByStack(config, log)
 
 
 @pytest.fixture(scope="session")

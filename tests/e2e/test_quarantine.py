@@ -26,7 +26,7 @@ def test_an_operator_adds_the_address_that_was_missing_and_its_mails_are_filed(s
     before = {one: stack.wait_closed(one, state="quarantined")["email"] for one in sent}
 
     page = browser.new_page()
-    page.goto(f"{stack['api_url']}/quarantine")
+    stack.open_page(page, "/quarantine")
     page.get_by_role("link", name=re.compile(f"Add this address.*{re.escape(recipient)}")).click()
     expect(page.get_by_role("region", name="What it will touch")).to_contain_text(f"at most {_MAILS} new")
     page.get_by_label("Tenant").fill("acme")
@@ -49,7 +49,7 @@ def test_chosen_mails_are_replayed_and_those_that_fail_again_are_shown(stack: St
     before = [stack.wait_closed(one, state="quarantined")["email"] for one in sent]
 
     page = browser.new_page()
-    page.goto(f"{stack['api_url']}/quarantine?reason=no_route")
+    stack.open_page(page, "/quarantine?reason=no_route")
     for line in before[:2]:
         page.locator(f'input[value="{line["id"]}"]').check()
     page.get_by_role("button", name="Replay the chosen").click()
@@ -83,7 +83,7 @@ def test_the_status_page_says_that_the_stack_is_well_or_what_needs_a_person(stac
     # The first look is the slowest: clients are built, and Prefect is asked by a cold one.
     wait_until(answered, "every source has answered", timeout_s=120)
     page = browser.new_page()
-    page.goto(f"{stack['api_url']}/status")
+    stack.open_page(page, "/status")
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"is well|needs? you"))
     expect(page.get_by_role("link", name="Status")).to_have_attribute("aria-current", "page")
     page.close()

@@ -53,7 +53,7 @@ def test_a_member_signs_in_by_mail_reads_a_document_and_signs_out(stack: Stack, 
 
     page.goto(link)
     expect(page.get_by_text("This link does not work")).to_be_visible()
-    page.goto(stack["api_url"])
+    page.goto(f"{stack['api_url']}/inboxes")
     page.get_by_role("link", name=re.compile("post@readers.test")).click()
     page.get_by_text(me).click()
     page.get_by_role("button", name="Sign out everywhere").click()

@@ -13,7 +13,6 @@ from mailroom.domain.errors import Conflict
 from mailroom.domain.texts import Text, as_text
 from mailroom.domain.trail import What
 from mailroom.ports.api_keys import LONGEST_OVERLAP, Holder, KeyLine, NewKey
-from mailroom.ports.trail import NewEntry
 
 
 class Unusable(HTTPException):
@@ -48,8 +47,7 @@ def add_key(
     _refuse_more(holder, tenant, wanted, ends_at)
     secret = new_key()
     new = NewKey(named, tenant, wanted, ends_at, key_digest(secret), first_characters(secret), holder.name)
-    by = {"person_id": holder.person_id, "key_id": holder.key_id}
-    entry = NewEntry(What.KEY_ADDED, holder.name, **by) if services.trail is not None else None
+    entry = holder.entry(What.KEY_ADDED) if services.trail is not None else None
     try:
         line = services.keys.add(new, entry)
     except Conflict as error:

@@ -98,7 +98,7 @@ def _entry(services: Services, holder: Holder, what: What) -> NewEntry | None:
     """Return what the trail will say of a change; None if the installation keeps none."""
     if services.trail is None:
         return None
-    return NewEntry(what, holder.name, person_id=holder.person_id, key_id=holder.key_id)
+    return holder.entry(what)
 
 
 def refuse_short_lived(holder: Holder) -> None:

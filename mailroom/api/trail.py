@@ -43,9 +43,6 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         **{f"GET {path}": what for path, what in _LOOKS.items()},
         **{f"GET /v1{path}": what for path, what in _LOOKS.items()},
         "GET /items/{item_id}/html": What.HTML_SHOWN,
-        "POST /items/{item_id}/done": What.ITEM_MARKED,
-        "POST /items/{item_id}/undo": What.ITEM_MARKED,
-        "PATCH /v1/items/{item_id}": What.ITEM_MARKED,
         "GET /items/{item_id}/source": What.SOURCE_SHOWN,
         "GET /items/{item_id}/print": What.ITEM_OPENED,
         "GET /items/{item_id}/attachments/{number}/preview": What.FILE_SHOWN,
@@ -53,6 +50,9 @@ WRITTEN: Mapping[str, What] = MappingProxyType(
         "GET /messages/{message_id}": What.SENT_MAIL_SHOWN,
         "GET /messages/{message_id}/html": What.SENT_MAIL_SHOWN,
         "GET /v1/messages/{message_id}/content": What.SENT_MAIL_SHOWN,
+        "POST /items/{item_id}/done": What.ITEM_MARKED,
+        "POST /items/{item_id}/undo": What.ITEM_MARKED,
+        "PATCH /v1/items/{item_id}": What.ITEM_MARKED,
         "POST /v1/inbound/{email_id}/replay": What.REPLAYED,
         "POST /v1/addresses": What.ADDRESS_ADDED,
         "POST /quarantine/address": What.ADDRESS_ADDED,
@@ -128,7 +128,7 @@ def write_change(services: Services, holder: Holder, what: What, of: str) -> Non
     """Write what the holder has changed, by its new id; if it cannot be stored, that is logged as an error with the ids."""
     if services.trail is None:
         return
-    entry = NewEntry(what, holder.name, holder.tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+    entry = holder.entry(what, tenant=holder.tenant, of=of)
     try:
         services.trail.write(entry)
     except MailroomError as error:
@@ -148,8 +148,7 @@ def _entry(scope: Scope, status: int) -> NewEntry | None:
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
-    tenant = holder.tenant or _named_tenant(scope)
-    return NewEntry(what, holder.name, tenant, of, person_id=holder.person_id, key_id=holder.key_id)
+    return holder.entry(what, tenant=holder.tenant or _named_tenant(scope), of=of)
 
 
 def _is_dry(scope: Scope) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from mailroom.domain.api_keys import EVERYTHING
 from mailroom.domain.people import Role
+from mailroom.domain.trail import What
 from mailroom.ports.inbox_reader import Page, Position
 from mailroom.ports.trail import NewEntry
 
@@ -36,6 +37,10 @@ class Holder:
     key_id: str | None = field(default=None, compare=False)
     role: Role | None = field(default=None, compare=False)
     person_id: str | None = field(default=None, compare=False)
+
+    def entry(self, what: What, *, tenant: str | None = None, of: str | None = None) -> NewEntry:
+        """Return an entry of the trail about what this holder saw or did; see `NewEntry`."""
+        return NewEntry(what, self.name, tenant, of, person_id=self.person_id, key_id=self.key_id)
 
 
 class KeyState(StrEnum):

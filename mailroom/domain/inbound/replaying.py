@@ -62,9 +62,7 @@ MOST_REPLAYED = 100_000
 #: A requested e-mail that no worker began for so long may be in another replay; after a day it is given up.
 FREE_AFTER, GIVEN_UP_AFTER = timedelta(minutes=15), timedelta(days=1)
 
-_RELEASABLE = frozenset(reason.value for reason in RELEASABLE)
-
 
 def is_not_released(state: State, reason: str | None) -> bool:
     """Return whether a release does nothing with an e-mail that ended so: neither a policy nor a limit holds it back."""
-    return state.is_replayable and reason not in _RELEASABLE
+    return state.is_replayable and reason not in RELEASABLE

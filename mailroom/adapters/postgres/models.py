@@ -172,6 +172,7 @@ class DepositRow(SQLModel, table=True):
     retain_until: datetime = time_column()
     deposited_at: datetime = time_column()
     verified_at: datetime | None = time_column(nullable=True)
+    sha512: str | None = None
 
 
 class ArchiveFindingRow(SQLModel, table=True):

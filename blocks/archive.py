@@ -11,6 +11,7 @@ from blocks.support.credentials import bucket_client
 from mailroom import wiring
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.archive.exporting import Exporting
 from mailroom.ports.manifests import Manifests
 from mailroom.settings import load_archive_account
 
@@ -60,6 +61,10 @@ class LegalArchive(Block):
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""
         return wiring.manifests(self.client(), **self._locked)
+
+    def open_exporting(self) -> Exporting:
+        """Return the ports of the installation's export, which is kept in the bucket too."""
+        return wiring.exporting(self.client(), self.database.open(), bucket=self.bucket, lock_mode=self.lock_mode)
 
     @property
     def _locked(self) -> dict[str, Any]:

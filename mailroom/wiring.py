@@ -18,6 +18,7 @@ superuser; Prefect's own database needs some more:
 A block with another database or user has another engine, with a budget of the same size.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.aws.dead_letters import DeadLetters
+from mailroom.adapters.aws.exports_s3 import S3Exports
 from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.aws.regions import refuse_named_outside, refuse_outside
@@ -44,6 +46,7 @@ from mailroom.adapters.dns import SystemDns
 from mailroom.adapters.http import HttpWebhooks
 from mailroom.adapters.openid import openid_provider as openid_provider
 from mailroom.adapters.parser.process import ParserProcess
+from mailroom.adapters.postgres.archive.exports import SqlExports
 from mailroom.adapters.postgres.engines import CHILD as CHILD
 from mailroom.adapters.postgres.engines import COMMAND as COMMAND
 from mailroom.adapters.postgres.engines import LISTENERS as LISTENERS
@@ -64,6 +67,8 @@ from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.adapters.seal_key import Ed25519SealKey
+from mailroom.archive.exporting import Exporting
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
@@ -219,6 +224,17 @@ def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests
 def counter(s3: Any, *, bucket: str) -> S3Counter:
     """Return the installation's counter, an object in the archive bucket that is not locked."""
     return S3Counter(s3, bucket=bucket)
+
+
+def exporting(s3: Any, engine: Engine, *, bucket: str, lock_mode: str) -> Exporting:
+    """Return the ports of the installation's export; without MAILROOM_SEAL_KEY nothing is exported."""
+    return Exporting(SqlExports(engine), S3Exports(s3, bucket=bucket, lock_mode=lock_mode), seal_key())
+
+
+def seal_key() -> Ed25519SealKey | None:
+    """Return the key that signs exports, or None if there is no MAILROOM_SEAL_KEY."""
+    setting = os.environ.get("MAILROOM_SEAL_KEY", "")
+    return Ed25519SealKey.read(setting) if setting else None
 
 
 def smtp_relay(host: str, port: int) -> Smtp:

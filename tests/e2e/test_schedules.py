@@ -115,13 +115,14 @@ def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Pat
         assert not [run["state"] for run in recent if run["state_type"] in ("FAILED", "CRASHED")]
         return [run for run in recent if run["state_type"] == "COMPLETED"]
 
-    names = ("watch", "sweep-inbound", "sweep-outbound", "reconcile")
+    names = ("watch", "sweep-inbound", "sweep-outbound", "reconcile", "export-installation")
     with (
         recurring(stack, request) as often,
         every(stack, _SHORT_S, there["watch"]),
         every(stack, _SHORT_S, there["sweep-inbound"]),
         every(stack, _SHORT_S, there["sweep-outbound"]),
         every(stack, _SHORT_S, there["reconcile"]),
+        every(stack, _SHORT_S, there["export-installation"]),
     ):
         for deployment in [*(there[name] for name in names), often]:
             done = wait_until(lambda which=deployment: completed(which), f"{deployment['name']} ran by itself")

@@ -29,6 +29,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.archived_s3 import S3Archived
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.aws.dead_letters import DeadLetters
@@ -47,6 +48,7 @@ from mailroom.adapters.http import HttpWebhooks
 from mailroom.adapters.openid import openid_provider as openid_provider
 from mailroom.adapters.parser.process import ParserProcess
 from mailroom.adapters.postgres.archive.exports import SqlExports
+from mailroom.adapters.postgres.archive.rebuilt import SqlRebuiltRows
 from mailroom.adapters.postgres.engines import CHILD as CHILD
 from mailroom.adapters.postgres.engines import COMMAND as COMMAND
 from mailroom.adapters.postgres.engines import LISTENERS as LISTENERS
@@ -69,7 +71,9 @@ from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.archive.exporting import Exporting
+from mailroom.archive.rebuilding import Rebuilding
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
+from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
@@ -118,17 +122,17 @@ class Installation:
     @cached_property
     def archive(self) -> S3Archive:
         """The archive (SAE)."""
-        return archive(self._archive_s3, self.engine, **self._locked)
+        return archive(self.archive_s3, self.engine, **self._locked)
 
     @cached_property
     def manifests(self) -> S3Manifests:
         """The manifests in the archive."""
-        return manifests(self._archive_s3, **self._locked)
+        return manifests(self.archive_s3, **self._locked)
 
     @cached_property
     def restores(self) -> SqlRestores:
         """The detector of database restores."""
-        return self.store.restores(counter(self._archive_s3, bucket=self.settings.archive_bucket))
+        return self.store.restores(counter(self.archive_s3, bucket=self.settings.archive_bucket))
 
     @cached_property
     def uploads(self) -> S3Uploads | None:
@@ -199,7 +203,8 @@ class Installation:
         return ServedSenders(self.sender_lookup.served)
 
     @cached_property
-    def _archive_s3(self) -> Any:
+    def archive_s3(self) -> Any:
+        """The client of the archive's bucket."""
         return client("s3", region=self.settings.region_of_archive, owner=self.settings.owner_of_archive)
 
     @property
@@ -229,6 +234,28 @@ def counter(s3: Any, *, bucket: str) -> S3Counter:
 def exporting(s3: Any, engine: Engine, *, bucket: str, lock_mode: str) -> Exporting:
     """Return the ports of the installation's export; without MAILROOM_SEAL_KEY nothing is exported."""
     return Exporting(SqlExports(engine), S3Exports(s3, bucket=bucket, lock_mode=lock_mode), seal_key())
+
+
+def rebuilding(opened: Installation) -> Rebuilding:
+    """Return the ports that rebuild the installation's database from its archive.
+
+    Raises:
+        ConfigurationError: there is no MAILROOM_SEAL_KEY, without which no export can be trusted.
+    """
+    key, bucket = seal_key(), opened.settings.archive_bucket
+    if key is None:
+        raise ConfigurationError("a rebuild needs MAILROOM_SEAL_KEY, the key that signed the installation's exports")
+    s3 = opened.archive_s3
+    return Rebuilding(
+        objects=S3Archived(s3, bucket=bucket),
+        rows=SqlRebuiltRows(opened.engine),
+        exports=S3Exports(s3, bucket=bucket, lock_mode=opened.settings.archive_lock_mode),
+        exported=SqlExports(opened.engine),
+        archive=opened.archive,
+        parser=parser(),
+        signer=key,
+        recognise=partial(opened.restores.recognise, because="mailroom archive rebuild"),
+    )
 
 
 def seal_key() -> Ed25519SealKey | None:

@@ -13,10 +13,11 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import IO
 from uuid import UUID
 
 from mailroom.archive.depositing import DepositReceipts
-from mailroom.archive.exporting import newest_export
+from mailroom.archive.exporting import Verified, newest_export
 from mailroom.domain.archive.item_digests import item_id
 from mailroom.domain.archive.manifests import Manifest, read
 from mailroom.domain.archive.rebuilt import Described, RebuiltMail, described, filed_routes, rebuilt, with_items
@@ -48,6 +49,8 @@ class Rebuilding:
     archive: Archive
     parser: Parser
     signer: Signer
+    recognise: Callable[[], object]
+    """Marks the database as restored, so that nothing that may have left before is sent again."""
 
 
 @dataclass(slots=True)
@@ -87,17 +90,53 @@ def rebuild(ports: Rebuilding, *, now: Callable[[], datetime], progress: Progres
         _put_mail(ports, mail, done, now=now())
         if (done.mails + len(done.left)) % _TOGETHER == 0:
             progress(f"{done.mails:,} e-mails put back")
+    ports.recognise()
     ports.rows.finish({"mails": done.mails, "left": len(done.left), "different": done.different}, now=now())
     return done
 
 
+def survey(ports: Rebuilding) -> Rebuilt:
+    """Return what a rebuild would put back, by the export and the journals alone; nothing is written.
+
+    Raises:
+        ConfigurationError: the database has mail, or the archive has no export that this installation signed.
+    """
+    ports.rows.refuse_mail()
+    found, mails = Rebuilt(), set[str]()
+    with tempfile.TemporaryFile() as body:
+        export = _export(ports, body)
+        found.export, found.exported_at = export.kept.key, export.made_at
+        for row in export.rows():
+            found.tables[row.table] = found.tables.get(row.table, 0) + 1
+    for tenant in ports.objects.tenants():
+        for stream in STREAMS:
+            entries = _entries(ports.objects.sealed(tenant, stream), ports.signer, f"{tenant}/{stream}")
+            for seq, _, payload in entries:
+                found.journals[f"{tenant}/{stream}"] = seq
+                facts = json.loads(payload)
+                if facts.get("kind") == "archived":
+                    mails.add(str(facts.get("subject")))
+    found.mails = len(mails)
+    return found
+
+
+def _export(ports: Rebuilding, body: IO[bytes]) -> Verified:
+    """Return the newest export of this installation.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    export = newest_export(ports.exports, ports.signer, body)
+    if export is None:
+        raise ConfigurationError(
+            "the archive has no export that MAILROOM_SEAL_KEY signed; without one tenants and addresses are not known"
+        )
+    return export
+
+
 def _put_export(ports: Rebuilding, done: Rebuilt, progress: Progress) -> None:
     with tempfile.TemporaryFile() as body:
-        export = newest_export(ports.exports, ports.signer, body)
-        if export is None:
-            raise ConfigurationError(
-                "the archive has no export that MAILROOM_SEAL_KEY signed; without one tenants and addresses are not known"
-            )
+        export = _export(ports, body)
         done.export, done.exported_at = export.kept.key, export.made_at
         done.tables = dict(ports.exported.put_back(export.rows()))
     progress(f"installation as of {export.made_at:%Y-%m-%d %H:%M} UTC, from {export.kept.key}")

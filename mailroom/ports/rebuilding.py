@@ -66,6 +66,13 @@ class ArchivedObjects(Protocol):
 class RebuiltRows(Protocol):
     """The rows of a database that is being rebuilt. Each call is one transaction, and may be made again."""
 
+    def refuse_mail(self) -> None:
+        """Return if the database has no mail, or a rebuild put it there and has not ended.
+
+        Raises:
+            ConfigurationError: it has other mail.
+        """
+
     def begin(self, *, now: datetime) -> None:
         """Begin, or continue, a rebuild.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, recalled
 from mailroom.domain.inbound.filing_policy import Scan
 from mailroom.domain.inbound.received_email import CANCELLED, Envelope, Item, ObjectRef, State
-from mailroom.domain.inbound.routing import Route
+from mailroom.domain.inbound.routing import Route, candidates
 from mailroom.domain.tenants import NOBODY
 
 #: The id of the item of a tenant and a recipient.
@@ -74,7 +74,7 @@ def rebuilt(
     envelope = recalled(manifests)
     if not deposited or envelope is None:
         return None
-    held = {one.tenant: one.reason for one in deposited if one.reason}
+    held = {one.tenant: one.reason for one in deposited if one.reason and one.tenant != NOBODY}
     state, reason = _outcome(deposited)
     current = tuple(to for one in deposited for to in one.routes)
     if state is State.FILED and deposited[0].retention is not RetentionClass.REPORT:
@@ -94,7 +94,7 @@ def rebuilt(
         scan=next((one.scan for one in deposited if one.scan), None),
         unrouted=_unrouted(mail, current) if envelope.envelope else None,
         released=tuple(one.tenant for one in deposited if one.is_released),
-        archive_ids=tuple(dict.fromkeys(f"{one.tenant}/{part.sha256}" for one in deposited for part in one.parts)),
+        archive_ids=_archive_ids(deposited),
         written_at=max(one.written_at or one.received_at for one in manifests),
         filed_at=filed_at,
         held=held,
@@ -112,6 +112,13 @@ def with_items(mail: RebuiltMail, items: Sequence[Item]) -> RebuiltMail:
     return replace(mail, items=tuple(items))
 
 
+def _archive_ids(deposited: Sequence[Manifest]) -> tuple[str, ...]:
+    """Return the ids of the deposits in the order in which they are made: the raw e-mail for each tenant, then attachments."""
+    parts = [(one.tenant, part) for one in deposited for part in one.parts]
+    parts.sort(key=lambda one: one[1].number > 0)
+    return tuple(dict.fromkeys(f"{tenant}/{part.sha256}" for tenant, part in parts))
+
+
 def _outcome(deposited: Sequence[Manifest]) -> tuple[State, str | None]:
     reasons = [one.reason for one in deposited]
     if None in reasons:
@@ -125,5 +132,12 @@ def _unrouted(mail: Described, routes: Sequence[Route]) -> tuple[str, ...] | Non
     """Return the recipients without a route beside others; None if no recipient has one."""
     if not routes:
         return None
-    nobody = mail.newest.get(NOBODY)
-    return nobody.envelope.recipients if nobody else ()
+    nobody, inboxes = mail.newest.get(NOBODY), {to.recipient for to in routes}
+    return tuple(name for name in nobody.envelope.recipients if inboxes.isdisjoint(_spellings(name))) if nobody else ()
+
+
+def _spellings(recipient: str) -> list[str]:
+    try:
+        return candidates(recipient)
+    except ValueError:
+        return []

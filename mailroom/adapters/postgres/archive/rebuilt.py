@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, bindparam, insert, text
+from sqlalchemy import Connection, Engine, bindparam, insert, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as insert_once
 
@@ -91,16 +91,16 @@ class SqlRebuiltRows:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def refuse_mail(self) -> None:
+        """Return if the database has no mail but what an unfinished rebuild put there."""
+        with transaction(self._engine) as connection:
+            _is_open(connection)
+
     def begin(self, *, now: datetime) -> None:
         """Begin, or continue, a rebuild."""
         with transaction(self._engine, "commit of rebuild") as connection:
-            if connection.execute(_OPEN).scalar_one():
-                return
-            if connection.execute(_HAS_MAIL).scalar_one():
-                raise ConfigurationError(
-                    "the database has mail; a rebuild fills an empty one: drop it, create it, run `mailroom migrate`"
-                )
-            connection.execute(_BEGIN, {"now": now})
+            if not _is_open(connection):
+                connection.execute(_BEGIN, {"now": now})
 
     def put_journal(self, tenant: str, stream: str, entries: Iterable[tuple[int, int, str]]) -> int:
         """Put back a journal, chained as PostgreSQL chains it, and continue it with `rebuilt`; see the port."""
@@ -164,6 +164,21 @@ class SqlRebuiltRows:
         """Record that the rebuild has ended."""
         with transaction(self._engine, "commit of finish") as connection:
             connection.execute(_FINISH, {"now": now, "facts": dict(facts)})
+
+
+def _is_open(connection: Connection) -> bool:
+    """Return whether a rebuild was begun and has not ended.
+
+    Raises:
+        ConfigurationError: none was, and the database has mail.
+    """
+    if connection.execute(_OPEN).scalar_one():
+        return True
+    if connection.execute(_HAS_MAIL).scalar_one():
+        raise ConfigurationError(
+            "the database has mail; a rebuild fills an empty one: drop it, create it, run `mailroom migrate`"
+        )
+    return False
 
 
 def _entries_of(email_id: str, changed: Sequence[Filed]) -> list[JournalEntry]:

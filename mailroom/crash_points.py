@@ -67,6 +67,7 @@ RARE = (
     "second copy",
     "commit of rule",
     "commit of legal hold",
+    "commit of journal",
 )
 
 #: Names of all crash points of a received mail, such as `after commit of file`, and of those that only a batch has.

@@ -6,7 +6,7 @@ long as `kept_until` says, before it is recorded. If it is not, the row keeps th
 confirm, and a check of the archive reports that; the journal has the date of the version.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -101,7 +101,7 @@ class SqlReceipts:
     def find(self, archive_id: str) -> Deposit | None:
         """Return the receipt of `archive_id` with the place and lock of its first copy, or None."""
         with transaction(self._engine) as connection:
-            row = connection.execute(receipts().where(_deposits.c.archive_id == archive_id)).first()
+            row = connection.execute(receipts_of([archive_id])).first()
         return deposit_of(row) if row else None
 
     def versions(self, bucket: str, key: str) -> Sequence[str]:
@@ -118,15 +118,13 @@ class SqlReceipts:
         return until
 
 
-def receipts(*more: Any) -> Select[Any]:
+def receipts_of(archive_ids: Collection[str], *more: Any) -> Select[Any]:
     """Return a query of deposits, each with the place and lock of its first copy, and of `more` columns."""
     columns = [(_copies if one.name in _OF_COPY else _deposits).c[one.name] for one in _deposits.c]
-    return select(*columns, *more).join_from(_deposits, _copies, of_first())
-
-
-def of_first() -> Any:
-    """Return the condition that a row of `deposit_copy` is the first copy of a row of `deposit`."""
-    return and_(_copies.c.archive_id == _deposits.c.archive_id, _copies.c.place == FIRST)
+    is_first = and_(_copies.c.archive_id == _deposits.c.archive_id, _copies.c.place == FIRST)
+    return (
+        select(*columns, *more).join_from(_deposits, _copies, is_first).where(_deposits.c.archive_id.in_(archive_ids))
+    )
 
 
 def deposit_of(row: Any) -> Deposit:

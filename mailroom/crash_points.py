@@ -65,6 +65,7 @@ RARE = (
     "commit of refusals",
     "commit of replay",
     "second copy",
+    "repair",
     "commit of rule",
     "commit of legal hold",
     "commit of journal",

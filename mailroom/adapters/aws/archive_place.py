@@ -41,7 +41,7 @@ class ArchivePlace:
         self.name = name
         self.bucket = bucket
         self.objects = LockedObjects(s3, bucket)
-        self._s3 = s3
+        self.s3 = s3
         self._engine = engine
         self._receipts = SqlReceipts(engine)
 
@@ -67,7 +67,7 @@ class ArchivePlace:
             NotPermitted: a permission is still missing.
             TransientError, PermanentError: the bucket cannot be reached.
         """
-        check_readable(self._s3, self.bucket, "mailroom-probe")
+        check_readable(self.s3, self.bucket, "mailroom-probe")
         if self.bucket in self._denied:
             objects, denial = self._denied[self.bucket]
             objects.ask_again(denial)

@@ -18,6 +18,7 @@ from typing import IO, Any
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine
 
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_place import ArchivePlace
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.adapters.aws.locked_objects import MISSING
@@ -54,6 +55,8 @@ class S3Archive:
         self._places = [ArchivePlace(FIRST, s3, engine, bucket=bucket)]
         if second:
             self._places.append(ArchivePlace(SECOND, second[0], engine, bucket=second[1]))
+        #: What is done to copies after the deposit: extended, repaired, held.
+        self.copies = ArchiveCopies(engine, self._places)
 
     def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
         """Store `content` in each place and return its deposit receipt, which is recorded after all copies are locked."""

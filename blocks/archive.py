@@ -9,8 +9,8 @@ from pydantic import Field
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import bucket_client
 from mailroom import wiring
-from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.archive.access import JournalledArchive, Reader
 from mailroom.ports.manifests import Manifests
 from mailroom.settings import load_archive_account
 
@@ -53,9 +53,9 @@ class LegalArchive(Block):
         """Return the installation's counter, an object without a lock in the archive's bucket."""
         return wiring.counter(self.client(), bucket=self.bucket)
 
-    def open(self) -> S3Archive:
-        """Return the archive."""
-        return wiring.archive(self.client(), self.database.open(), **self._locked)
+    def open(self, purpose: str = "command") -> JournalledArchive:
+        """Return the archive; reads are journalled as the worker's, with this purpose."""
+        return wiring.archive(self.client(), self.database.open(), Reader("worker", purpose), **self._locked)
 
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""

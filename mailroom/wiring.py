@@ -44,6 +44,7 @@ from mailroom.adapters.dns import SystemDns
 from mailroom.adapters.http import HttpWebhooks
 from mailroom.adapters.openid import openid_provider as openid_provider
 from mailroom.adapters.parser.process import ParserProcess
+from mailroom.adapters.postgres.archive.journal import SqlJournal
 from mailroom.adapters.postgres.engines import CHILD as CHILD
 from mailroom.adapters.postgres.engines import COMMAND as COMMAND
 from mailroom.adapters.postgres.engines import LISTENERS as LISTENERS
@@ -64,6 +65,7 @@ from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.archive.access import CheckedArchive, JournalledArchive, Reader
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
@@ -111,9 +113,9 @@ class Installation:
         return Store(self.engine)
 
     @cached_property
-    def archive(self) -> S3Archive:
-        """The archive (SAE)."""
-        return archive(self._archive_s3, self.engine, **self._locked)
+    def archive(self) -> JournalledArchive:
+        """The archive (SAE); what no request reads, an operator's command reads."""
+        return archive(self._archive_s3, self.engine, Reader("operator", "command"), **self._locked)
 
     @cached_property
     def manifests(self) -> S3Manifests:
@@ -206,9 +208,10 @@ class Installation:
         return client("sqs", region=self.settings.region_of_queue(url))
 
 
-def archive(s3: Any, engine: Engine, *, bucket: str, lock_mode: str, days: int) -> S3Archive:
-    """Return the archive in this bucket; deposits are locked for `days`."""
-    return S3Archive(s3, engine, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+def archive(s3: Any, engine: Engine, reader: Reader, *, bucket: str, lock_mode: str, days: int) -> JournalledArchive:
+    """Return the archive in this bucket; deposits are locked for `days`. Reads without a request are journalled as `reader`'s."""
+    stored = S3Archive(s3, engine, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+    return JournalledArchive(stored, SqlJournal(engine), reader)
 
 
 def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests:
@@ -250,7 +253,7 @@ def inbound(
     clients: InboundClients,
     engine: Engine,
     *,
-    archive: S3Archive,
+    archive: CheckedArchive,
     kms_key_arn: str,
     account_id: str,
     queue_url: str,

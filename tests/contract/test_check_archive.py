@@ -10,8 +10,8 @@ from sqlalchemy import Engine, select
 
 from blocks.support.reconciling import compare
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
-from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings, damage
+from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.audit.check import Places, compare_archive

@@ -9,8 +9,9 @@ from pydantic import Field
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import bucket_client
 from mailroom import wiring
-from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.archive.access import JournalledArchive, Reader
 from mailroom.ports.manifests import Manifests
 from mailroom.settings import load_archive_account
 
@@ -70,13 +71,17 @@ class LegalArchive(Block):
         """Return the installation's counter, an object without a lock in the archive's bucket."""
         return wiring.counter(self.client(), bucket=self.bucket)
 
-    def open(self) -> S3Archive:
-        """Return the archive."""
-        return wiring.archive(self.client(), self._store, **self._locked())
+    def open(self, purpose: str = "command") -> JournalledArchive:
+        """Return the archive; reads are journalled as the worker's, with this purpose."""
+        return wiring.archive(self.client(), self._store, Reader("worker", purpose), **self._locked())
 
-    def open_for_audit(self) -> S3Archive:
-        """Return the archive as the auditor reads it: without permissions to write, if it has credentials of its own."""
-        return wiring.archive(self.client(self.auditor), self._store, **self._locked(self.auditor))
+    def open_copies(self) -> ArchiveCopies:
+        """Return the copies of deposits, to repair, extend and hold them."""
+        return wiring.stored_archive(self.client(), self._store, **self._locked()).copies
+
+    def open_for_audit(self) -> ArchiveCopies:
+        """Return the copies of deposits as the auditor reads them: without permissions to write, if it has credentials."""
+        return wiring.stored_archive(self.client(self.auditor), self._store, **self._locked(self.auditor)).copies
 
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""

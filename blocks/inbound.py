@@ -103,7 +103,7 @@ class InboundMail(Block):
                 sesv2=for_one_try(self.credentials, timeout_s=30).get_client("sesv2"),
             ),
             self.database.open(),
-            archive=self.archive.open(),
+            archive=self.archive.open("process"),
             kms_key_arn=self.kms_key_arn,
             account_id=self.account_id,
             queue_url=self.queue_url,

@@ -29,6 +29,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
@@ -66,6 +67,7 @@ from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.archive.access import CheckedArchive, JournalledArchive, Reader
 from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import TransientError
@@ -115,9 +117,14 @@ class Installation:
         return Store(self.engine)
 
     @cached_property
-    def archive(self) -> S3Archive:
-        """The archive (SAE)."""
-        return archive(self._archive_s3, self.store, **self._locked)
+    def archive(self) -> JournalledArchive:
+        """The archive (SAE); what no request reads, an operator's command reads."""
+        return archive(self._archive_s3, self.store, Reader("operator", "command"), **self._locked)
+
+    @cached_property
+    def archive_copies(self) -> ArchiveCopies:
+        """The copies of deposits, to repair, extend and hold them."""
+        return stored_archive(self._archive_s3, self.store, **self._locked).copies
 
     @cached_property
     def manifests(self) -> S3Manifests:
@@ -227,7 +234,14 @@ class Installation:
         return client("sqs", region=self.settings.region_of_queue(url))
 
 
-def archive(s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None) -> S3Archive:
+def archive(s3: Any, store: Store, reader: Reader, **places: Any) -> JournalledArchive:
+    """Return the archive of these places; see `stored_archive`. Reads without a request are journalled as `reader`'s."""
+    return JournalledArchive(stored_archive(s3, store, **places), store.journal, reader)
+
+
+def stored_archive(
+    s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None
+) -> S3Archive:
     """Return the archive in this bucket; `second` is the bucket of second copies and its client, if there is one."""
     rules = store.retention_rules
     return S3Archive(s3, store.engine, bucket=bucket, lock_mode=lock_mode, rules=rules, second=second)
@@ -274,7 +288,7 @@ def inbound(
     clients: InboundClients,
     engine: Engine,
     *,
-    archive: S3Archive,
+    archive: CheckedArchive,
     kms_key_arn: str,
     account_id: str,
     queue_url: str,

@@ -82,6 +82,8 @@ CONSEQUENCES = {
     "public_port": "In use, or the same as `--port`: the HTTP service does not start and says which.",
     "behind_tls_proxy": "Off: the service refuses to listen beyond loopback. On without a proxy: keys and mails can be read on the way.",
     "database_url": "Worker and HTTP service do not start, or pause until it answers; `mailroom migrate --check` says why.",
+    "database_owner_url": "Empty: the application may change its own journals; `mailroom check` says so. Wrong: `mailroom migrate`, `backup` "
+    "and `restore` fail.",
     "prefect_api_url": "The worker pauses (`Prefect is unavailable`). Off this machine without `PREFECT_API_AUTH_STRING`: worker "
     "and HTTP service do not start.",
     "prefect_url": "Links to runs lead nowhere.",

@@ -137,7 +137,9 @@ def test_what_an_email_gets_later_is_held_too(both: TwoPlaces, receipt: Deposit,
     place(both, email)
     part = both.archive().deposit("acme", b"attachment")
     with both.engine.begin() as connection:
-        connection.execute(text("update inbound_email set archive_ids = archive_ids || cast(:id as text)"), {"id": part.archive_id})
+        connection.execute(
+            text("update inbound_email set archive_ids = archive_ids || cast(:id as text)"), {"id": part.archive_id}
+        )
 
     assert holds.is_held(part.archive_id)
     assert renew(holds, both.archive().copies, now=NOW) == 1
@@ -241,7 +243,7 @@ def command(both: TwoPlaces, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 
     class Opened:
         store = type("Store", (), {"legal_holds": SqlHolds(both.engine), "retention_rules": _rules(both)})()
-        archive = both.archive()
+        archive_copies = both.archive().copies
 
     monkeypatch.setattr(_archive_rules, "Opened", Opened)
 

@@ -18,8 +18,9 @@ from mailroom.cli import _archive_rules
 from mailroom.cli.archive import app
 from mailroom.domain.archive.holds import LegalHold
 from mailroom.domain.archive.retention import RetentionClass
-from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.errors import ConfigurationError, NotPermitted
 from mailroom.ports.archive import Deposit
+from tests.support.archive_store import Passing
 from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
 
 NOW = datetime(2026, 11, 30, 10, tzinfo=UTC)
@@ -160,6 +161,28 @@ def test_a_process_that_ends_before_s3_is_called_is_made_up_for(
     renew(holds, both.archive().copies, now=NOW)
 
     assert flags(both, receipt) == expected
+
+
+def test_a_hold_that_s3_refuses_stops_no_other(both: TwoPlaces, receipt: Deposit, holds: SqlHolds) -> None:
+    """A permission is missing in the second account: the reconciliation goes on, and the row stops an elimination."""
+    other = both.archive().deposit("acme", b"other")
+    for one in (receipt, other):
+        holds.place(one.archive_id, tenant="acme", author="ada", reason=WHY, now=NOW)
+    which = {"Bucket": FIRST, "Key": receipt.key}
+
+    class Refusing(Passing):
+        def put_object_legal_hold(self, **asked: Any) -> Any:
+            if asked["Key"] == which["Key"]:
+                raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObjectLegalHold")
+            return self.s3.put_object_legal_hold(**asked)
+
+    assert renew(holds, both.archive(first=Refusing(both.first)).copies, now=NOW) == 2
+
+    assert (flags(both, receipt), flags(both, other)) == (["OFF", "OFF"], ["ON", "ON"])
+    assert holds.is_held(receipt.archive_id)
+    with pytest.raises(NotPermitted) as refused:
+        both.archive(first=Refusing(both.first)).copies.hold([receipt.archive_id], is_held=True)
+    assert refused.value.permission == "s3:PutObjectLegalHold"
 
 
 def test_a_hold_that_is_not_committed_is_none(both: TwoPlaces, receipt: Deposit, holds: SqlHolds) -> None:

@@ -1,6 +1,8 @@
 """The port `RetentionRules`, and what the archive locks by its rules: in memory and in SQL alike."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +23,7 @@ from mailroom.domain.archive.retention import (
     RetentionClass,
     refuse_other_days,
 )
-from mailroom.domain.errors import ConfigurationError, Reason
+from mailroom.domain.errors import ConfigurationError, Reason, TransientError
 from mailroom.domain.tenants import NOBODY
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.retention_rules import RetentionRules
@@ -104,6 +106,22 @@ def test_a_version_has_an_entry_in_the_journal_of_operations(engine: Engine) -> 
         ).all()
     assert tenant == NOBODY
     assert payload == '{"action":"destroy","days":31,"kind":"rule","rule":"report/2","trigger":"deposited"}'
+
+
+def test_two_at_once_make_two_versions_or_one(engine: Engine) -> None:
+    """Two operators; none overwrites the other, and one may have to repeat."""
+
+    def add(days: int) -> int:
+        with suppress(TransientError):
+            SqlRetentionRules(engine).add("virus", days=days, basis="law", by="ada", now=NOW)
+            return 1
+        return 0
+
+    with ThreadPoolExecutor(4) as pool:
+        added = sum(pool.map(add, range(40, 48)))
+
+    versions = [one.version for one in SqlRetentionRules(engine).all() if one.name == "virus"]
+    assert versions == list(range(1, added + 2))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The second copy: in another bucket, confirmed, before the receipt is recorded; an interrupted deposit is completed."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,6 +58,16 @@ def test_the_same_again_adds_nothing(both: TwoPlaces) -> None:
     assert both.archive().deposit("acme", CONTENT) == first
     assert [len(one) for one in both.stored()] == [1, 1]
     assert both.kinds() == ["deposit", "copy"]
+
+
+def test_many_at_once_store_it_once_in_each_place(both: TwoPlaces) -> None:
+    """The same newsletter for many, on all workers."""
+    with ThreadPoolExecutor(8) as pool:
+        receipts = set(pool.map(lambda _: both.archive().deposit("acme", CONTENT).version, range(16)))
+
+    assert [len(one) for one in both.stored()] == [1, 1]
+    assert receipts == {both.stored()[0][0]["VersionId"]}
+    assert sorted(both.kinds())[:2] == ["copy", "deposit"]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
     """Return the ports of a reconciliation for the block `name` of inbound mail."""
     block = cast(InboundMail, await InboundMail.aload(name))
     store, s3 = Store(block.database.open()), block.client()
-    archive_s3 = block.archive.client()
+    archive_s3 = block.archive.client(block.archive.auditor)
     url = block.database.url.get_secret_value()
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
     return Reconciling(

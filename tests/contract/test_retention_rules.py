@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.locked_objects import LockedObjects

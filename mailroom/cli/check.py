@@ -15,6 +15,7 @@ from typing import Annotated
 import boto3
 import typer
 
+from mailroom.adapters.postgres.roles import powers_of
 from mailroom.adapters.postgres.schema_upgrade import schema_status
 from mailroom.audit.batches import read_submissions
 from mailroom.audit.check import Places
@@ -88,6 +89,9 @@ def check(
             sent=read_manifest(manifest) if manifest else (),
             submissions=read_submissions(batches) if batches else None,
         )
+    if power := powers_of(places.database_url):
+        what = f"the application's login {power}, and can change its own journals: give it one of its own, see docs/archive.md"
+        report.violate("too many rights", "database", what)
     check_schedules(settings.prefect_api_url, report)
     if folder := logs or _stack_logs():
         # A drill's own list first: what it logs more often than usual is no fault.

@@ -104,6 +104,8 @@ def grant_roles(owner_url: str, application_url: str = "") -> Grants:
         with psycopg.connect(owner_url, connect_timeout=10, autocommit=True) as connection:
             login = conninfo_to_dict(application_url).get("user") if application_url else None
             owner = connection.info.user
+            if not powers(connection):
+                return Grants(owner)
             try:
                 _make(connection, None if login in (None, owner) else str(login), application_url)
             except psycopg.errors.InsufficientPrivilege:
@@ -133,6 +135,19 @@ def powers(connection: psycopg.Connection[Any]) -> str:
     if may_change:
         return "may change the journals"
     return "may create functions and tables in the schema" if may_create else ""
+
+
+def powers_of(url: str) -> str:
+    """Return `powers` of the login of this URL.
+
+    Raises:
+        TransientError: the database cannot be reached.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            return powers(connection)
+    except psycopg.OperationalError:
+        raise TransientError("the database cannot be reached") from None
 
 
 def _make(connection: psycopg.Connection[Any], login: str | None, url: str) -> None:

@@ -67,6 +67,10 @@ class LegalArchive(Block):
         found = credentials or self.copy_credentials or self.credentials
         return bucket_client(self.copy_region or self.region, found, owner=self.copy_account or self._owner)
 
+    def clients(self) -> list[Any]:
+        """Return a client for each bucket that has copies."""
+        return [self.client(), *([self.copy_client()] if self.copy_bucket else [])]
+
     def counter(self) -> S3Counter:
         """Return the installation's counter, an object without a lock in the archive's bucket."""
         return wiring.counter(self.client(), bucket=self.bucket)

@@ -138,7 +138,7 @@ class InboundMail(Block):
         }
         refuse_block_outside(
             "inbound",
-            clients=[self.archive.client(), self.client(), *(self._client(one, at) for one, at in regions.items())],
+            clients=[*self.archive.clients(), self.client(), *(self._client(one, at) for one, at in regions.items())],
             named=[self.kms_key_arn, self.queue_url],
             database_url=self.database.url.get_secret_value(),
         )

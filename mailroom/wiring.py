@@ -18,9 +18,9 @@ superuser; Prefect's own database needs some more:
 A block with another database or user has another engine, with a budget of the same size.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property, partial
@@ -28,12 +28,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
-from mailroom.adapters.aws.archived_s3 import S3Archived
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.aws.dead_letters import DeadLetters
-from mailroom.adapters.aws.exports_s3 import S3Exports
 from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.aws.regions import refuse_named_outside, refuse_outside
@@ -47,8 +47,6 @@ from mailroom.adapters.dns import SystemDns
 from mailroom.adapters.http import HttpWebhooks
 from mailroom.adapters.openid import openid_provider as openid_provider
 from mailroom.adapters.parser.process import ParserProcess
-from mailroom.adapters.postgres.archive.exports import SqlExports
-from mailroom.adapters.postgres.archive.rebuilt import SqlRebuiltRows
 from mailroom.adapters.postgres.engines import CHILD as CHILD
 from mailroom.adapters.postgres.engines import COMMAND as COMMAND
 from mailroom.adapters.postgres.engines import LISTENERS as LISTENERS
@@ -69,11 +67,10 @@ from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
-from mailroom.adapters.seal_key import Ed25519SealKey
-from mailroom.archive.exporting import Exporting
-from mailroom.archive.rebuilding import Rebuilding
+from mailroom.archive.access import CheckedArchive, JournalledArchive, Reader
+from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
-from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
@@ -120,14 +117,24 @@ class Installation:
         return Store(self.engine)
 
     @cached_property
-    def archive(self) -> S3Archive:
-        """The archive (SAE)."""
-        return archive(self.archive_s3, self.engine, **self._locked)
+    def archive(self) -> JournalledArchive:
+        """The archive (SAE); what no request reads, an operator's command reads."""
+        return archive(self.archive_s3, self.store, Reader("operator", "command"), **self._locked)
+
+    @cached_property
+    def stored_archive(self) -> S3Archive:
+        """The archive for what is no access of a person: reads are not journalled."""
+        return stored_archive(self.archive_s3, self.store, **self._locked)
+
+    @cached_property
+    def archive_copies(self) -> ArchiveCopies:
+        """The copies of deposits, to repair, extend and hold them."""
+        return self.stored_archive.copies
 
     @cached_property
     def manifests(self) -> S3Manifests:
         """The manifests in the archive."""
-        return manifests(self.archive_s3, **self._locked)
+        return manifests(self.archive_s3, self.store, **self._locked)
 
     @cached_property
     def restores(self) -> SqlRestores:
@@ -183,6 +190,14 @@ class Installation:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
         refuse_outside(self.settings, whole=False) if asking else refuse_named_outside(self.settings)
 
+    def refuse_unfit_archive(self) -> None:
+        """Raise `ConfigurationError` if a bucket of the archive cannot hold locked versions, or a setting contradicts its rule."""
+        refuse_unfit_archive(self.settings)
+        # Without a database there is no deposit either; the process starts and waits for it.
+        with suppress(TransientError):
+            document = self.store.retention_rules.of(RetentionClass.DOCUMENT)
+            refuse_other_days(self.settings.archive_retention_days, document)
+
     @cached_property
     def sender_lookup(self) -> SenderLookup:
         """The provider of outbound mail and its identities."""
@@ -207,61 +222,47 @@ class Installation:
         """The client of the archive's bucket."""
         return client("s3", region=self.settings.region_of_archive, owner=self.settings.owner_of_archive)
 
+    @cached_property
+    def _second(self) -> tuple[Any, str] | None:
+        """The bucket of second copies and its client, if configured."""
+        one = self.settings
+        if not one.archive_copy_bucket:
+            return None
+        s3 = client("s3", region=one.region_of_copies, owner=one.owner_of_copies, profile=one.archive_copy_profile)
+        return s3, one.archive_copy_bucket
+
     @property
     def _locked(self) -> dict[str, Any]:
         one = self.settings
-        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "days": one.archive_retention_days}
+        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "second": self._second}
 
     def _sqs(self, url: str) -> Any:
         return client("sqs", region=self.settings.region_of_queue(url))
 
 
-def archive(s3: Any, engine: Engine, *, bucket: str, lock_mode: str, days: int) -> S3Archive:
-    """Return the archive in this bucket; deposits are locked for `days`."""
-    return S3Archive(s3, engine, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+def archive(s3: Any, store: Store, reader: Reader, **places: Any) -> JournalledArchive:
+    """Return the archive of these places; see `stored_archive`. Reads without a request are journalled as `reader`'s."""
+    return JournalledArchive(stored_archive(s3, store, **places), store.journal, reader)
 
 
-def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests:
+def stored_archive(
+    s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None
+) -> S3Archive:
+    """Return the archive in this bucket; `second` is the bucket of second copies and its client, if there is one."""
+    rules = store.retention_rules
+    return S3Archive(s3, store.engine, bucket=bucket, lock_mode=lock_mode, rules=rules, second=second)
+
+
+def manifests(
+    s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None
+) -> S3Manifests:
     """Return the store of manifests in this bucket."""
-    return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+    return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, rules=store.retention_rules, second=second)
 
 
 def counter(s3: Any, *, bucket: str) -> S3Counter:
     """Return the installation's counter, an object in the archive bucket that is not locked."""
     return S3Counter(s3, bucket=bucket)
-
-
-def exporting(s3: Any, engine: Engine, *, bucket: str, lock_mode: str) -> Exporting:
-    """Return the ports of the installation's export; without MAILROOM_SEAL_KEY nothing is exported."""
-    return Exporting(SqlExports(engine), S3Exports(s3, bucket=bucket, lock_mode=lock_mode), seal_key())
-
-
-def rebuilding(opened: Installation) -> Rebuilding:
-    """Return the ports that rebuild the installation's database from its archive.
-
-    Raises:
-        ConfigurationError: there is no MAILROOM_SEAL_KEY, without which no export can be trusted.
-    """
-    key, bucket = seal_key(), opened.settings.archive_bucket
-    if key is None:
-        raise ConfigurationError("a rebuild needs MAILROOM_SEAL_KEY, the key that signed the installation's exports")
-    s3 = opened.archive_s3
-    return Rebuilding(
-        objects=S3Archived(s3, bucket=bucket),
-        rows=SqlRebuiltRows(opened.engine),
-        exports=S3Exports(s3, bucket=bucket, lock_mode=opened.settings.archive_lock_mode),
-        exported=SqlExports(opened.engine),
-        archive=opened.archive,
-        parser=parser(),
-        signer=key,
-        recognise=partial(opened.restores.recognise, because="mailroom archive rebuild"),
-    )
-
-
-def seal_key() -> Ed25519SealKey | None:
-    """Return the key that signs exports, or None if there is no MAILROOM_SEAL_KEY."""
-    setting = os.environ.get("MAILROOM_SEAL_KEY", "")
-    return Ed25519SealKey.read(setting) if setting else None
 
 
 def smtp_relay(host: str, port: int) -> Smtp:
@@ -293,7 +294,7 @@ def inbound(
     clients: InboundClients,
     engine: Engine,
     *,
-    archive: S3Archive,
+    archive: CheckedArchive,
     kms_key_arn: str,
     account_id: str,
     queue_url: str,

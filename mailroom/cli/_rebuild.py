@@ -15,7 +15,7 @@ from mailroom.cli._backups import others_at_work
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import use_stack_environment
-from mailroom.wiring import rebuilding
+from mailroom.wiring_recovery import rebuilding
 
 _SHOWN = 20
 

@@ -1,4 +1,4 @@
-"""The archive: list what is wrong in its bucket, acknowledge versions that Mailroom did not write, rebuild a lost database.
+"""The archive: its retention rules and legal holds, what is wrong in its bucket, and the rebuild of a lost database.
 
 Every hour `reconcile` compares the bucket's listing with the receipts. A version or delete marker that Mailroom did not
 write is a finding until it is removed or acknowledged. Deposits are not affected: each receipt names its version.
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from mailroom.adapters.postgres.archive.findings import DAMAGES, SqlArchiveFindings
+from mailroom.cli import _archive_rules
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._installation import Opened
 from mailroom.cli._rebuild import rebuild
@@ -21,7 +22,9 @@ from mailroom.ports.archive_findings import ArchiveFinding
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-app.command()(rebuild)
+for _command in (rebuild, _archive_rules.rules, _archive_rules.hold, _archive_rules.release, _archive_rules.holds):
+    app.command()(_command)
+app.add_typer(_archive_rules.rule_app, name="rule")
 
 _MOST = 1000
 

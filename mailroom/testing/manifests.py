@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 
-from mailroom.domain.archive.manifests import SHORT, Manifest, write
+from mailroom.domain.archive.manifests import Manifest, canonical
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.manifests import KeptManifest
 
@@ -44,9 +44,6 @@ class MemoryManifests:
 
 
 def _kept(manifest: Manifest, number: int) -> KeptManifest:
-    """Return the manifest with the digest that its stored bytes would have; `number` counts the versions of its key."""
-    at = manifest.written_at or manifest.received_at
-    stored = write(
-        replace(manifest, written_at=at, retain_until=at + SHORT), lock_mode="GOVERNANCE", period=timedelta()
-    )
-    return KeptManifest(manifest, f"v{number}", sha256(stored).hexdigest())
+    """Return the manifest with a digest of its key and version; `number` counts the versions of its key."""
+    version = f"v{number}"
+    return KeptManifest(manifest, version, sha256(canonical([manifest.key, version])).hexdigest())

@@ -69,6 +69,7 @@ COMPARED: dict[str, tuple[str, dict[str, str]]] = {
         {"deposited_at": "the time of the journal's entry", "verified_at": "nobody has read the bytes since"},
     ),
     "deposit_copy": ("archive_id, place", {"verified_at": "nobody has read the bytes since"}),
+    "retention_rule": ("name, version", {"since": "that of the new database, which has the first versions too"}),
     "archived_mail": ("tenant, email_id, version", {"archived_at": "the time of the journal's entry"}),
 }
 

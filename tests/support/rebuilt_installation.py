@@ -18,6 +18,7 @@ from mailroom.adapters.aws.exports_s3 import S3Exports
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.postgres.archive.exports import SqlExports
 from mailroom.adapters.postgres.archive.rebuilt import SqlRebuiltRows
+from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.archive.depositing import deposit_all
@@ -35,7 +36,7 @@ from mailroom.ports.manifests import KeptManifests
 from mailroom.ports.scanner import Scanner
 from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.parser import MemoryParser
-from tests.support.archive_store import RETENTION, Store
+from tests.support.archive_store import Store
 from tests.support.filed_mail import inbound_on
 
 GOOD = Verdicts(*[Verdict.PASS] * 5)
@@ -87,6 +88,7 @@ class Installation:
             )
         stored: KeptManifests = {}
         how: dict[str, Any] = {"archive": inbound.archive, "ledger": inbound.ledger, "manifests": inbound.manifests}
+        how["retention"] = routing.retention_class
         described = describe(entry, routing, raw)
         kept = deposit_all(entry, routing.tenants, [raw], described=described, kept=stored, now=now, **how)
         if routing.stop:
@@ -183,8 +185,9 @@ class Installation:
 
 def installation(store: Store, engine: Engine, key: Ed25519SealKey | None = None) -> Installation:
     """Return an installation whose archive is this bucket."""
-    archive = S3Archive(store.s3, engine, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
-    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+    rules = SqlRetentionRules(engine)
+    archive = S3Archive(store.s3, engine, bucket=store.bucket, lock_mode="GOVERNANCE", rules=rules)
+    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", rules=rules)
     inbound = inbound_on(engine, archive=archive, manifests=manifests)
     return Installation(store, engine, key or Ed25519SealKey(secrets.token_bytes(32)), inbound)
 

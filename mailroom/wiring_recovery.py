@@ -14,7 +14,8 @@ from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.archive.exporting import Exporting
 from mailroom.archive.rebuilding import Rebuilding
 from mailroom.domain.errors import ConfigurationError
-from mailroom.wiring import Installation, parser
+from mailroom.settings import load_owner_url
+from mailroom.wiring import COMMAND, Installation, engine_of, parser
 
 
 def exporting(s3: Any, engine: Engine, *, bucket: str, lock_mode: str) -> Exporting:
@@ -31,17 +32,22 @@ def rebuilding(opened: Installation) -> Rebuilding:
     key, bucket = seal_key(), opened.settings.archive_bucket
     if key is None:
         raise ConfigurationError("a rebuild needs MAILROOM_SEAL_KEY, the key that signed the installation's exports")
-    s3 = opened.archive_s3
+    s3, owner = opened.archive_s3, owner_engine()
     return Rebuilding(
         objects=S3Archived(s3, bucket=bucket),
-        rows=SqlRebuiltRows(opened.engine),
+        rows=SqlRebuiltRows(owner),
         exports=S3Exports(s3, bucket=bucket, lock_mode=opened.settings.archive_lock_mode),
-        exported=SqlExports(opened.engine),
+        exported=SqlExports(owner),
         archive=opened.stored_archive,
         parser=parser(),
         signer=key,
         recognise=partial(opened.restores.recognise, because="mailroom archive rebuild"),
     )
+
+
+def owner_engine() -> Engine:
+    """Return the database as the owner of its tables: the application's role cannot put back a journal."""
+    return engine_of(load_owner_url(), COMMAND)
 
 
 def seal_key() -> Ed25519SealKey | None:

@@ -15,7 +15,7 @@ from mailroom.cli._backups import others_at_work
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import use_stack_environment
-from mailroom.wiring_recovery import rebuilding
+from mailroom.wiring_recovery import owner_engine, rebuilding
 
 _SHOWN = 20
 
@@ -36,7 +36,7 @@ def rebuild(
         raise ConfigurationError("give either --dry-run or --yes")
     use_stack_environment()
     opened = Opened()
-    others = others_at_work(opened.engine)
+    others = others_at_work(owner_engine())
     if others and yes:
         raise ConfigurationError(
             f"other processes are connected to the database: {', '.join(others)}; stop workers and HTTP service first"

@@ -1,16 +1,19 @@
 """A lost database is rebuilt from the archive, and is what it was, row by row."""
 
 import hashlib
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
+from typer.testing import CliRunner
 
 from mailroom.adapters.aws.exports_s3 import S3Exports
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
@@ -21,6 +24,8 @@ from mailroom.adapters.postgres.tenants.people import SqlPeople
 from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.archive.exporting import export_installation
 from mailroom.archive.rebuilding import Rebuilt, rebuild, survey
+from mailroom.cli import _rebuild
+from mailroom.cli import archive as command
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import ObjectRef, State
 from mailroom.domain.inbound.routing import Address
@@ -59,7 +64,7 @@ COMPARED: dict[str, tuple[str, dict[str, str]]] = {
         "id",
         {
             "filed_at": "the time of the journal's entry",
-            "listed_at": "it is listed anew",
+            "listed_at": "it is listed again",
             "withdrawn_at": "the time of the journal's entry",
         },
     ),
@@ -334,6 +339,35 @@ def test_what_this_installation_did_not_sign_or_journal_is_not_put_back(
 
     assert (done.export, done.mails) == (newest.key, 12)
     assert kept(there.engine, "person") == kept(here.engine, "person")
+
+
+def test_the_command_shows_what_there_is_then_rebuilds_it(
+    desk: Desk, new_engine: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last entry of each journal is named, because what came after it is not known."""
+    export_installation(desk.here.exporting(), now=datetime.now(UTC))
+    desk.here.seal()
+    there = desk.here.on(new_engine())
+    others: list[str] = []
+    monkeypatch.setattr(_rebuild, "use_stack_environment", lambda: None)
+    monkeypatch.setattr(_rebuild, "owner_engine", lambda: there.engine)
+    monkeypatch.setattr(_rebuild, "others_at_work", lambda _: others)
+    monkeypatch.setattr(_rebuild, "rebuilding", lambda _: there.rebuilding())
+    run = partial(CliRunner().invoke, command.app)
+
+    neither = run(["rebuild"])
+    dry = run(["rebuild", "--dry-run"])
+    others.append("mailroom worker")
+    busy = run(["rebuild", "--yes"])
+    others.clear()
+    done = run(["rebuild", "--yes", "--json"])
+
+    assert isinstance(neither.exception, ConfigurationError)
+    assert "12 e-mails would be put back" in dry.output
+    assert "journal globex/life: " in dry.output
+    assert "is not known" in dry.output
+    assert "mailroom worker" in str(busy.exception)
+    assert json.loads(done.stdout) | {"mails": 12, "rebuilt": True} == json.loads(done.stdout)
 
 
 def test_without_a_signed_export_nothing_is_put_back(desk: Desk, new_engine: Callable[[], Engine]) -> None:

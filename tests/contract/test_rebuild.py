@@ -115,10 +115,10 @@ class Desk:
         self.key = secrets.token_hex(8)
         self._settle()
         for address in (ANNA, BOB, TEMP):
-            self.add(address)
+            self.gives_inbox(address)
         self.receive()
 
-    def add(self, address: str) -> None:
+    def gives_inbox(self, address: str) -> None:
         user, _, domain = address.partition("@")
         self.here.inbound.directory.add(Address(address, domain.removesuffix(".test"), user))
 
@@ -156,7 +156,7 @@ class Desk:
             "scanned": here.receive(letter("twelve"), ANNA, scanner=MemoryScanner()),
         }
         here.replay(self.ids["withdrawn"], infected, scanner=MemoryScanner())
-        self.add(NEW)
+        self.gives_inbox(NEW)
         here.replay(self.ids["added"], letter("nine"))
         with here.engine.begin() as connection:
             connection.execute(text("delete from address where pattern = :pattern"), {"pattern": TEMP})

@@ -11,6 +11,7 @@ from blocks.support.credentials import bucket_client
 from mailroom import wiring
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.archive.sealing import Sealing
 from mailroom.ports.manifests import Manifests
 from mailroom.settings import load_archive_account
 
@@ -60,6 +61,11 @@ class LegalArchive(Block):
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""
         return wiring.manifests(self.client(), **self._locked)
+
+    def open_sealing(self, *, key: str, authorities: str, witness: Any) -> Sealing:
+        """Return the ports of sealing: seals are kept beside the deposits."""
+        engine, how = self.database.open(), self._locked
+        return wiring.sealing(engine, self.client(), key=key, authorities=authorities, witness=witness, **how)
 
     @property
     def _locked(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.archive.access import JournalledArchive, Reader
 from mailroom.archive.exporting import Exporting
+from mailroom.archive.sealing import Sealing
 from mailroom.ports.manifests import Manifests
 from mailroom.settings import load_archive_account
 
@@ -97,6 +98,11 @@ class LegalArchive(Block):
         return wiring_recovery.exporting(
             self.client(), self.database.open(), bucket=self.bucket, lock_mode=self.lock_mode
         )
+
+    def open_sealing(self, *, key: str, authorities: str, witness: Any) -> Sealing:
+        """Return the ports of sealing: seals are kept beside the deposits."""
+        engine, how = self.database.open(), self._locked()
+        return wiring.sealing(engine, self.client(), key=key, authorities=authorities, witness=witness, **how)
 
     @property
     def _owner(self) -> str:

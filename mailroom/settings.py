@@ -21,6 +21,7 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
+from mailroom.seal_settings import SealSettings
 from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -36,7 +37,7 @@ def stack_file() -> Path:
     return data_folder() / "stack.json"
 
 
-class Settings(ArchiveSettings, PeopleSettings, DatabaseSettings):
+class Settings(ArchiveSettings, PeopleSettings, DatabaseSettings, SealSettings):
     """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")

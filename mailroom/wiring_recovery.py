@@ -1,6 +1,5 @@
 """Builds the adapters of the installation's export and of a rebuild, which no mail needs; a part of `mailroom.wiring`."""
 
-import os
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.archive.exporting import Exporting
 from mailroom.archive.rebuilding import Rebuilding
 from mailroom.domain.errors import ConfigurationError
-from mailroom.settings import load_owner_url
+from mailroom.settings import load_owner_url, load_settings
 from mailroom.wiring import COMMAND, Installation, engine_of, parser
 
 
@@ -52,5 +51,5 @@ def owner_engine() -> Engine:
 
 def seal_key() -> Ed25519SealKey | None:
     """Return the key that signs exports, or None if there is no MAILROOM_SEAL_KEY."""
-    setting = os.environ.get("MAILROOM_SEAL_KEY", "")
+    setting = load_settings().seal_key.get_secret_value()
     return Ed25519SealKey.read(setting) if setting else None

@@ -22,6 +22,7 @@ class EventName(StrEnum):
     DIFFERENCE = "mailroom.reconcile.difference"
     ROW_SKIPPED = "mailroom.row.skipped"
     QUARANTINED = "mailroom.email.quarantined"
+    SEALS_BEHIND = "mailroom.seals.behind"
     SCHEDULES_SILENT = "mailroom.schedules.silent"
 
 

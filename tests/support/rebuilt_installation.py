@@ -1,10 +1,8 @@
 """An installation on a real database and emulated S3, filed by the product's own steps, to be lost and rebuilt."""
 
 import hashlib
-import json
 import secrets
-from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -16,16 +14,18 @@ from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.archived_s3 import S3Archived
 from mailroom.adapters.aws.exports_s3 import S3Exports
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.aws.seals_s3 import S3Seals
 from mailroom.adapters.postgres.archive.exports import SqlExports
 from mailroom.adapters.postgres.archive.rebuilt import SqlRebuiltRows
 from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
+from mailroom.adapters.postgres.archive.seals import SqlSeals
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.archive.depositing import deposit_all
 from mailroom.archive.exporting import Exporting
 from mailroom.archive.mail_manifests import describe, recall_envelope, with_attachments
 from mailroom.archive.rebuilding import Rebuilding
-from mailroom.domain.archive.manifests import canonical
+from mailroom.archive.sealing import Sealing, seal_journals
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
@@ -119,46 +119,11 @@ class Installation:
         exports = S3Exports(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE")
         return Exporting(SqlExports(self.engine), exports, self.key)
 
-    def seal(self) -> None:
-        """Store each journal's new entries with a seal of them, in the form of the flow `seal`."""
-        for tenant, stream in self._journals():
-            prefix = f"{tenant}/seals/{stream}/"
-            there = self.store.s3.list_objects_v2(Bucket=self.store.bucket, Prefix=prefix).get("KeyCount", 0) // 2
-            done = self._sealed_to(prefix, there)
-            if new := self._entries(tenant, stream, done):
-                entries = canonical(
-                    {"format": "mailroom.entries", "version": 1, "tenant": tenant, "stream": stream, "entries": new}
-                )
-                facts = {
-                    "tenant": tenant,
-                    "stream": stream,
-                    "size": new[-1][0],
-                    "entries_sha512": hashlib.sha512(entries).hexdigest(),
-                }
-                statement = canonical(facts).decode()
-                signature = b64encode(self.key.sign(statement.encode())).decode()
-                seal = canonical({"format": "mailroom.seal", "version": 1, "seal": statement, "signature": signature})
-                self.store.put_locked(f"{prefix}{there + 1:08d}.json", seal)
-                self.store.put_locked(f"{prefix}{there + 1:08d}.entries.json", entries)
-
-    def _sealed_to(self, prefix: str, number: int) -> int:
-        if not number:
-            return 0
-        body = self.store.s3.get_object(Bucket=self.store.bucket, Key=f"{prefix}{number:08d}.json")["Body"].read()
-        return int(json.loads(json.loads(body)["seal"])["size"])
-
-    def _journals(self) -> list[Any]:
-        with self.engine.connect() as connection:
-            return list(connection.execute(text("select tenant, stream from journal_head order by 1, 2")))
-
-    def _entries(self, tenant: str, stream: str, after: int) -> list[list[Any]]:
-        wanted = text(
-            "select seq, (extract(epoch from at) * 1000000)::bigint, payload from journal"
-            " where tenant = :tenant and stream = :stream and seq > :after order by seq"
-        )
-        with self.engine.connect() as connection:
-            rows = connection.execute(wanted, {"tenant": tenant, "stream": stream, "after": after})
-            return [list(row) for row in rows]
+    def seal(self) -> Sequence[str]:
+        """Seal every journal, as the flow `seal` does, and return what failed."""
+        s3, bucket = self.store.s3, self.store.bucket
+        archive = S3Seals(s3, bucket=bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1))
+        return seal_journals(Sealing(SqlSeals(self.engine), archive, self.key), now=datetime.now(UTC)).failed
 
     def _close(self, entry: Entry, state: State, *, reason: str | None = None) -> None:
         close = self.inbound.ledger.close

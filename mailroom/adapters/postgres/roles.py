@@ -40,6 +40,9 @@ PRIVILEGES: Mapping[str, frozenset[str]] = MappingProxyType(
         "deposit_copy": _GROWS | {"UPDATE"},
         "retention_rule": _GROWS,
         "archived_mail": _GROWS,
+        "seal": _GROWS,
+        "seal_token": _GROWS,
+        "seal_witness": _GROWS,
         # A hold is only released, once, by trigger.
         "legal_hold": _GROWS | {"UPDATE"},
         "trail": _GROWS,

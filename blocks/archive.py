@@ -8,14 +8,15 @@ from pydantic import Field
 
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import bucket_client
-from mailroom import wiring, wiring_recovery
+from mailroom import wiring
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.recovery import exporting
 from mailroom.archive.access import JournalledArchive, Reader
 from mailroom.archive.exporting import Exporting
 from mailroom.archive.sealing import Sealing
 from mailroom.ports.manifests import Manifests
-from mailroom.settings import load_archive_account
+from mailroom.settings import load_archive_account, load_settings
 
 
 class LegalArchive(Block):
@@ -95,9 +96,8 @@ class LegalArchive(Block):
 
     def open_exporting(self) -> Exporting:
         """Return the ports of the installation's export, which is kept in the bucket too."""
-        return wiring_recovery.exporting(
-            self.client(), self.database.open(), bucket=self.bucket, lock_mode=self.lock_mode
-        )
+        key, engine = load_settings().seal_key.get_secret_value(), self.database.open()
+        return exporting(self.client(), engine, bucket=self.bucket, lock_mode=self.lock_mode, key=key)
 
     def open_sealing(self, *, key: str, authorities: str, witness: Any) -> Sealing:
         """Return the ports of sealing: seals are kept beside the deposits."""

@@ -4,18 +4,21 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
-from mailroom.archive.rebuilding import Rebuilt, survey
+from mailroom.adapters.recovery import rebuilding
+from mailroom.archive.rebuilding import Rebuilding, Rebuilt, survey
 from mailroom.archive.rebuilding import rebuild as rebuild_from
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._backups import others_at_work
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
-from mailroom.settings import use_stack_environment
-from mailroom.wiring_recovery import owner_engine, rebuilding
+from mailroom.settings import load_owner_url, use_stack_environment
+from mailroom.wiring import COMMAND, engine_of, parser
 
 _SHOWN = 20
 
@@ -35,18 +38,33 @@ def rebuild(
     if yes == dry_run:
         raise ConfigurationError("give either --dry-run or --yes")
     use_stack_environment()
-    opened = Opened()
-    others = others_at_work(owner_engine())
+    opened, owner = Opened(), engine_of(load_owner_url(), COMMAND)
+    others = others_at_work(owner)
     if others and yes:
         raise ConfigurationError(
             f"other processes are connected to the database: {', '.join(others)}; stop workers and HTTP service first"
         )
-    ports = rebuilding(opened)
+    ports = ports_of(opened, owner)
     done = survey(ports) if dry_run else rebuild_from(ports, now=lambda: datetime.now(UTC), progress=_progress)
     if as_json:
         say(json.dumps(asdict(done) | {"rebuilt": yes}, default=datetime.isoformat))
         return
     _show(done, dry_run=dry_run)
+
+
+def ports_of(opened: Opened, owner: Engine) -> Rebuilding:
+    """Return the ports of a rebuild of this installation."""
+    settings = opened.settings
+    return rebuilding(
+        opened.archive_s3,
+        owner,
+        bucket=settings.archive_bucket,
+        lock_mode=settings.archive_lock_mode,
+        key=settings.seal_key.get_secret_value(),
+        archive=opened.stored_archive,
+        parser=parser(),
+        recognise=partial(opened.restores.recognise, because="mailroom archive rebuild"),
+    )
 
 
 def _progress(line: str) -> None:

@@ -353,9 +353,10 @@ def test_the_command_shows_what_there_is_then_rebuilds_it(
     there = desk.here.on(new_engine())
     others: list[str] = []
     monkeypatch.setattr(_rebuild, "use_stack_environment", lambda: None)
-    monkeypatch.setattr(_rebuild, "owner_engine", lambda: there.engine)
+    monkeypatch.setattr(_rebuild, "load_owner_url", lambda: "")
+    monkeypatch.setattr(_rebuild, "engine_of", lambda *_: there.engine)
     monkeypatch.setattr(_rebuild, "others_at_work", lambda _: others)
-    monkeypatch.setattr(_rebuild, "rebuilding", lambda _: there.rebuilding())
+    monkeypatch.setattr(_rebuild, "ports_of", lambda *_: there.rebuilding())
     run = partial(CliRunner().invoke, command.app)
 
     neither = run(["rebuild"])
@@ -383,26 +384,3 @@ def test_without_a_signed_export_nothing_is_put_back(desk: Desk, new_engine: Cal
 
     with there.engine.connect() as connection:
         assert connection.execute(text("select count(*) from inbound_email")).scalar_one() == 0
-
-
-def test_an_export_is_written_when_something_changed_and_once_a_day(desk: Desk) -> None:
-    """Someone who leaves is in the archive within the hour; an hour without changes costs nothing but reading them."""
-    ports, day = desk.here.exporting(), datetime.now(UTC).replace(hour=10)
-    first = export_installation(ports, now=datetime.now(UTC))
-
-    again = export_installation(ports, now=datetime.now(UTC))
-    SqlSuppressions(desk.here.engine).add(
-        [Suppression(address="me@far.test", tenant="acme", reason="unsubscribed", since=day)]
-    )
-    changed = export_installation(ports, now=datetime.now(UTC))
-
-    assert first is not None
-    assert again is None
-    assert changed is not None
-    listed = desk.here.store.s3.list_object_versions(Bucket=desk.here.store.bucket, Prefix="_mailroom/exports/")
-    assert len(listed["Versions"]) == 2
-    body = desk.here.store.s3.get_object(Bucket=desk.here.store.bucket, Key=changed.key)["Body"].read()
-    assert desk.key.encode() not in body
-    assert b"webhook_secret" not in body
-    assert body.count(b"me@far.test") == 1
-    assert export_installation(replace(ports, signer=None), now=datetime.now(UTC)) is None

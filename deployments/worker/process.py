@@ -214,6 +214,7 @@ def main(timing: Timing | None = None) -> None:
         sys.exit(f"mailroom worker: {error}")
     warn_of_short_lived_queues(settings)
     wiring.keep_to(wiring.WORKER)
+    Installation(settings, budget=wiring.WORKER).journal_start("worker")
     worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())

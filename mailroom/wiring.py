@@ -72,6 +72,8 @@ from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.envelope_encryption import ses_context
+from mailroom.operations.starts import configuration_digest, journal_start
+from mailroom.operations.status_rows import version
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.outbound.retry_schedule import RecipientSchedule
@@ -135,6 +137,11 @@ class Installation:
     def restores(self) -> SqlRestores:
         """The detector of database restores."""
         return self.store.restores(counter(self._archive_s3, bucket=self.settings.archive_bucket))
+
+    def journal_start(self, part: str) -> None:
+        """Journal that a part of the installation starts, as soon as the database answers."""
+        digest = configuration_digest(self.settings)
+        journal_start(self.store.journal, part, version=version(), configuration=digest)
 
     @cached_property
     def uploads(self) -> S3Uploads | None:

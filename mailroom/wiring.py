@@ -31,7 +31,7 @@ from sqlalchemy import Engine
 from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
-from mailroom.adapters.aws.clients import client, emulator_of
+from mailroom.adapters.aws.clients import client, client_as, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.aws.dead_letters import DeadLetters
 from mailroom.adapters.aws.kms import KmsKeys
@@ -76,6 +76,8 @@ from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.envelope_encryption import ses_context
+from mailroom.operations.starts import configuration_digest, journal_start
+from mailroom.operations.status_rows import version
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.outbound.retry_schedule import RecipientSchedule
@@ -144,6 +146,11 @@ class Installation:
     def restores(self) -> SqlRestores:
         """The detector of database restores."""
         return self.store.restores(counter(self.archive_s3, bucket=self.settings.archive_bucket))
+
+    def journal_start(self, part: str) -> None:
+        """Journal that a part of the installation starts, as soon as the database answers."""
+        digest = configuration_digest(self.settings)
+        journal_start(self.store.journal, part, version=version(), configuration=digest)
 
     @cached_property
     def uploads(self) -> S3Uploads | None:
@@ -232,7 +239,7 @@ class Installation:
         one = self.settings
         if not one.archive_copy_bucket:
             return None
-        s3 = client("s3", region=one.region_of_copies, owner=one.owner_of_copies, profile=one.archive_copy_profile)
+        s3 = client_as(one.archive_copy_profile, "s3", region=one.region_of_copies, owner=one.owner_of_copies)
         return s3, one.archive_copy_bucket
 
     @property

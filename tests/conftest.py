@@ -51,6 +51,14 @@ def owner_url(database_url: str) -> str:
 
 
 @pytest.fixture
+def owner_engine(owner_url: str) -> Iterator[Engine]:
+    """An engine on that database for its owner."""
+    made = make_engine(owner_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on a new database with Mailroom's schema."""
     made = make_engine(database_url)

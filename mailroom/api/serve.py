@@ -68,6 +68,7 @@ def _serve(
     """
     settings, stop = installation.settings, threading.Event()
     installation.restores.start()
+    installation.journal_start("api")
     if services.sending is not None:
         mailbox = installation.queue(settings.mailbox_queue_url)
         relay, values = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}

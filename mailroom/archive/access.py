@@ -6,6 +6,7 @@ The entry says who by a pseudonym: `user:<id>`, `key:<id>`, `worker` or `operato
 document is entered once, however often it is read. A read whose entry cannot be written fails, and serves nothing.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,10 +14,14 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import IO, Protocol
 
-from mailroom.domain.archive.journal import JournalEntry, Kind
+from mailroom.domain.archive.journal import JournalEntry, Kind, OperationsKind, Stream
 from mailroom.domain.archive.retention import RetentionClass
+from mailroom.domain.errors import MailroomError, NotPermitted
+from mailroom.domain.tenants import NOBODY
 from mailroom.ports.archive import Archive, Deposit
 from mailroom.ports.journal import Journal
+
+log = logging.getLogger(__name__)
 
 
 class CheckedArchive(Archive, Protocol):
@@ -88,10 +93,15 @@ class JournalledArchive:
 
     def __init__(self, archive: CheckedArchive, journal: Journal, reader: Reader) -> None:
         self._archive, self._journal, self._reader = archive, journal, reader
+        self._refused: set[str] = set()
 
     def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
-        """Archive `content`."""
-        return self._archive.deposit(tenant, content, retention=retention)
+        """Archive `content`; a permission that is denied is an entry, once until it is granted again."""
+        try:
+            return self._archive.deposit(tenant, content, retention=retention)
+        except NotPermitted as error:
+            self._enter_refusal(error)
+            raise
 
     def find(self, archive_id: str) -> Deposit | None:
         """Return the receipt of `archive_id`, or None; it has no content."""
@@ -109,7 +119,22 @@ class JournalledArchive:
 
     def check(self) -> None:
         """Return if the archive works."""
-        self._archive.check()
+        try:
+            self._archive.check()
+        except NotPermitted as error:
+            self._enter_refusal(error)
+            raise
+        self._refused.clear()
+
+    def _enter_refusal(self, refusal: NotPermitted) -> None:
+        if refusal.permission in self._refused:
+            return
+        self._refused.add(refusal.permission)
+        try:
+            facts = {"permission": refusal.permission}
+            self._journal.append(NOBODY, Stream.OPERATIONS, OperationsKind.REFUSED, facts=facts)
+        except MailroomError as error:
+            log.error("not journalled that %s was refused: %s", refusal.permission, error)
 
     def _enter(self, archive_id: str) -> None:
         look = _look.get()

@@ -19,8 +19,9 @@ import typer
 
 from mailroom.adapters.postgres.operations.dumps import dump
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._backups import Backup, about_file, restores_of, revision_of
+from mailroom.cli._backups import Backup, about_file, journal, restores_of, revision_of
 from mailroom.cli._installation import Opened
+from mailroom.domain.archive.journal import OperationsKind
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import load_owner_url, use_stack_environment
 
@@ -55,6 +56,7 @@ def backup(
     # Anything sent from now on has a higher counter than the dump.
     restores.start()
     size = file.stat().st_size
+    journal(opened, OperationsKind.BACKED_UP, revision=made.revision, counter=made.counter, size=size)
     if as_json:
         say(json.dumps(json.loads(made.as_text()) | {"file": str(file), "bytes": size}))
     else:

@@ -13,6 +13,7 @@ point in time); it holds all waiting batches. docs/operations.md has the run-boo
 import json
 import sys
 from contextlib import nullcontext
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 
@@ -27,12 +28,14 @@ from mailroom.cli._app import AsJson, say
 from mailroom.cli._backups import (
     Backup,
     contents_of,
+    journal,
     others_at_work,
     read_backup,
     restores_of,
     revision_of,
 )
 from mailroom.cli._installation import Opened
+from mailroom.domain.archive.journal import OperationsKind
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.ports.holds import HoldReason
 from mailroom.settings import load_database_url, load_owner_url, use_stack_environment
@@ -88,6 +91,8 @@ def restore(
         put_back(url, file)
     upgrade(url, load_database_url())
     _finish(opened, file, as_json=as_json)
+    made = {"made_at": about.made_at.astimezone(UTC).isoformat(), "revision": about.revision, "counter": about.counter}
+    journal(opened, OperationsKind.RESTORED, **made)
 
 
 def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
@@ -127,6 +132,7 @@ def _mark(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
         )
         return
     restores.recognise(because="mailroom restore --mark-only")
+    journal(opened, OperationsKind.RESTORED)
     held = _held(opened)
     if as_json:
         say(json.dumps({"marked": True, "messages": held["messages"]}))

@@ -203,12 +203,12 @@ FORBIDDEN = (
     "select note_for_earlier(d, 'deposit') from deposit d",
     "update schema_serves set oldest_code = 1",
 )
-#: Those of them that triggers stop, whoever tries.
+#: Those of them that triggers stop, also for the owner.
 STOPPED = (*FORBIDDEN[:3], *FORBIDDEN[6:9], FORBIDDEN[10])
 
 
 def test_the_application_cannot_change_what_is_evidence(engine: Engine) -> None:
-    """Whoever takes over a worker has its login, and could rewrite what it did."""
+    """An attacker who takes over a worker has its login, and could rewrite what it did."""
     SqlReceipts(engine).record(RECEIPT)
 
     for statement in FORBIDDEN:

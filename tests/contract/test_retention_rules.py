@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -258,3 +259,16 @@ def test_a_setting_that_contradicts_the_rule_stops_the_start(rules: RetentionRul
 
     with pytest.raises(ConfigurationError, match="--days 30"):
         refuse_other_days(30, document)
+
+
+@pytest.mark.parametrize(
+    ("setting", "days"),
+    [("", 3650), ("30", 30), ("7300", 7300), ("0", 3650), ("ten years", 3650), ("99999999", MOST_DAYS)],
+)
+def test_the_rule_of_documents_begins_with_the_setting(
+    setting: str, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installation that kept documents for another time must not be changed by the upgrade."""
+    monkeypatch.setenv("MAILROOM_ARCHIVE_RETENTION_DAYS", setting)
+
+    assert import_module("mailroom.adapters.postgres.migrations.versions.0034_retention")._document_days() == days

@@ -74,7 +74,7 @@ def test_several_migrations_at_once_share_the_roles_of_a_cluster(postgres: Postg
     assert [sentence(url) for _, url in wanted] == [""] * 4
 
 
-def test_who_connects_as_the_owner_is_told(owner_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_connects_as_the_owner_is_named(owner_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installations of today go on with one URL; the command says what that means."""
     monkeypatch.setenv("MAILROOM_DATABASE_URL", owner_url)
     monkeypatch.delenv("MAILROOM_DATABASE_OWNER_URL", raising=False)

@@ -286,6 +286,15 @@ def test_an_extension_reaches_both_copies_and_is_journalled(both: TwoPlaces) -> 
         both.archive().copies.extend("acme/nothing", longer)
 
 
+def test_a_second_copy_of_a_document_is_locked_as_the_first(both: TwoPlaces) -> None:
+    """The second place came later, and then the same bytes with a virus: a document there too."""
+    first = both.archive(copied=False).deposit("acme", CONTENT)
+
+    both.archive().deposit("acme", CONTENT, retention=RetentionClass.VIRUS)
+
+    assert {until for *_, until in both.copies()} == {first.retain_until}
+
+
 def test_a_document_that_was_a_virus_is_extended_in_both_places(both: TwoPlaces) -> None:
     both.archive().deposit("acme", CONTENT, retention=RetentionClass.VIRUS)
     receipt = both.archive().deposit("acme", CONTENT)

@@ -111,6 +111,8 @@ class S3Archive:
             if copies:
                 crash_point("before", "second copy")
             version, lock = place.keep(key, content, digest, wanted)
+            # The next copy is locked for no less: bytes that are there for longer keep the longest lock in each place.
+            wanted = lock if lock.is_at_least(wanted) else wanted
             copies.append(Copy(place.name, place.bucket, key, version, lock.mode, lock.until))
         if len(copies) > 1:
             for place, copy in zip(self._places, copies, strict=True):

@@ -98,7 +98,7 @@ class Grants:
 def grant_roles(owner_url: str, application_url: str = "") -> Grants:
     """Make the application's group and login, and give the group what it needs in this database; again, nothing changes.
 
-    An owner who may not make roles is told why there is no limited one, and what to do: the installation works without.
+    An owner who may not make roles learns why there is no limited one, and what to do: the installation works without.
 
     Raises:
         TransientError: the database cannot be reached.

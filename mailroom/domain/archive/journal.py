@@ -35,6 +35,27 @@ class Kind(StrEnum):
     DAMAGE = "damage"
 
 
+class OperationsKind(StrEnum):
+    """What is done to the archive or the installation (stream `operations`); the words are stored."""
+
+    STARTED = "started"
+    """A worker or an HTTP service: `part version configuration`, the SHA-256 of its settings without secrets."""
+    MIGRATED = "migrated"
+    """The schema: `from to`, revisions."""
+    GRANTED = "granted"
+    """The application's role: `login tables`, how many tables' rights were changed."""
+    REFUSED = "refused"
+    """S3 denied a permission: `permission`."""
+    BACKED_UP = "backed_up"
+    """The database: `revision counter size`."""
+    RESTORED = "restored"
+    """The database, from a backup: `made_at revision counter`; none of them after a restore by other means."""
+    RULE = "rule"
+    """A version of a retention rule: `rule days action trigger`."""
+    CLOCK_BACK = "clock_back"
+    """In either stream; the database's own: `seconds`."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """An entry to append. `subject` is a deposit's or an e-mail's id; facts that are None are left out."""

@@ -30,7 +30,7 @@ _OF_COPY = frozenset({"bucket", "key", "version", "lock_mode", "retain_until", "
 _RECORD = text("""
 with given as (
     select * from unnest(cast(:places as text[]), cast(:buckets as text[]), cast(:keys as text[]),
-        cast(:versions as text[]), cast(:lock_modes as text[]), cast(:untils as timestamptz[]),
+        cast(:versions as text[]), cast(:lock_modes as text[]), cast(:ends as timestamptz[]),
         cast(:copied as text[]), cast(:extended as text[]))
         as given(place, bucket, key, version, lock_mode, retain_until, copied, extended)
 ), made as (
@@ -146,7 +146,7 @@ def _arrays(receipt: Deposit, copies: Sequence[Copy]) -> dict[str, list[Any]]:
         "keys": [one.key for one in copies],
         "versions": [one.version for one in copies],
         "lock_modes": [one.lock_mode for one in copies],
-        "untils": [one.retain_until for one in copies],
+        "ends": [one.retain_until for one in copies],
         "copied": [_of_copy(receipt, Kind.COPY, one).payload for one in copies],
         "extended": [_of_copy(receipt, Kind.EXTEND, one).payload for one in copies],
     }

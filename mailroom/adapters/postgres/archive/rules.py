@@ -14,7 +14,7 @@ from mailroom.adapters.postgres.archive.journal import append_entries
 from mailroom.adapters.postgres.archive.models import RetentionRuleRow
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
-from mailroom.domain.archive.journal import JournalEntry, Stream
+from mailroom.domain.archive.journal import JournalEntry, OperationsKind, Stream
 from mailroom.domain.archive.retention import FinalAction, RetentionClass, RetentionRule, Trigger, rule_fault
 from mailroom.domain.errors import ConfigurationError, TransientError
 from mailroom.domain.tenants import NOBODY
@@ -72,7 +72,9 @@ class SqlRetentionRules:
                 connection.execute(insert(_rules), {one.name: getattr(rule, one.name) for one in fields(rule)})
             except IntegrityError:
                 raise TransientError("another version of the rule was added at the same moment", rule=name) from None
-            append_entries(connection, [JournalEntry(NOBODY, "rule", facts=facts, stream=Stream.OPERATIONS)])
+            append_entries(
+                connection, [JournalEntry(NOBODY, OperationsKind.RULE, facts=facts, stream=Stream.OPERATIONS)]
+            )
         with self._lock:
             self._read_at = float("-inf")
         return rule

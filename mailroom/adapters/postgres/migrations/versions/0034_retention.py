@@ -29,6 +29,8 @@ _FIRST = (
     ("report", "destroy", "a report of a message of ours; its facts are kept with the message"),
 )
 
+_INSERT = "insert into retention_rule (name, version, trigger, days, action, basis, since, by) values"
+
 # A hold is released once, and nothing else of it changes.
 _RELEASED = """
 create function refuse_other_than_release() returns trigger language plpgsql as $$
@@ -44,7 +46,7 @@ end $$
 
 
 def upgrade() -> None:
-    rules = op.create_table(
+    op.create_table(
         "retention_rule",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -76,8 +78,8 @@ def upgrade() -> None:
     op.create_index("ix_legal_hold_tenant", "legal_hold", ["tenant", sa.text("placed_at desc")])
     for name, action, basis in _FIRST:
         days = _document_days() if name == "document" else 30
-        values = {"name": name, "version": 1, "trigger": "deposited", "days": days, "action": action, "basis": basis}
-        op.execute(sa.insert(rules).values(values | {"since": sa.func.now(), "by": "migration 0034"}))
+        row = f"'{name}', 1, 'deposited', {days}, '{action}', '{basis}', now(), 'migration 0034'"
+        op.execute(f"{_INSERT} ({row})")
     op.execute(_RELEASED)
     for table, events in (("retention_rule", "update or delete"), ("legal_hold", "delete")):
         op.execute(

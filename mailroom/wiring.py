@@ -14,8 +14,6 @@ superuser; Prefect's own database needs some more:
     its isolated child      2 kept open,  3 more              `CHILD`, one at a time for each worker
     HTTP service           10 kept open, 10 more              `SERVICE`
     a command               2 kept open,  2 more              `COMMAND`
-
-A block with another database or user has another engine, with a budget of the same size.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +27,6 @@ from typing import Any
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
-from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.clients import client, client_as, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
@@ -129,13 +126,8 @@ class Installation:
 
     @cached_property
     def stored_archive(self) -> S3Archive:
-        """The archive for what is no access of a person: reads are not journalled."""
+        """The archive whose reads are not journalled, and its copies of deposits, to repair, extend and hold them."""
         return stored_archive(self.archive_s3, self.store, **self._locked)
-
-    @cached_property
-    def archive_copies(self) -> ArchiveCopies:
-        """The copies of deposits, to repair, extend and hold them."""
-        return self.stored_archive.copies
 
     @cached_property
     def manifests(self) -> S3Manifests:
@@ -275,9 +267,8 @@ def sealing(
     engine: Engine, s3: Any, *, key: str, authorities: str, witness: tuple[Any, str] | None, **locked: Any
 ) -> Sealing:
     """Return the ports of sealing for an archive, `locked` as its deposits are; `witness` is a client and a bucket."""
-    stamping = (
-        Rfc3161Authorities([Authority.read(word) for word in authorities.split()]) if authorities.split() else None
-    )
+    words = authorities.split()
+    stamping = Rfc3161Authorities([Authority.read(word) for word in words]) if words else None
     retention = Store(engine).retention_rules.of(RetentionClass.DOCUMENT).period
     kept = S3Seals(s3, bucket=locked["bucket"], lock_mode=locked["lock_mode"], retention=retention)
     copy = S3Seals(witness[0], bucket=witness[1]) if witness else None

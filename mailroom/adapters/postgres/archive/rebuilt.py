@@ -41,7 +41,15 @@ _BEGIN = text("insert into rebuild (begun_at, facts) values (:now, '{}')")
 _FINISH = text("update rebuild set ended_at = :now, facts = :facts where ended_at is null").bindparams(
     bindparam("facts", type_=JSONB)
 )
-_HAS_HEAD = text("select exists (select from journal_head where tenant = :tenant and stream = :stream)")
+_PAYLOADS = text("select kind, payload from journal where tenant = :tenant and stream = :stream order by seq")
+#: Entries that `mailroom migrate` made in the new database, which the archived journal precedes.
+_CLEAR = (
+    "alter table journal disable trigger journal_kept",
+    "delete from journal where tenant = :tenant and stream = :stream",
+    "delete from journal_head where tenant = :tenant and stream = :stream",
+    "alter table journal enable trigger journal_kept",
+)
+_APPEND_AGAIN = text("select journal_append(:tenant, :stream, :payload)")
 _ENTRY = text("""
     insert into journal (tenant, stream, seq, at, payload, prev, hash)
     values (:tenant, :stream, :seq, :at, :payload, :prev, :hash)
@@ -106,18 +114,23 @@ class SqlRebuiltRows:
         """Put back a journal, chained as PostgreSQL chains it, and continue it with `rebuilt`; see the port."""
         of = {"tenant": tenant, "stream": stream}
         with transaction(self._engine, "commit of journal") as connection:
-            if connection.execute(_HAS_HEAD, of).scalar_one():
-                return 0
-            last: dict[str, Any] = {}
+            new = connection.execute(_PAYLOADS, of).all()
             chained = _chained(tenant, stream, entries)
-            while page := [of | one for one in itertools.islice(chained, _TOGETHER)]:
-                connection.execute(_ENTRY, page)
-                last = page[-1]
-            if not last:
+            page = [] if any(one.kind == "rebuilt" for one in new) else _page(chained, of)
+            if not page:
                 return 0
+            if new:
+                for change in _CLEAR:
+                    connection.execute(text(change), of if ":tenant" in change else {})
+            last = page[-1]
+            while page:
+                connection.execute(_ENTRY, page)
+                last, page = page[-1], _page(chained, of)
             connection.execute(_HEAD, last)
             facts = {"last_seq": last["seq"], "last_hash": last["hash"].hex()}
             append_entries(connection, [JournalEntry(tenant, "rebuilt", None, facts, Stream(stream))])
+            for one in new:
+                connection.execute(_APPEND_AGAIN, of | {"payload": one.payload})
             return int(last["seq"])
 
     def put_archived(self) -> int:
@@ -164,6 +177,10 @@ class SqlRebuiltRows:
         """Record that the rebuild has ended."""
         with transaction(self._engine, "commit of finish") as connection:
             connection.execute(_FINISH, {"now": now, "facts": dict(facts)})
+
+
+def _page(chained: Iterator[dict[str, Any]], of: dict[str, str]) -> list[dict[str, Any]]:
+    return [of | one for one in itertools.islice(chained, _TOGETHER)]
 
 
 def _is_open(connection: Connection) -> bool:

@@ -261,7 +261,7 @@ def command(both: TwoPlaces, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 
     class Opened:
         store = type("Store", (), {"legal_holds": SqlHolds(both.engine), "retention_rules": _rules(both)})()
-        archive_copies = both.archive().copies
+        stored_archive = both.archive()
 
     monkeypatch.setattr(_archive_rules, "Opened", Opened)
 

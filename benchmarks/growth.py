@@ -34,10 +34,10 @@ def measure(stack: dict[str, Any]) -> None:
     time.sleep(5)  # Prefect's recorders write a few seconds late; what they have not written is not copied.
     before, pace_before = pages(stack), pace(stack)
     start = time.perf_counter()
-    seed_mail(stack["database_url"], count=EMAILS, to=TO)
+    seed_mail(stack["database_owner_url"], count=EMAILS, to=TO)
     report(f"{EMAILS} e-mails seeded: s", time.perf_counter() - start)
     start = time.perf_counter()
-    seed_runs(stack["database_url"].rpartition("/")[0] + "/prefect", count=RUNS)
+    seed_runs(stack["database_owner_url"].rpartition("/")[0] + "/prefect", count=RUNS)
     report(f"{RUNS} runs seeded: s", time.perf_counter() - start)
     after, pace_after = pages(stack), pace(stack)
     show(before, after)

@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mailroom.archive_settings import ACCOUNT, ArchiveSettings, SealSettings
+from mailroom.database_settings import DatabaseSettings
 from mailroom.domain.delivery.return_paths import return_path_domain
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
@@ -19,12 +21,9 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
-from mailroom.seal_settings import SealSettings
 from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-
-_ACCOUNT = "^([0-9]{12})?$"
 
 
 def data_folder() -> Path:
@@ -37,7 +36,7 @@ def stack_file() -> Path:
     return data_folder() / "stack.json"
 
 
-class Settings(PeopleSettings, SealSettings):
+class Settings(ArchiveSettings, SealSettings, PeopleSettings, DatabaseSettings):
     """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")
@@ -49,9 +48,6 @@ class Settings(PeopleSettings, SealSettings):
         default="",
         description="AWS region of the inbound and files buckets, and of queues whose URL names none; empty is MAILROOM_REGION.",
     )
-    archive_region: str = Field(
-        default="", description="AWS region of the archive bucket; empty is MAILROOM_STORAGE_REGION."
-    )
     regions_allowed: str = Field(
         default=" ".join(EU_REGIONS),
         description="AWS regions in which data may be, and hosts that the operator vouches for, with blanks or commas between.",
@@ -61,13 +57,8 @@ class Settings(PeopleSettings, SealSettings):
     )
     storage_account: str = Field(
         default="",
-        pattern=_ACCOUNT,
+        pattern=ACCOUNT,
         description="AWS account (12 digits) that owns the inbound and files buckets; empty is MAILROOM_ACCOUNT_ID.",
-    )
-    archive_account: str = Field(
-        default="",
-        pattern=_ACCOUNT,
-        description="AWS account (12 digits) that owns the archive bucket; empty is MAILROOM_STORAGE_ACCOUNT.",
     )
     inbound_bucket: str = Field(description="Bucket to which SES writes received e-mails.")
     inbound_prefix: str = Field(default="in/", description="Key prefix of the default receipt rule.")
@@ -84,17 +75,6 @@ class Settings(PeopleSettings, SealSettings):
     sender_hourly_limit: MailsAnHour = 1000
     time_zone: TimeZone = "UTC"
     kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails. No other key is used.")
-    archive_bucket: str = Field(description="Bucket of the archive (SAE), made with Object Lock.")
-    archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
-        default="GOVERNANCE",
-        description="Object Lock mode of deposits. COMPLIANCE in production: a deposit cannot be deleted before its date.",
-    )
-    archive_retention_days: int = Field(
-        default=3650,
-        ge=1,
-        json_schema_extra={"unit": "days"},
-        description="How long a deposit cannot be deleted, from the last deposit of the same content.",
-    )
     sender: str = Field(default="", description="From address of mail whose caller names none.")
     bounce_domain: Annotated[str, AfterValidator(return_path_domain)] = Field(
         default="",
@@ -170,7 +150,6 @@ class Settings(PeopleSettings, SealSettings):
         default=False,
         description="States that a TLS proxy is in front of the HTTP service, which then may listen beyond loopback.",
     )
-    database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://user:password@host/database.")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
 
@@ -193,6 +172,16 @@ class Settings(PeopleSettings, SealSettings):
     def owner_of_archive(self) -> str:
         """The AWS account that owns the archive bucket."""
         return self.archive_account or self.owner_of_buckets
+
+    @property
+    def region_of_copies(self) -> str:
+        """The AWS region of the bucket of second copies."""
+        return self.archive_copy_region or self.region_of_archive
+
+    @property
+    def owner_of_copies(self) -> str:
+        """The AWS account that owns the bucket of second copies."""
+        return self.archive_copy_account or self.owner_of_archive
 
     @property
     def mail_prefixes(self) -> tuple[str, ...]:
@@ -347,6 +336,13 @@ def load_database_url() -> str:
             "MAILROOM_DATABASE_URL is empty, or not set and no stack is running here; set it, or run `mailroom up`"
         )
     return str(url)
+
+
+def load_owner_url() -> str:
+    """Return the URL of Mailroom's database for the owner of its tables: MAILROOM_DATABASE_OWNER_URL, else as `load_database_url`."""
+    url, stack = load_database_url(), running_stack() or {}
+    of_stack = stack.get("database_owner_url") if url == stack.get("database_url") else None
+    return str(os.environ.get("MAILROOM_DATABASE_OWNER_URL") or of_stack or url)
 
 
 def _is_complete(environment: Mapping[str, str]) -> bool:

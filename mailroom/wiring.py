@@ -20,6 +20,7 @@ A block with another database or user has another engine, with a budget of the s
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property, partial
@@ -27,6 +28,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
@@ -36,7 +39,6 @@ from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.aws.regions import refuse_named_outside, refuse_outside
 from mailroom.adapters.aws.replies_ses import SesReplies
 from mailroom.adapters.aws.s3 import S3MailStore, check_readable
-from mailroom.adapters.aws.seals_s3 import S3Seals
 from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.aws.sqs import SqsQueue
 from mailroom.adapters.aws.uploads_s3 import S3Uploads
@@ -65,11 +67,14 @@ from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
-from mailroom.adapters.seal_key import Ed25519SealKey
-from mailroom.adapters.time_stamping import Authority, Rfc3161Authorities
-from mailroom.archive.sealing import Sealing
+from mailroom.adapters.sealing import sealing as sealing
+from mailroom.archive.access import CheckedArchive, JournalledArchive, Reader
+from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
+from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.envelope_encryption import ses_context
+from mailroom.operations.starts import configuration_digest, journal_start
+from mailroom.operations.status_rows import version
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.outbound.retry_schedule import RecipientSchedule
@@ -115,19 +120,29 @@ class Installation:
         return Store(self.engine)
 
     @cached_property
-    def archive(self) -> S3Archive:
-        """The archive (SAE)."""
-        return archive(self._archive_s3, self.engine, **self._locked)
+    def archive(self) -> JournalledArchive:
+        """The archive (SAE); what no request reads, an operator's command reads."""
+        return archive(self._archive_s3, self.store, Reader("operator", "command"), **self._locked)
+
+    @cached_property
+    def archive_copies(self) -> ArchiveCopies:
+        """The copies of deposits, to repair, extend and hold them."""
+        return stored_archive(self._archive_s3, self.store, **self._locked).copies
 
     @cached_property
     def manifests(self) -> S3Manifests:
         """The manifests in the archive."""
-        return manifests(self._archive_s3, **self._locked)
+        return manifests(self._archive_s3, self.store, **self._locked)
 
     @cached_property
     def restores(self) -> SqlRestores:
         """The detector of database restores."""
         return self.store.restores(counter(self._archive_s3, bucket=self.settings.archive_bucket))
+
+    def journal_start(self, part: str) -> None:
+        """Journal that a part of the installation starts, as soon as the database answers."""
+        digest = configuration_digest(self.settings)
+        journal_start(self.store.journal, part, version=version(), configuration=digest)
 
     @cached_property
     def uploads(self) -> S3Uploads | None:
@@ -178,6 +193,14 @@ class Installation:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
         refuse_outside(self.settings, whole=False) if asking else refuse_named_outside(self.settings)
 
+    def refuse_unfit_archive(self) -> None:
+        """Raise `ConfigurationError` if a bucket of the archive cannot hold locked versions, or a setting contradicts its rule."""
+        refuse_unfit_archive(self.settings)
+        # Without a database there is no deposit either; the process starts and waits for it.
+        with suppress(TransientError):
+            document = self.store.retention_rules.of(RetentionClass.DOCUMENT)
+            refuse_other_days(self.settings.archive_retention_days, document)
+
     @cached_property
     def sender_lookup(self) -> SenderLookup:
         """The provider of outbound mail and its identities."""
@@ -201,36 +224,42 @@ class Installation:
     def _archive_s3(self) -> Any:
         return client("s3", region=self.settings.region_of_archive, owner=self.settings.owner_of_archive)
 
+    @cached_property
+    def _second(self) -> tuple[Any, str] | None:
+        """The bucket of second copies and its client, if configured."""
+        one = self.settings
+        if not one.archive_copy_bucket:
+            return None
+        s3 = client("s3", region=one.region_of_copies, owner=one.owner_of_copies, profile=one.archive_copy_profile)
+        return s3, one.archive_copy_bucket
+
     @property
     def _locked(self) -> dict[str, Any]:
         one = self.settings
-        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "days": one.archive_retention_days}
+        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "second": self._second}
 
     def _sqs(self, url: str) -> Any:
         return client("sqs", region=self.settings.region_of_queue(url))
 
 
-def archive(s3: Any, engine: Engine, *, bucket: str, lock_mode: str, days: int) -> S3Archive:
-    """Return the archive in this bucket; deposits are locked for `days`."""
-    return S3Archive(s3, engine, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+def archive(s3: Any, store: Store, reader: Reader, **places: Any) -> JournalledArchive:
+    """Return the archive of these places; see `stored_archive`. Reads without a request are journalled as `reader`'s."""
+    return JournalledArchive(stored_archive(s3, store, **places), store.journal, reader)
 
 
-def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests:
+def stored_archive(
+    s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None
+) -> S3Archive:
+    """Return the archive in this bucket; `second` is the bucket of second copies and its client, if there is one."""
+    rules = store.retention_rules
+    return S3Archive(s3, store.engine, bucket=bucket, lock_mode=lock_mode, rules=rules, second=second)
+
+
+def manifests(
+    s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None
+) -> S3Manifests:
     """Return the store of manifests in this bucket."""
-    return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
-
-
-def sealing(
-    engine: Engine, s3: Any, *, key: str, authorities: str, witness: tuple[Any, str] | None, **locked: Any
-) -> Sealing:
-    """Return the ports of sealing for an archive, `locked` as its deposits are; `witness` is a client and a bucket."""
-    stamping = (
-        Rfc3161Authorities([Authority.read(word) for word in authorities.split()]) if authorities.split() else None
-    )
-    retention = timedelta(days=locked["days"])
-    kept = S3Seals(s3, bucket=locked["bucket"], lock_mode=locked["lock_mode"], retention=retention)
-    copy = S3Seals(witness[0], bucket=witness[1]) if witness else None
-    return Sealing(Store(engine).seals, kept, Ed25519SealKey.read(key), stamping, copy)
+    return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, rules=store.retention_rules, second=second)
 
 
 def counter(s3: Any, *, bucket: str) -> S3Counter:
@@ -267,7 +296,7 @@ def inbound(
     clients: InboundClients,
     engine: Engine,
     *,
-    archive: S3Archive,
+    archive: CheckedArchive,
     kms_key_arn: str,
     account_id: str,
     queue_url: str,

@@ -106,7 +106,7 @@ async def archive(
             now=_now(),
             described=described,
             manifests=manifests,
-            period=routing.archive_period,
+            retention=routing.retention_class,
         )
 
     return await blocking(deposited)

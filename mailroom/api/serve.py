@@ -68,6 +68,7 @@ def _serve(
     """
     settings, stop = installation.settings, threading.Event()
     installation.restores.start()
+    installation.journal_start("api")
     if services.sending is not None:
         mailbox = installation.queue(settings.mailbox_queue_url)
         relay, values = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}
@@ -122,6 +123,7 @@ def _end_if_outside(installation: Installation, server: uvicorn.Server, outside:
     """Stop the service if AWS reports a bucket outside the regions; in a thread, for an outage of S3 must not delay it."""
     try:
         installation.refuse_outside()
+        installation.refuse_unfit_archive()
     except ConfigurationError as error:
         say_why_not("mailroom api", error)
         outside.set()
@@ -151,6 +153,7 @@ def services_for(installation: Installation) -> Services:
         openid=OpenIdServices(openid) if (openid := wiring.openid_provider(settings)) else None,
         people=PeopleServices(store.people, store.sessions, store.links),
         trail=store.trail,
+        journal=store.journal,
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
             message_reader=store.message_reader,

@@ -11,7 +11,9 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.cli._installation import Opened
+from mailroom.domain.archive.journal import OperationsKind, Stream
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.tenants import NOBODY
 
 #: Counts that people recognise a database by, each with its table.
 _COUNTED = {"inbound_email": "e-mails", "inbox_item": "items", "batch": "batches", "message": "messages"}
@@ -54,6 +56,11 @@ def read_backup(file: Path) -> Backup:
 def restores_of(opened: Opened) -> SqlRestores:
     """Return the detector of restores of this installation."""
     return opened.restores
+
+
+def journal(opened: Opened, kind: OperationsKind, **facts: Any) -> None:
+    """Append what was done to the installation's journal."""
+    opened.store.journal.append(NOBODY, Stream.OPERATIONS, kind, facts=facts)
 
 
 def revision_of(engine: Engine) -> str:

@@ -219,8 +219,8 @@ def _workers(found: InstallationFacts, now: datetime) -> list[StatusRow]:
     if not alive:
         remedy = Text("start one: `mailroom worker`; until then nothing is received or sent")
         rows.append(_row(WORKERS, Text("Workers"), Text("none is running"), Level.BAD, what_to_do=remedy))
-    version = Text("Mailroom %(version)s, database schema %(schema)s", version=_version(), schema=found.schema)
-    return [*rows, _row(WORKERS, Text("Version"), version)]
+    known = Text("Mailroom %(version)s, database schema %(schema)s", version=version(), schema=found.schema)
+    return [*rows, _row(WORKERS, Text("Version"), known)]
 
 
 def _doing(one: WorkerLine) -> Text:
@@ -301,7 +301,8 @@ def _row(
 
 
 @cache
-def _version() -> str:
+def version() -> str:
+    """Return the installed version."""
     try:
         return metadata.version("mailroom")
     except metadata.PackageNotFoundError:

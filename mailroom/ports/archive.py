@@ -1,8 +1,10 @@
 """The legal electronic archive (SAE)."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import IO, Protocol
+
+from mailroom.domain.archive.retention import RetentionClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +12,7 @@ class Deposit:
     """A deposit receipt: what is archived, where, and until when the object lock forbids deletion.
 
     `archive_id` is `<tenant>/<sha256>`: the same bytes for the same tenant are the same deposit. `verified_at` is when the
-    store last confirmed the bytes and the lock, as it does at each deposit.
+    store last confirmed the bytes and the lock, as it does at each deposit. `sha512` is None in receipts of earlier versions.
     """
 
     archive_id: str
@@ -23,16 +25,18 @@ class Deposit:
     lock_mode: str
     retain_until: datetime
     verified_at: datetime | None = field(default=None, compare=False)
+    sha512: str | None = None
 
 
 class Archive(Protocol):
     """The legal electronic archive (SAE): write-once deposits keyed by content."""
 
-    def deposit(self, tenant: str, content: bytes, *, period: timedelta | None = None) -> Deposit:
+    def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
         """Archive `content` and return its receipt; the same content again is the same deposit with an extended lock.
 
-        The lock is extended to at least the retention from now, less a day or a hundredth, before the receipt is returned;
-        it is never shortened or weakened. `period` is another retention, of what is no document. Other content under the same key is reported and does not fail the deposit.
+        The lock is extended to at least the period of the class's rule from now, less a day or a hundredth, before the receipt
+        is returned; it is never shortened or weakened, so that shared bytes have the longest lock of all that use them. Other
+        content under the same key is reported and does not fail the deposit.
 
         Raises:
             NotPermitted: a permission to read or extend locks is missing; the message names it.

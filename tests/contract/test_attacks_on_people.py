@@ -9,6 +9,7 @@ from mailroom.domain.people import Role
 from mailroom.ports.people import NewPerson
 from mailroom.testing.api import BROWSER
 from tests.support.planted_tenants import OURS, THEIRS, Installation
+from tests.support.tampering import tampering
 
 FORM = {"Sec-Fetch-Site": "same-origin", **BROWSER}
 
@@ -28,7 +29,7 @@ def count(on: Installation, table: str) -> int:
 
 
 def refuse_entries(on: Installation) -> None:
-    with on.engine.begin() as connection:
+    with tampering(on.engine) as connection:
         connection.execute(text("alter table trail add constraint full_disk check (what = 'signed_in') not valid"))
 
 

@@ -27,6 +27,7 @@ from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.audit.sent_mails import SentMail
 from mailroom.domain.archive.manifests import key_of
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.inbound.received_email import Arrival, Attachment, Envelope, Item, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route
@@ -34,8 +35,10 @@ from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.holds import HoldReason
 from mailroom.sandbox.stand_ins.object_lock import like_s3
 from mailroom.testing.notices import an_event
+from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.support.returned_mail import Returned
 from tests.support.sending import office_on
+from tests.support.tampering import tamper
 
 RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"
 NOW = datetime.now(UTC)
@@ -52,13 +55,11 @@ class Installation:
     places: Places
 
     def execute(self, statement: str) -> None:
-        with self.engine.begin() as connection:
-            connection.exec_driver_sql(statement)
+        tamper(self.engine, statement)
 
     def forgets(self, name: str) -> None:
         """Make the database one from before this mail."""
         mine = f"(select id from inbound_email where key = 'in/{name}')"
-        self.execute("alter table inbound_activity disable trigger all")
         for table in ("inbound_activity", "inbox_item"):
             attachments = (
                 f"delete from attachment where item_id in (select id from inbox_item where email_id in {mine})"
@@ -155,13 +156,22 @@ def _describe(installation: Installation, ledger: SqlLedger, email_id: str) -> N
 def _manifests(installation: Installation) -> S3Manifests:
     retention = timedelta(days=10)
     return S3Manifests(
-        installation.s3, bucket=installation.places.archive_bucket, lock_mode="GOVERNANCE", retention=retention
+        installation.s3,
+        bucket=installation.places.archive_bucket,
+        lock_mode="GOVERNANCE",
+        rules=MemoryRetentionRules(retention),
     )
 
 
 def _archive(installation: Installation) -> S3Archive:
     bucket, retention = installation.places.archive_bucket, timedelta(days=10)
-    return S3Archive(installation.s3, installation.engine, bucket=bucket, lock_mode="GOVERNANCE", retention=retention)
+    return S3Archive(
+        installation.s3,
+        installation.engine,
+        bucket=bucket,
+        lock_mode="GOVERNANCE",
+        rules=MemoryRetentionRules(retention),
+    )
 
 
 def test_a_sound_installation_passes(installation: Installation) -> None:
@@ -217,8 +227,8 @@ DAMAGES = {
     "wrong deposit": "update attachment set sha256 = repeat('0', 64)",
     "attachments": "update attachment set number = 2",
     "altered": "update deposit set size = size + 1",
-    "missing deposit": "update deposit set version = 'gone'",
-    "not locked": "update deposit set retain_until = retain_until + interval '1 day'",
+    "missing deposit": "update deposit_copy set version = 'gone'",
+    "not locked": "update deposit_copy set retain_until = retain_until + interval '1 day'",
     "wrong receipt": "update deposit set sha256 = repeat('0', 64)",
 }
 
@@ -303,7 +313,7 @@ def test_a_report_by_mail_has_no_item_and_its_message_has_the_event(
     returned.events.record([an_event(Kind.BOUNCED_HARD, "mail/1", message_id=message, provider="smtp")], now=NOW)
 
     def end(installation: Installation, ledger: SqlLedger, email_id: str) -> None:
-        kept = _archive(installation).deposit("acme", b"returned " + RAW, period=timedelta(days=3))
+        kept = _archive(installation).deposit("acme", b"returned " + RAW, retention=RetentionClass.REPORT)
         ledger.routed(email_id, [Route("b@bounces.acme.test", "acme", "", "report")], now=NOW)
         _describe(installation, ledger, email_id)
         ledger.deposited(email_id, archive_ids=[kept.archive_id], now=NOW, manifests=["acme"])
@@ -342,9 +352,7 @@ def test_only_a_tenant_whose_policy_holds_the_mail_back_may_be_without_an_item(
 def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(installation: Installation) -> None:
     """An impossible time, or a history of another shape, must not end the check of everything else."""
     installation.execute("update inbound_email set received_at = 'infinity' where state = 'quarantined'")
-    installation.execute(
-        "set local session_replication_role = replica; update inbound_activity set facts = '{\"routes\": 5}'"
-    )
+    installation.execute("update inbound_activity set facts = '{\"routes\": 5}'")
     installation.put("forgotten")
 
     wrong = installation.wrong()

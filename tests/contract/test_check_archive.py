@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from blocks.support.reconciling import compare
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings, damage
+from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.audit.check import Places, compare_archive
@@ -20,6 +21,7 @@ from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.ports.archive import Deposit
 from mailroom.ports.archive_findings import ArchiveFinding, ScannedRange
+from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.contract.test_manifests import ENVELOPE, MANIFEST
 from tests.support.archive_store import RETENTION, Refusing, Store, store_on
 from tests.support.lock_blind_s3 import LockBlind
@@ -121,7 +123,7 @@ def test_second_locked_copy_of_a_deposit_is_no_difference(store: Store, auditor:
 def test_deposit_whose_receipt_was_lost_is_under_way_and_then_a_difference(store: Store, auditor: Auditor) -> None:
     """Its mail's next attempt adopts it within minutes; after an hour none will."""
     deposit(store, "a")
-    store.execute("delete from deposit")
+    store.lose_receipts()
 
     assert dict(auditor.look(limit_s=3600)[0].wrong) == {}
     assert dict(auditor.look()[0].wrong) == {"no receipt": 1}
@@ -146,7 +148,7 @@ def test_difference_lasts_until_it_is_repaired_and_the_page_says_it(store: Store
     """The run that finds it is one of many: the next ones look elsewhere, and would report no damage."""
     kept = sorted(deposit(store, *"abcd"), key=lambda one: one.key)
     store.lose(kept[0].archive_id)
-    store.execute("update deposit set verified_at = now() - interval '1 minute'")
+    store.execute("update deposit_copy set verified_at = now() - interval '1 minute'")
 
     found, after = auditor.reconcile(most=1)
     later, _ = auditor.reconcile(after, most=1)
@@ -163,7 +165,8 @@ def test_difference_lasts_until_it_is_repaired_and_the_page_says_it(store: Store
 
 def _damages(store: Store) -> dict[str, str]:
     with transaction(store.engine) as connection:
-        rows = connection.execute(select(table(DepositRow), damage().label("damage")))
+        ids = connection.execute(select(table(DepositRow).c.archive_id)).scalars().all()
+        rows = connection.execute(receipts_of(ids, damage().label("damage")))
         return {row.archive_id: row.damage for row in rows if row.damage}
 
 
@@ -257,7 +260,9 @@ def test_strangers_on_a_manifests_key_are_named_until_an_operator_acknowledges_t
     store: Store, auditor: Auditor
 ) -> None:
     """Manifests are in the same bucket under the same locks, and somebody else may write over them as well."""
-    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+    manifests = S3Manifests(
+        store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", rules=MemoryRetentionRules(RETENTION)
+    )
     manifests.keep(MANIFEST)
     manifests.keep(replace(MANIFEST, envelope=replace(ENVELOPE, recipients=("bob@acme.test",))))
     whole = auditor.reconcile()[0]
@@ -287,7 +292,9 @@ def test_version_of_a_manifest_that_cannot_be_read_stops_nothing(
     store: Store, database_url: str, code: str, heads: str, wrong: dict[str, int]
 ) -> None:
     """A version that only a stranger can read is foreign; one that a lifecycle rule moved to Glacier may be ours."""
-    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+    manifests = S3Manifests(
+        store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", rules=MemoryRetentionRules(RETENTION)
+    )
     manifests.keep(MANIFEST)
     stranger = store.put_locked(MANIFEST.key, b"{}")
     auditor = Auditor(store, database_url, Refusing(store.s3, code, {stranger}, heads=heads))
@@ -300,7 +307,7 @@ def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: A
     [kept] = deposit(store, "a")
     store.lose(kept.archive_id)
     version = store.put(kept.key, b"a")
-    store.execute("update deposit set version = :version", version=version)
+    store.execute("update deposit_copy set version = :version", version=version)
     receipt = store.archive().find(kept.archive_id)
     assert receipt is not None
 

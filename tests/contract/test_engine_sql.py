@@ -6,13 +6,14 @@ from sqlalchemy import Connection, Engine, text
 from mailroom.adapters.postgres import engine as connections
 from mailroom.adapters.postgres.engine import make_engine, statement, transaction
 from mailroom.domain.errors import PermanentError, TransientError
+from tests.support.tampering import owner_of
 
 
 def end_all(engine: Engine, database_url: str) -> None:
     """End every session of `engine`, as a restart of the server does."""
     with transaction(engine) as connection:
         connection.execute(text("select 1"))
-    other = make_engine(database_url)
+    other = make_engine(owner_of(database_url))
     with transaction(other) as connection:
         mine = "datname = current_database() and pid <> pg_backend_pid()"
         connection.execute(text(f"select pg_terminate_backend(pid, 10000) from pg_stat_activity where {mine}"))

@@ -12,6 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stand_ins.fault_proxy import HTTP_FAULTS, STATEMENT_FAULTS, Fault, FaultProxies, FaultProxy
+from tests.support.tampering import owner_of
 
 ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=1)
 MADE = {"region_name": "eu-west-1", "aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
@@ -34,8 +35,9 @@ def aws() -> Iterator[FaultProxies]:
 def sql(postgres: Postgres, database_url: str) -> Iterator[tuple[FaultProxy, str]]:
     with FaultProxies(sql=("postgres", postgres.port)) as proxies:
         url = database_url.replace(f":{postgres.port}/", f":{proxies['sql'].port}/")
-        with psycopg.connect(database_url) as connection:
+        with psycopg.connect(owner_of(database_url)) as connection:
             connection.execute("create table note (text text)")
+            connection.execute("grant all on note to public")
         yield proxies["sql"], url
 
 

@@ -15,6 +15,7 @@ from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, Obj
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.ports.ledger import Lease
+from tests.support.tampering import tampering
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc123")
@@ -323,7 +324,7 @@ def test_history_cannot_be_changed(ledger: SqlLedger, engine: Engine) -> None:
     """Activities are evidence; not even our own code may rewrite them."""
     ledger.register(Arrival(REF), now=NOW)
 
-    with engine.begin() as connection, pytest.raises(DBAPIError, match="never changed"):
+    with pytest.raises(DBAPIError, match="never changed"), tampering(engine, triggers=True) as connection:
         connection.execute(text("update inbound_activity set kind = 'other'"))
 
 

@@ -10,6 +10,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.roles import grant_roles
 from mailroom.adapters.postgres.schema import MIGRATIONS, migrations
 from mailroom.api.services import Services
 from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
@@ -234,7 +235,7 @@ def test_a_batch_that_nobody_opened_says_zero(api: TestClient) -> None:
 
 
 def test_what_was_there_before_the_migration_is_found_and_counted(
-    api: TestClient, engine: Engine, archive: MemoryArchive
+    api: TestClient, engine: Engine, owner_engine: Engine, owner_url: str, archive: MemoryArchive
 ) -> None:
     """An upgrade loses nothing: older messages have their labels, and older batches their numbers."""
     output = submitted(api, batch(message(reference="r1", metadata={"invoice": "7"}), message(to="bob@users.test")))
@@ -242,11 +243,12 @@ def test_what_was_there_before_the_migration_is_found_and_counted(
     SqlEvents(engine).record([event(ada, Kind.CLICKED, 1), event(ada, Kind.UNSUBSCRIBED, 2)], now=NOW)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes |= {"engine": engine, "applied": []}
+    config.attributes |= {"engine": owner_engine, "applied": []}
     before = migrations()[[script.revision for script in migrations()].index("0022") - 1].revision
 
     command.downgrade(config, before)
     command.upgrade(config, "head")
+    grant_roles(owner_url)
 
     assert (
         to(listed(api, "/v1/messages", reference="r1"))

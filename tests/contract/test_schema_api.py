@@ -18,6 +18,7 @@ from mailroom.outbound.outbox_relay import run_relay
 from mailroom.testing.queue import MemoryQueue
 from tests.contract.test_every_route import World
 from tests.support.batch_requests import ACME, batch
+from tests.support.tampering import owner_of
 
 AWAY = {
     "missing": ("alter schema public rename to away", "alter schema away rename to public"),
@@ -38,7 +39,7 @@ def world(engine: Engine) -> World:
 
 
 def execute(url: str, statement: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(owner_of(url), autocommit=True) as connection:
         connection.execute(statement)
     time.sleep(0.1)
 

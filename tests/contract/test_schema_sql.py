@@ -25,6 +25,7 @@ from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef
 from mailroom.ports.ledger import Lease
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.settings import CHECKOUT
+from tests.support.tampering import owner_of
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
 #: From here on migrations say which code they serve.
@@ -48,7 +49,7 @@ TAKEN_AWAY = {
 
 
 def execute(url: str, *statements: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(owner_of(url), autocommit=True) as connection:
         for one in statements:
             connection.execute(one.format(newest=this_code().newest))
 
@@ -150,12 +151,12 @@ def read_as(connection: Connection, role: str) -> None:
     connection.execute(text("select policy from tenant"))
 
 
-def test_a_right_that_the_user_lacks_is_no_fault_of_the_mail(engine: Engine, database_url: str) -> None:
+def test_a_right_that_the_user_lacks_is_no_fault_of_the_mail(owner_engine: Engine, database_url: str) -> None:
     """A missing or revoked grant: once granted, the same statement works."""
     name = f"poor_{time.monotonic_ns()}"
     execute(database_url, f"create role {name}", f"grant select on alembic_version, schema_serves to {name}")
 
-    with pytest.raises(TransientError, match="42501"), transaction(engine) as connection:
+    with pytest.raises(TransientError, match="42501"), transaction(owner_engine) as connection:
         read_as(connection, name)
 
 
@@ -259,13 +260,13 @@ def breaks(before: Columns, after: Columns) -> set[str]:
         ("alter table worker alter column paused_by set not null", {"worker.paused_by"}),
     ],
 )
-def test_what_breaks_old_code_is_seen_in_the_columns(engine: Engine, change: str, broken: set[str]) -> None:
+def test_what_breaks_old_code_is_seen_in_the_columns(owner_engine: Engine, change: str, broken: set[str]) -> None:
     """The next test relies on it; the last line of a rename is missing because its new name may be null or not."""
-    before = columns_of(engine)
-    with transaction(engine) as connection:
+    before = columns_of(owner_engine)
+    with transaction(owner_engine) as connection:
         connection.execute(text(change))
 
-    found = breaks(before, columns_of(engine))
+    found = breaks(before, columns_of(owner_engine))
 
     assert found == broken or found - broken == {"tenant.terms"}
 
@@ -297,30 +298,31 @@ WANTED = """
 import json
 from mailroom.adapters.postgres import schema_upgrade as migrating
 from mailroom.adapters.postgres.schema import _wanted_columns
+from tests.support.tampering import owner_of
 wanted = _wanted_columns()
 print(json.dumps(list(zip(wanted["tables"], wanted["columns"]))))
 """
 
 
-def test_every_column_that_the_migrations_made_is_looked_for(engine: Engine) -> None:
+def test_every_column_that_the_migrations_made_is_looked_for(owner_engine: Engine) -> None:
     """Also of tables that only our own SQL names, and in a process that imports only `mailroom migrate`."""
     ended = subprocess.run([sys.executable, "-c", WANTED], cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
     wanted = {(table, column) for table, column in json.loads(ended.stdout)}
 
-    assert columns_of(engine).keys() == wanted
+    assert columns_of(owner_engine).keys() == wanted
 
 
-def test_going_back_says_again_what_the_older_schema_serves(engine: Engine) -> None:
+def test_going_back_says_again_what_the_older_schema_serves(owner_engine: Engine) -> None:
     """Only development downgrades; the schema's statement about itself must be true all the same."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["engine"] = engine
+    config.attributes["engine"] = owner_engine
 
     command.downgrade(config, FIRST)
-    with transaction(engine, gated=False) as connection:
+    with transaction(owner_engine, gated=False) as connection:
         there = look(connection)
     command.upgrade(config, "head")
 
     [first] = [script for script in migrations() if script.revision == FIRST]
     assert (there.revision, there.oldest_code) == (FIRST, first.module.oldest_code)
-    refuse_unfit(engine)
+    refuse_unfit(owner_engine)

@@ -16,6 +16,7 @@ from mailroom.adapters.postgres import engine as engine_module
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.models import DepositRow, InboundEmailRow, TenantRow
+from mailroom.adapters.postgres.roles import grant_roles
 from mailroom.domain.inbound.received_email import Attachment, Item, State
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
@@ -79,16 +80,17 @@ def test_a_mail_of_ever_new_words_is_filed(
 
 
 def test_items_filed_before_the_search_are_found_too(
-    reader: SqlInboxReader, engine: Engine, inbox: Callable[..., str]
+    reader: SqlInboxReader, owner_url: str, owner_engine: Engine, inbox: Callable[..., str]
 ) -> None:
     """An upgraded installation has old mail; its words come from SQL."""
     old = inbox(subject="Old invoice", text=None, html="<p>five <b>thousand</b></p>", files=["scan_1.pdf"])
     config = Config()
     config.set_main_option("script_location", str(Path(engine_module.__file__).parent / "migrations"))
-    config.attributes["engine"] = engine
+    config.attributes["engine"] = owner_engine
 
     command.downgrade(config, "0003")
     command.upgrade(config, "head")
+    grant_roles(owner_url)
 
     for question in ("invoice", "thousand", "scan 1 pdf", "carl"):
         page = reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)

@@ -23,6 +23,7 @@ from deployments.worker.probes import inbound_probes, outbound_probes
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
 from mailroom.ports.inbound import Inbound
 from tests.support.http_server import serving
+from tests.support.tampering import tamper
 
 MAILS, DEPOSITS = "probed-mails", "probed-deposits"
 #: Rights to read mails and deposits; the worker's other rights do not matter here.
@@ -146,8 +147,7 @@ def test_the_database_of_the_block_is_asked_with_its_own_password_and_for_its_sc
     wrong = MailroomDatabase(url=SecretStr(database_url.replace("for-tests-only", "mistyped")))
     with pytest.raises(TransientError):
         wrong.check()
-    with engine.begin() as connection:
-        connection.exec_driver_sql("drop table processing")
+    tamper(engine, "drop table processing")
     with pytest.raises(UnfitSchema, match="processing"):
         MailroomDatabase(url=SecretStr(database_url)).check()
 

@@ -293,7 +293,7 @@ def replay(line: Line, *arguments: str) -> str:
 
 
 def change_schema(stack: Stack, statement: str) -> None:
-    with psycopg.connect(stack["database_url"], autocommit=True) as connection:
+    with psycopg.connect(stack["database_owner_url"], autocommit=True) as connection:
         connection.execute(statement)
 
 

@@ -121,7 +121,7 @@ def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int
 
 def _crash_postgres(field: Range) -> None:
     """Kill one backend; return when every connection was ended and new ones are taken."""
-    with psycopg.connect(field.drill_stack.facts["database_url"], autocommit=True) as mine:
+    with psycopg.connect(field.drill_stack.facts["database_owner_url"], autocommit=True) as mine:
         backend = mine.info.backend_pid
         others = "select pid from pg_stat_activity where datname = 'mailroom' and pid <> %s limit 1"
         [victim] = mine.execute(others, (backend,)).fetchone() or [backend]

@@ -12,6 +12,7 @@ from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.api.metrics.inbound import exposition
 from mailroom.domain.inbound.received_email import ObjectRef
 from tests.support.inbound_listener import PATIENT, Desk, from_s3, from_ses, ref
+from tests.support.tampering import tampering
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_notice_that_comes_again_is_counted_once_and_counts_add_up(inbound_set
 
 def test_a_count_that_cannot_be_stored_keeps_no_message(inbound_setup: Desk, engine: Engine) -> None:
     """A number is not worth a dead letter."""
-    with engine.begin() as connection:
+    with tampering(engine) as connection:
         connection.execute(text("alter table other_notice add constraint none check (notices < 0)"))
     inbound_setup.queue.post([OTHERS[0], from_s3(), from_ses()])
 

@@ -28,6 +28,7 @@ from mailroom.domain.inbound import received_email as inbound
 from mailroom.outbound.mailbox import Intake
 from tests.support.inbound_listener import QUICK, Desk, from_ses, holds, ref
 from tests.support.patience import PATIENCE_S
+from tests.support.tampering import owner_of
 
 AWAY = {
     "schema missing": ("alter schema public rename to away", "alter schema away rename to public"),
@@ -45,7 +46,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def execute(url: str, statement: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(owner_of(url), autocommit=True) as connection:
         connection.execute(statement)
 
 

@@ -17,7 +17,7 @@ def finds(stack: Stack, canaries: Mapping[str, str]) -> list[str]:
 
 def _in_database(stack: Stack, canaries: Mapping[str, str]) -> Iterator[str]:
     """Search every column of every table of Prefect's database."""
-    url = stack["database_url"].rpartition("/")[0] + "/prefect"
+    url = stack["database_owner_url"].rpartition("/")[0] + "/prefect"
     tables = (
         "select table_name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'"
     )

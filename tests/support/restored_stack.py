@@ -39,7 +39,7 @@ def _administrator(stack: Stack) -> Iterator[psycopg.Connection[tuple[object, ..
 
 
 def _url(stack: Stack, database: str) -> str:
-    return urlsplit(stack["database_url"])._replace(path=f"/{database}").geturl()
+    return urlsplit(stack["database_owner_url"])._replace(path=f"/{database}").geturl()
 
 
 def _run(program: str, *arguments: str) -> None:

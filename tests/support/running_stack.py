@@ -186,7 +186,7 @@ def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> str:
     digest = hashlib.sha256(content).hexdigest()
     name = f"spoilt_{digest[:16]}"
     body = f"if new.archive_id = '{tenant}/{digest}' then raise exception 'spoilt'; end if; return new;"
-    with psycopg.connect(stack["database_url"]) as connection:
+    with psycopg.connect(stack["database_owner_url"]) as connection:
         connection.execute(f"create function {name}() returns trigger language plpgsql as $$ begin {body} end $$")
         when = "before insert or update on deposit for each row"
         connection.execute(f"create trigger {name} {when} execute function {name}()")
@@ -195,5 +195,5 @@ def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> str:
 
 def archive_serves_again(stack: Stack, spoilt: str) -> None:
     """Undo `spoil_archive`."""
-    with psycopg.connect(stack["database_url"]) as connection:
+    with psycopg.connect(stack["database_owner_url"]) as connection:
         connection.execute(f"drop function {spoilt} cascade")

@@ -3,16 +3,22 @@
 import io
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from mailroom.adapters.postgres.archive.journal import SqlJournal
 from mailroom.adapters.postgres.engine import make_engine, migrate, refuse_unfit, transaction
+from mailroom.adapters.postgres.roles import Grants, grant_roles
 from mailroom.adapters.postgres.schema import MIGRATIONS, Schema, fault, look, migrations, this_code
+from mailroom.domain.archive.journal import JournalEntry, OperationsKind, Stream
 from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError, TransientError, UnfitSchema
+from mailroom.domain.tenants import NOBODY
 
 #: SQLSTATEs of a deadlock, and of a table that running processes would not leave in time.
 _IN_USE = frozenset({"40P01", "55P03"})
@@ -61,6 +67,7 @@ class UpgradeResult:
     begun_at: str | None
     ended_at: str
     applied: tuple[str, ...]
+    roles: Grants
 
 
 def schema_status(url: str) -> SchemaStatus:
@@ -77,8 +84,10 @@ def schema_status(url: str) -> SchemaStatus:
         engine.dispose()
 
 
-def upgrade(url: str) -> UpgradeResult:
+def upgrade(url: str, application_url: str = "") -> UpgradeResult:
     """Migrate the schema to the newest revision in one transaction; of two concurrent calls one waits for the other.
+
+    `url` is the owner's. Afterwards the application's role has what it needs, and the login of `application_url` is a member.
 
     Running workers and services hold locks in an order of their own: where the migrations meet one, they are tried again.
 
@@ -105,7 +114,24 @@ def upgrade(url: str) -> UpgradeResult:
     after = schema_status(url)
     if after.fault is not None:
         raise after.fault
-    return UpgradeResult(before.revision, this_code().newest, tuple(applied))
+    roles = grant_roles(url, application_url)
+    _journal(url, before.revision, applied, roles)
+    return UpgradeResult(before.revision, this_code().newest, tuple(applied), roles)
+
+
+def _journal(url: str, revision: str | None, applied: Sequence[str], roles: Grants) -> None:
+    """Append what was done to the installation's journal."""
+    done: dict[str, dict[str, Any]] = {}
+    if applied:
+        done[OperationsKind.MIGRATED] = {"from": revision, "to": applied[-1]}
+    if roles.changed:
+        done[OperationsKind.GRANTED] = {"login": roles.login, "tables": roles.changed}
+    engine = make_engine(url, pool_size=1)
+    try:
+        journal = [JournalEntry(NOBODY, kind, None, facts, Stream.OPERATIONS) for kind, facts in done.items()]
+        SqlJournal(engine).append_all(journal)
+    finally:
+        engine.dispose()
 
 
 def _migrate(url: str, applied: list[str]) -> None:

@@ -6,6 +6,9 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.adapters.postgres.archive.holds import SqlHolds
+from mailroom.adapters.postgres.archive.journal import SqlJournal
+from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
 from mailroom.adapters.postgres.archive.seals import SqlSeals
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
@@ -57,8 +60,14 @@ class Store:
         self.pauses, self.endpoints, self.breakers = SqlPauses(engine), SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
-        self.reconciliations, self.trail, self.seals = SqlReconciliations(engine), SqlTrail(engine), SqlSeals(engine)
+        self.reconciliations, self.trail, self.journal = (
+            SqlReconciliations(engine),
+            SqlTrail(engine),
+            SqlJournal(engine),
+        )
+        self.seals = SqlSeals(engine)
         self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
+        self.retention_rules, self.legal_holds = SqlRetentionRules(engine), SqlHolds(engine)
         self.api_keys, self.replays, self.facts = SqlApiKeys(engine), SqlReplays(engine), SqlStatusFacts(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:

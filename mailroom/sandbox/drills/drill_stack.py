@@ -145,8 +145,8 @@ class DrillStack:
         ).stdout
 
     def ask(self, query: str, *values: Any) -> list[Any]:
-        """Return the rows of a statement on Mailroom's database; none where it returns no rows."""
-        with psycopg.connect(self.facts["database_url"]) as connection:
+        """Return the rows of a statement on Mailroom's database, as its owner; none where it returns no rows."""
+        with psycopg.connect(self.facts["database_owner_url"]) as connection:
             answer = connection.execute(query, values)
             return answer.fetchall() if answer.description else []
 

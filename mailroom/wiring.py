@@ -31,7 +31,7 @@ from sqlalchemy import Engine
 from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
-from mailroom.adapters.aws.clients import client, emulator_of
+from mailroom.adapters.aws.clients import client, client_as, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.aws.dead_letters import DeadLetters
 from mailroom.adapters.aws.kms import KmsKeys
@@ -230,7 +230,7 @@ class Installation:
         one = self.settings
         if not one.archive_copy_bucket:
             return None
-        s3 = client("s3", region=one.region_of_copies, owner=one.owner_of_copies, profile=one.archive_copy_profile)
+        s3 = client_as(one.archive_copy_profile, "s3", region=one.region_of_copies, owner=one.owner_of_copies)
         return s3, one.archive_copy_bucket
 
     @property

@@ -114,7 +114,10 @@ def use_all(settings: Settings, s3: Any) -> None:
     assert opened.archive.read(receipt.archive_id) == b"content"
     opened.archive.check()
     objects, until = LockedObjects(s3, settings.archive_bucket), receipt.retain_until + timedelta(days=2)
-    objects.extend(receipt.key, receipt.version, Lock(receipt.lock_mode, until))
+    present = Lock(receipt.lock_mode, receipt.retain_until)
+    objects.extend(receipt.key, receipt.version, Lock(receipt.lock_mode, until), present=present)
+    objects.hold(receipt.key, receipt.version, is_held=True)
+    opened.refuse_unfit_archive()
     objects.versions(receipt.key, size=receipt.size)
     assert objects.lock_of(receipt.key, receipt.version) == Lock(receipt.lock_mode, until)
     objects._retention(receipt.key, receipt.version)

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from mailroom.adapters.aws.clients import client, error_code, translated
+from mailroom.adapters.aws.clients import client_as, error_code, translated
 from mailroom.domain.errors import ConfigurationError, TransientError
 from mailroom.settings import Settings
 
@@ -41,13 +41,13 @@ def archive_faults(settings: Settings) -> list[BucketFault]:
     """
     one = settings
     auditor = one.archive_auditor_profile
-    s3 = client("s3", region=one.region_of_archive, owner=one.owner_of_archive, profile=auditor)
+    s3 = client_as(auditor, "s3", region=one.region_of_archive, owner=one.owner_of_archive)
     faults = bucket_faults(s3, one.archive_bucket)
     if one.archive_copy_bucket:
         if one.archive_copy_bucket == one.archive_bucket:
             faults.append(BucketFault(one.archive_bucket, "is also that of second copies; name another"))
         profile = auditor or one.archive_copy_profile
-        second = client("s3", region=one.region_of_copies, owner=one.owner_of_copies, profile=profile)
+        second = client_as(profile, "s3", region=one.region_of_copies, owner=one.owner_of_copies)
         faults += bucket_faults(second, one.archive_copy_bucket)
     return faults
 

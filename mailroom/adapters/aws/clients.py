@@ -68,6 +68,12 @@ def client(service: str, *, region: str | None = None, owner: str = "", profile:
     return expect_owner(made, owner) if service == "s3" else made
 
 
+def client_as(profile: str, service: str, *, region: str, owner: str) -> Any:
+    """Return this process's client with the credentials of an AWS profile; with those of the process where that is empty."""
+    named = {"profile": profile} if profile else {}
+    return client(service, region=region, owner=owner, **named)
+
+
 def expect_owner(s3: Any, owner: str) -> Any:
     """Add the account that must own the bucket to every call of an S3 client; S3 refuses the call if another account does.
 

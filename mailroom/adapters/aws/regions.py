@@ -21,7 +21,7 @@ from botocore.exceptions import (
     NoCredentialsError,
 )
 
-from mailroom.adapters.aws.clients import client, error_code, translated
+from mailroom.adapters.aws.clients import client, client_as, error_code, translated
 from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.operations.regions import Allowed, Resource, bucket_region, database_hosts, refuse, region_of
@@ -125,7 +125,7 @@ def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> li
             buckets[bucket] = _Where(settings.region_of_buckets, settings.owner_of_buckets, "MAILROOM_STORAGE_ACCOUNT")
     resources: list[Resource] = []
     for bucket, where in buckets.items():
-        s3 = client("s3", region=where.region, owner=where.owner, profile=where.profile)
+        s3 = client_as(where.profile, "s3", region=where.region, owner=where.owner)
         resources.append(_bucket(s3, bucket, allowed, or_else=where.or_else))
         resources += _replicas(s3, bucket, allowed) if whole else ()
     return [*resources, *_key_replicas(settings, allowed)] if whole else resources

@@ -29,6 +29,8 @@ _FIRST = (
     ("report", "destroy", "a report of a message of ours; its facts are kept with the message"),
 )
 
+_INSERT = "insert into retention_rule (name, version, trigger, days, action, basis, since, by) values"
+
 # A hold is released once, and nothing else of it changes.
 _RELEASED = """
 create function refuse_other_than_release() returns trigger language plpgsql as $$
@@ -77,9 +79,7 @@ def upgrade() -> None:
     for name, action, basis in _FIRST:
         days = _document_days() if name == "document" else 30
         row = f"'{name}', 1, 'deposited', {days}, '{action}', '{basis}', now(), 'migration 0034'"
-        op.execute(
-            f"insert into retention_rule (name, version, trigger, days, action, basis, since, by) values ({row})"
-        )
+        op.execute(f"{_INSERT} ({row})")
     op.execute(_RELEASED)
     for table, events in (("retention_rule", "update or delete"), ("legal_hold", "delete")):
         op.execute(

@@ -101,8 +101,8 @@ class LegalArchive(Block):
 
     def open_sealing(self, *, key: str, authorities: str, witness: Any) -> Sealing:
         """Return the ports of sealing: seals are kept beside the deposits."""
-        engine, how = self.database.open(), self._locked()
-        return wiring.sealing(engine, self.client(), key=key, authorities=authorities, witness=witness, **how)
+        store, how = self._store, self._locked() | {"key": key, "authorities": authorities, "witness": witness}
+        return wiring.sealing(self.client(), store.seals, store.retention_rules, **how)
 
     @property
     def _owner(self) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from mailroom.archive_settings import ACCOUNT, ArchiveSettings
+from mailroom.archive_settings import ACCOUNT, ArchiveSettings, SealSettings
 from mailroom.database_settings import DatabaseSettings
 from mailroom.domain.delivery.return_paths import return_path_domain
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
@@ -21,7 +21,6 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
-from mailroom.seal_settings import SealSettings
 from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -37,7 +36,7 @@ def stack_file() -> Path:
     return data_folder() / "stack.json"
 
 
-class Settings(ArchiveSettings, PeopleSettings, DatabaseSettings, SealSettings):
+class Settings(ArchiveSettings, SealSettings, PeopleSettings, DatabaseSettings):
     """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
 
 from mailroom.adapters.aws.seals_s3 import S3Seals
+from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
 from mailroom.adapters.postgres.archive.seals import SqlSeals
 from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.adapters.time_stamping import Authority, Rfc3161Authorities
@@ -16,8 +17,7 @@ from mailroom.audit.journals import Check, Entry, Status, check_journal
 from mailroom.audit.seals import check_seals
 from mailroom.sandbox.stand_ins.time_stamping import Authority as StampingAuthority
 from tests.support.archive_store import Store
-
-RETENTION = timedelta(days=10)
+from tests.support.tampering import tampering
 
 
 @dataclass
@@ -48,7 +48,12 @@ class Installation:
 
         return Sealing(
             self.records,
-            S3Seals(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", retention=RETENTION),
+            S3Seals(
+                self.store.s3,
+                bucket=self.store.bucket,
+                lock_mode="GOVERNANCE",
+                rules=SqlRetentionRules(self.store.engine),
+            ),
             self.key,
             Rfc3161Authorities([Authority("http://tsa", self.authority.roots)], post=post),
             S3Seals(self.witness.s3, bucket=self.witness.bucket),
@@ -74,8 +79,7 @@ class Installation:
 
     def as_administrator(self, *statements: str, **values: Any) -> None:
         """Change rows with the triggers disabled, as an owner of the database can."""
-        with self.store.engine.begin() as connection:
-            connection.execute(text("set local session_replication_role = replica"))
+        with tampering(self.store.engine) as connection:
             for one in statements:
                 connection.execute(text(one), values)
 

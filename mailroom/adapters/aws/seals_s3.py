@@ -1,18 +1,21 @@
 """Documents of seals in a bucket: what was stored first under a key is what counts, whatever came later.
 
 A key is only written if no version and no delete marker was ever there, so that a seal's number is used once. In the
-archive each version is locked; in the bucket of a witness, which belongs to another account, that account's own rule locks.
+archive each version is locked as a document is, in both buckets where there are second copies; in the bucket of a witness, which
+belongs to another account, that account's own rule locks.
 """
 
 from base64 import b64encode
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.ports.retention_rules import RetentionRules
 
 _TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
 
@@ -21,14 +24,32 @@ _MOST_BYTES = 1 << 28
 
 
 class S3Seals:
-    """The port `SealStore` on S3. `lock_mode` and `retention` lock each version; without, the bucket's own rule does."""
+    """The port `SealStore` on S3. `lock_mode` and the rule of documents lock each version; without, the bucket's own rule does."""
 
-    def __init__(self, s3: Any, *, bucket: str, lock_mode: str = "", retention: timedelta = timedelta(0)) -> None:
-        self._s3, self._bucket, self._lock_mode, self._retention = s3, bucket, lock_mode, retention
+    def __init__(
+        self,
+        s3: Any,
+        *,
+        bucket: str,
+        lock_mode: str = "",
+        rules: RetentionRules | None = None,
+        second: "S3Seals | None" = None,
+    ) -> None:
+        self._s3, self._bucket, self._lock_mode, self._rules, self._second = s3, bucket, lock_mode, rules, second
         self.name = f"s3:{bucket}"
 
     def keep(self, key: str, content: bytes) -> bytes:
-        """Store `content` unless something was there before; return what was stored first."""
+        """Store `content` unless something was there before; return what was stored first. Second copies are made of that.
+
+        Raises:
+            PermanentError: the bucket of second copies has something else under this key.
+        """
+        stored = self._keep(key, content)
+        if self._second is not None and self._second.keep(key, stored) != stored:
+            raise PermanentError("the second copy of a seal is another one", key=key)
+        return stored
+
+    def _keep(self, key: str, content: bytes) -> bytes:
         there = self.find(key)
         if there is not None:
             return there
@@ -77,7 +98,7 @@ class S3Seals:
             return bytes(answer["Body"].read())
 
     def _lock(self) -> dict[str, Any]:
-        if not self._lock_mode:
+        if self._rules is None:
             return {}
-        until = datetime.now(UTC).replace(microsecond=0) + self._retention
+        until = datetime.now(UTC).replace(microsecond=0) + self._rules.of(RetentionClass.DOCUMENT).period
         return {"ObjectLockMode": self._lock_mode, "ObjectLockRetainUntilDate": until}

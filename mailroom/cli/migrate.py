@@ -2,7 +2,8 @@
 
 Run it before the new workers and HTTP services start; those of the last release keep running. It applies all pending
 migrations in one transaction, waits for any other `mailroom migrate`, and never downgrades: a schema that a newer version
-has migrated stays as it is.
+has migrated stays as it is. It connects with MAILROOM_DATABASE_OWNER_URL, if that is set, and grants the login of
+MAILROOM_DATABASE_URL, which it makes if it is missing, what the application needs.
 
 \b
   mailroom migrate --check     exit code 1 and the missing migrations, if it is not at the newest revision; changes nothing

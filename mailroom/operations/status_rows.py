@@ -220,7 +220,14 @@ def _workers(found: InstallationFacts, now: datetime) -> list[StatusRow]:
         remedy = Text("start one: `mailroom worker`; until then nothing is received or sent")
         rows.append(_row(WORKERS, Text("Workers"), Text("none is running"), Level.BAD, what_to_do=remedy))
     known = Text("Mailroom %(version)s, database schema %(schema)s", version=version(), schema=found.schema)
-    return [*rows, _row(WORKERS, Text("Version"), known)]
+    rows.append(_row(WORKERS, Text("Version"), known))
+    if found.may_change_journals:
+        what, remedy = (
+            Text("can change the archive's journals"),
+            Text("give it a login of its own: see docs/archive.md"),
+        )
+        rows.append(_row(WORKERS, Text("Login of the database"), what, Level.LOOK, what_to_do=remedy))
+    return rows
 
 
 def _doing(one: WorkerLine) -> Text:

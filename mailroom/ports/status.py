@@ -17,6 +17,7 @@ class InstallationFacts:
 
     `filing_time` is the time within which 95 of 100 mails of the last hour were filed. `quarantined` counts what was not
     filed, `quarantined_lately` that of the last day. `replays_left` are e-mails of replays that have not ended.
+    `may_change_journals` is true while the application's login of the database could change the archive's journals.
     """
 
     last_hour: int = 0
@@ -36,6 +37,7 @@ class InstallationFacts:
     skipped: Mapping[str, int] = field(default_factory=dict)
     proof: Reconciliation | None = None
     schema: str | None = None
+    may_change_journals: bool = False
 
 
 class StatusFacts(Protocol):

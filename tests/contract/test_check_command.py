@@ -15,10 +15,10 @@ REQUIRED = {name: "x" for name, field in Settings.model_fields.items() if field.
 
 
 def test_a_schema_that_does_not_fit_is_one_finding_and_the_rest_is_looked_at(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    database_url: str, owner_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     """After a restore of an older dump it ended in a traceback, and reported nothing on schedules and logs."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute("alter table message rename to away")
     server = Server()
     server.deploy("watch", {"interval": 300}, ahead=3)
@@ -27,9 +27,13 @@ def test_a_schema_that_does_not_fit_is_one_finding_and_the_rest_is_looked_at(
         for name, value in (settings | {"data": str(tmp_path)}).items():
             monkeypatch.setenv(f"MAILROOM_{name.upper()}", value)
         ended = CliRunner().invoke(app, ["--json"])
+        monkeypatch.setenv("MAILROOM_DATABASE_URL", owner_url)
+        as_owner = json.loads(CliRunner().invoke(app, ["--json"]).stdout)
 
     found = json.loads(ended.stdout)
     assert ended.exit_code == 1
     assert found["wrong"] == {"schema": 1}
     assert "mailroom migrate" in found["violations"][0]["do"]
     assert found["counts"]["schedules"] == 1
+    assert as_owner["wrong"] == {"schema": 1, "too many rights": 1}
+    assert "is a superuser" in next(one["do"] for one in as_owner["violations"] if one["kind"] == "too many rights")

@@ -26,6 +26,7 @@ from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.notices import an_event
 from tests.support.restored_installation import Installation, Process
 from tests.support.sending import office_on
+from tests.support.tampering import owner_of
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -249,7 +250,7 @@ def test_the_restore_check_needs_no_more_rights_than_the_tables(installation: In
     """Managed databases give nobody a superuser."""
     with installation.process() as process:
         scheduled(process)
-    with psycopg.connect(installation.url, autocommit=True) as connection:
+    with psycopg.connect(owner_of(installation.url), autocommit=True) as connection:
         connection.execute("drop role if exists plain; create role plain login password 'plain'")
         connection.execute(
             "grant all on all tables in schema public to plain; grant all on all sequences in schema public to plain"
@@ -363,7 +364,7 @@ def test_what_was_held_for_its_run_in_the_dump_is_held_for_the_restore(
 
 def test_a_server_that_denies_its_timeline_stops_no_mail(installation: Installation) -> None:
     """Managed servers revoke these functions; mail need not wait until somebody grants them."""
-    with psycopg.connect(installation.url, autocommit=True) as connection:
+    with psycopg.connect(owner_of(installation.url), autocommit=True) as connection:
         connection.execute("revoke execute on function pg_control_system() from public")
         connection.execute("create role denied login password 'denied'")
         connection.execute(

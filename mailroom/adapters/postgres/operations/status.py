@@ -1,8 +1,9 @@
 """Facts of the status page, in SQL: each query reads an index or few rows, and is ended by the server after a time."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
+import psycopg
 from sqlalchemy import Connection, Engine, case, func, select, text
 
 from mailroom.adapters.postgres.engine import transaction
@@ -12,6 +13,7 @@ from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, last
 from mailroom.adapters.postgres.outbound.holds import held_count
 from mailroom.adapters.postgres.outbound.models import IS_WAITING, BreakerRow, MessageRow
 from mailroom.adapters.postgres.outbound.pauses import all_pauses
+from mailroom.adapters.postgres.roles import powers
 from mailroom.adapters.postgres.skipped_rows import sound
 from mailroom.domain.inbound.received_email import REPLAYABLE, State
 from mailroom.domain.inbound.replaying import ReplayState
@@ -54,6 +56,9 @@ class SqlStatusFacts:
                 skipped={one.loop: one.rows for one in watch.skipped()},
                 proof=last_proof(connection),
                 schema=connection.execute(_REVISION).scalar_one(),
+                may_change_journals=bool(
+                    powers(cast("psycopg.Connection[Any]", connection.connection.driver_connection))
+                ),
             )
 
 

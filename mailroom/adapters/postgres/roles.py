@@ -45,9 +45,6 @@ PRIVILEGES: Mapping[str, frozenset[str]] = MappingProxyType(
         "seal_witness": _GROWS,
         # A hold is only released, once, by trigger.
         "legal_hold": _GROWS | {"UPDATE"},
-        "seal": _GROWS,
-        "seal_token": _GROWS,
-        "seal_witness": _GROWS,
         "trail": _GROWS,
         "activity": _GROWS,
         "inbound_activity": _GROWS,

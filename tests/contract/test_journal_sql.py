@@ -285,15 +285,17 @@ def test_a_clock_that_goes_back_changes_no_order_and_is_an_entry(engine: Engine)
     """The machine's clock was a day ahead, and is corrected: times of a journal never go back."""
     journal = SqlJournal(engine)
     journal.append("acme", Stream.LIFE, "access", "acme/1")
-    tamper(engine, "update journal_head set at = at + interval '1 day'")
+    tamper(engine, "update journal_head set at = at + interval '1 day' where tenant = 'acme'")
 
     for subject in ("acme/2", "acme/3"):
         journal.append("acme", Stream.LIFE, "access", subject)
-    tamper(engine, "update journal_head set at = at - interval '2 days'")
+    tamper(engine, "update journal_head set at = at - interval '2 days' where tenant = 'acme'")
     journal.append("acme", Stream.LIFE, "access", "acme/4")
 
     with engine.connect() as connection:
-        rows = connection.execute(text("select kind, payload, at from journal order by seq")).all()
+        rows = connection.execute(
+            text("select kind, payload, at from journal where tenant = 'acme' order by seq")
+        ).all()
     assert [row.kind for row in rows] == ["access", "clock_back", "access", "access", "access"]
     assert 86_000 < json.loads(rows[1].payload)["seconds"] <= 86_401
     assert rows[1].at == rows[2].at == rows[3].at == rows[0].at + timedelta(days=1)

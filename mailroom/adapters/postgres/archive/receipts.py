@@ -9,9 +9,10 @@ confirm, and a check of the archive reports that; the journal has the date of th
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, func, select, text
+from sqlalchemy import Connection, Engine, Select, TextClause, and_, func, select, text
 
 from mailroom.adapters.postgres.archive.models import DepositCopyRow
 from mailroom.adapters.postgres.engine import statement, transaction
@@ -27,12 +28,9 @@ _deposits, _copies = table(DepositRow), table(DepositCopyRow)
 _OF_COPY = frozenset({"bucket", "key", "version", "lock_mode", "retain_until", "verified_at"})
 
 # The sort keeps the append to the end: the copies' rows are locked before the journal's head, by every writer.
-_RECORD = text("""
-with given as (
-    select * from unnest(cast(:places as text[]), cast(:buckets as text[]), cast(:keys as text[]),
-        cast(:versions as text[]), cast(:lock_modes as text[]), cast(:ends as timestamptz[]),
-        cast(:copied as text[]), cast(:extended as text[]))
-        as given(place, bucket, key, version, lock_mode, retain_until, copied, extended)
+_RECORD = """
+with given(place, bucket, key, version, lock_mode, retain_until, copied, extended) as (
+    values {copies}
 ), made as (
     insert into deposit (archive_id, tenant, sha256, sha512, size, bucket, key, version, lock_mode, retain_until,
         deposited_at, verified_at)
@@ -66,7 +64,10 @@ with given as (
     where kept.place is not null or (given.place = 'first' and exists (select from made))
 )
 select journal_append(:tenant, 'life', one.payload) from (select payload from changed order by place) as one
-""")
+"""
+
+#: Literal rows, of which there are one or two: with arrays of unknown lengths each execution would be planned again.
+_COPY = "(cast(:place{n} as text), cast(:bucket{n} as text), cast(:key{n} as text), cast(:version{n} as text), cast(:mode{n} as text), cast(:until{n} as timestamptz), cast(:copied{n} as text), cast(:extended{n} as text))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ class SqlReceipts:
         first = Copy(FIRST, *(getattr(receipt, name) for name in Copy.__slots__ if name != "place"))
         values = {name: getattr(receipt, name) for name in receipt.__slots__}
         values |= {"deposited_at": datetime.now(UTC), "deposited": _deposited(receipt, first, rule).payload}
-        connection.execute(_RECORD, values | _arrays(receipt, [first, *others]))
+        copies = [first, *others]
+        connection.execute(_recording(len(copies)), values | _numbered(receipt, copies))
 
     def find(self, archive_id: str) -> Deposit | None:
         """Return the receipt of `archive_id` with the place and lock of its first copy, or None."""
@@ -139,16 +141,26 @@ def deposit_of(row: Any) -> Deposit:
     return Deposit(**values | {"verified_at": row.verified_at or row.deposited_at})
 
 
-def _arrays(receipt: Deposit, copies: Sequence[Copy]) -> dict[str, list[Any]]:
+@cache
+def _recording(copies: int) -> TextClause:
+    return text(_RECORD.format(copies=", ".join(_COPY.format(n=n) for n in range(copies))))
+
+
+def _numbered(receipt: Deposit, copies: Sequence[Copy]) -> dict[str, Any]:
+    """Return the statement's values of copies."""
     return {
-        "places": [one.place for one in copies],
-        "buckets": [one.bucket for one in copies],
-        "keys": [one.key for one in copies],
-        "versions": [one.version for one in copies],
-        "lock_modes": [one.lock_mode for one in copies],
-        "ends": [one.retain_until for one in copies],
-        "copied": [_of_copy(receipt, Kind.COPY, one).payload for one in copies],
-        "extended": [_of_copy(receipt, Kind.EXTEND, one).payload for one in copies],
+        f"{name}{n}": value
+        for n, one in enumerate(copies)
+        for name, value in {
+            "place": one.place,
+            "bucket": one.bucket,
+            "key": one.key,
+            "version": one.version,
+            "mode": one.lock_mode,
+            "until": one.retain_until,
+            "copied": _of_copy(receipt, Kind.COPY, one).payload,
+            "extended": _of_copy(receipt, Kind.EXTEND, one).payload,
+        }.items()
     }
 
 

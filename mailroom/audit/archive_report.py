@@ -43,6 +43,7 @@ CHECKS = {
     "mail_entry": (JOURNAL, "the e-mail has its entries"),
     "mail_kept": (JOURNAL, "each entry about an e-mail or an item has its row"),
     "manifest_there": (MAIL, "the manifest is in the archive, locked, with the digest of its entry"),
+    "manifest_known": (MAIL, "the database has the e-mail of each manifest in the archive"),
     "mail_source": (MAIL, "object, sender, recipients and times of the ledger are those of the manifest"),
     "mail_verdicts": (MAIL, "the verdicts of the ledger are those of the manifest"),
     "mail_routes": (MAIL, "each item's recipient and inbox is a route of the manifest"),

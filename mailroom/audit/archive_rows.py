@@ -69,10 +69,12 @@ def beginnings(connection: psycopg.Connection[Any]) -> dict[str, datetime]:
     return dict(connection.execute("select tenant, at from journal where stream = 'life' and seq = 1").fetchall())
 
 
-def rows(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
+def rows(
+    connection: psycopg.Connection[Any], query: str, values: dict[str, Any], *, page: int = _PAGE
+) -> Iterator[Any]:
     """Yield the rows of a query, fetched a page at a time; several queries may be read at once."""
     with connection.cursor(name=f"verifying_{next(_cursors)}", row_factory=namedtuple_row) as cursor:
-        cursor.itersize = _PAGE
+        cursor.itersize = page
         cursor.execute(query, values)
         yield from cursor
 

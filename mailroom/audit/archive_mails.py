@@ -47,18 +47,19 @@ class _Mail:
 
 
 class Mails:
-    """Checks e-mails into a report; without a source, what needs no object."""
+    """Checks e-mails into a report; without `reading`, what needs the bytes of no object."""
 
     def __init__(
         self,
         connection: psycopg.Connection[Any],
-        source: Source | None,
+        source: Source,
         report: ArchiveReport,
         *,
         begun: dict[str, datetime],
+        reading: bool,
     ) -> None:
         self._connection, self._source, self._report = connection, source, report
-        self._begun = begun
+        self._begun, self._reading = begun, reading
 
     def check(self, scope: Scope) -> None:
         """Check the mails of a scope, some at once."""
@@ -110,7 +111,7 @@ class Mails:
         if mail.items.keys() <= there:
             self._report.passed("mail_kept")
         self._check_entries(mail, items)
-        if self._source is not None and mail.archived:
+        if self._reading:
             self._read_manifests(mail, self._source)
             if mail.manifests:
                 self._compare(mail, items, is_whole=is_whole)
@@ -119,10 +120,8 @@ class Mails:
 
     def _check_entries(self, mail: _Mail, items: list[dict[str, Any]]) -> None:
         """Check that a mail with deposits has an entry, and that its rows of manifests are those of its entries."""
-        line, said = (
-            mail.line,
-            {(facts.get("key"), facts.get("version"), facts.get("manifest")) for _, facts in mail.archived},
-        )
+        line: Any = mail.line
+        said = {(facts.get("key"), facts.get("version"), facts.get("manifest")) for _, facts in mail.archived}
         extra = [one for one in line.manifests if (one["key"], one["version"], one["sha256"]) not in said]
         if extra:
             what = "a row of archived_mail is not what an entry of the journal says: it was forged or altered"
@@ -146,7 +145,7 @@ class Mails:
     def _is_from_before(self, archive_id: str) -> bool:
         tenant = archive_id.partition("/")[0]
         begun = self._begun.get(tenant) or min(self._begun.values(), default=None)
-        if self._source is None or begun is None:
+        if begun is None:
             return False
         pages = self._source.s3.get_paginator("list_object_versions")
         for page in pages.paginate(Bucket=self._source.bucket, Prefix=key_of(archive_id)):
@@ -206,7 +205,7 @@ class Mails:
         elif mail.archived and mail.items:
             what = "no entry of the journal says that this item was filed, but others of its e-mail: it is forged"
             self._report.failed("item_fields", name, f"{what}; find out who changed the database")
-        elif self._source is not None:
+        else:
             self._compare_with_raw(item, self._source)
 
     def _compare_with_raw(self, item: dict[str, Any], source: Source) -> None:
@@ -214,6 +213,8 @@ class Mails:
         if not self._is_from_before(item["raw_archive_id"]):
             what = "no entry of the journal says that this item was filed: it is forged, or its entry was removed"
             self._report.failed("item_fields", name, f"{what}; find out who changed the database")
+            return
+        if not self._reading:
             return
         try:
             raw, _ = source.read(key_of(item["raw_archive_id"]), item["raw_version"])

@@ -72,8 +72,8 @@ def verify(
         wanted = documents.check(replace(whole, emails=None), listings)
         read_all(wanted, report) if reading else _drain(wanted)
         if scope.documents is None:
-            source = Source(first.s3, first.bucket) if reading else None
-            mails = Mails(connection, source, report, begun=beginnings(connection))
+            source = Source(first.s3, first.bucket)
+            mails = Mails(connection, source, report, begun=beginnings(connection), reading=reading)
             mails.check(replace(scope, documents=None))
         if not scope.is_part:
             _check_manifests(connection, documents.manifests, report, young)
@@ -99,7 +99,7 @@ def _listing(place: Place, scope: Scope) -> Iterator[Stored]:
     """Yield the versions of a place that are of the scope, by key, without our own objects."""
     if scope.documents is not None:
         keys = sorted({key_of(one) for one in scope.documents}, key=str.encode)
-        there = (one for key in keys for one in archived_versions(place.s3, place.bucket, key=key))
+        there: Iterator[Stored] = (one for key in keys for one in archived_versions(place.s3, place.bucket, key=key))
     else:
         prefix = f"{scope.tenant}/" if scope.tenant else ""
         there = archived_versions(place.s3, place.bucket, prefix=prefix)

@@ -1,4 +1,4 @@
-"""The archive: list what is wrong in its bucket, and acknowledge versions that Mailroom did not write.
+"""The archive: verify it, list what is wrong in its bucket, and acknowledge versions that Mailroom did not write.
 
 Every hour `reconcile` compares the bucket's listing with the receipts. A version or delete marker that Mailroom did not
 write is a finding until it is removed or acknowledged. Deposits are not affected: each receipt names its version.
@@ -14,6 +14,7 @@ import typer
 
 from mailroom.adapters.postgres.archive.findings import DAMAGES, SqlArchiveFindings
 from mailroom.cli._app import AsJson, say
+from mailroom.cli._archive_verify import verify
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.archive_findings import ArchiveFinding
@@ -21,6 +22,8 @@ from mailroom.ports.archive_findings import ArchiveFinding
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 _MOST = 1000
+
+app.command()(verify)
 
 
 @app.command()

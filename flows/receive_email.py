@@ -118,7 +118,7 @@ async def file_email(mail: Progress, inbound: Inbound) -> None:
     mail.routing = await route(mail.entry, raw, inbound)
     # The raw e-mail first: a fault of the parser may then cost a display, never a document. The manifest archived with it
     # makes its loss from the ledger harmless.
-    mail.kept = await archive(mail.entry, mail.routing, [raw], inbound, raw=raw)
+    mail.kept = await archive(mail.entry, mail.routing, raw, inbound, described=mail.manifests)
     if mail.routing.stop:
         raise Quarantined(mail.routing.stop)
     if mail.routing.report:
@@ -127,9 +127,8 @@ async def file_email(mail: Progress, inbound: Inbound) -> None:
         return
     parsed = await parse(raw, inbound)
     if parsed.attachments:
-        parts = [part.content for part in parsed.attachments]
-        mail.kept |= await archive(mail.entry, mail.routing, parts, inbound)
-    items = items_for(parsed, raw, mail.routing, mail.kept)
+        mail.kept |= await archive(mail.entry, mail.routing, parsed.attachments, inbound, described=mail.manifests)
+    items = items_for(parsed, raw, mail.routing, mail.kept, mail.manifests)
     mail.items = await create_inbox_item(mail.entry, items, inbound)
     for filed in filed_mails(mail.entry, mail.routing, parsed, raw, items=mail.items, kept=mail.kept):
         if not await process_filed(filed, inbound):

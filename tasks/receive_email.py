@@ -6,11 +6,11 @@ from typing import Any
 
 from mailroom.archive import mail_manifests
 from mailroom.archive.depositing import DepositReceipts, deposit_all
-from mailroom.archive.mail_manifests import describe
+from mailroom.archive.mail_manifests import describe, with_attachments
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.inbound.envelope_encryption import Binding, unseal
 from mailroom.domain.inbound.received_email import Entry, Item, State
-from mailroom.domain.parsing import ParsedEmail
+from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
 from mailroom.inbound import mail_reports
 from mailroom.inbound.fetching import fetch_within
 from mailroom.inbound.processing import Action, FiledMail
@@ -18,6 +18,7 @@ from mailroom.inbound.rebuilding import recall
 from mailroom.inbound.routing import RoutingDecision, decide_routing
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.mail_store import StoredObject
+from mailroom.ports.manifests import KeptManifests
 from tasks.support.steps import blocking, step
 
 
@@ -87,15 +88,24 @@ async def route(entry: Entry, raw: bytes, inbound: Inbound) -> RoutingDecision:
 
 @step("archive")
 async def archive(
-    entry: Entry, routing: RoutingDecision, contents: Sequence[bytes], inbound: Inbound, *, raw: bytes | None = None
+    entry: Entry,
+    routing: RoutingDecision,
+    of: bytes | Sequence[ParsedAttachment],
+    inbound: Inbound,
+    *,
+    described: KeptManifests,
 ) -> DepositReceipts:
-    """Deposit each content for each tenant; the same content again gives the same deposit receipt.
+    """Deposit the raw e-mail, or its attachments, for each tenant; the same content again gives the same deposit receipt.
 
-    With `raw`, the e-mail itself, each tenant's manifest of it is stored too.
+    Each tenant's manifest of the mail is stored at the same time, in `described` too: with the raw e-mail the first, which
+    its attachments renew.
     """
 
     def deposited() -> DepositReceipts:
-        described = describe(entry, routing, raw) if raw is not None else ()
+        if isinstance(of, bytes):
+            contents, manifested = [of], describe(entry, routing, of)
+        else:
+            contents, manifested = [one.content for one in of], with_attachments(described.values(), of)
         archive, manifests, ledger = inbound.archive, inbound.manifests, inbound.ledger
         return deposit_all(
             entry,
@@ -104,9 +114,10 @@ async def archive(
             archive=archive,
             ledger=ledger,
             now=_now(),
-            described=described,
+            described=manifested,
             manifests=manifests,
             period=routing.archive_period,
+            kept=described,
         )
 
     return await blocking(deposited)

@@ -18,6 +18,7 @@ from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Entry, State
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.inbound import Inbound
+from mailroom.ports.manifests import KeptManifests
 from tasks.support.steps import blocking
 
 
@@ -28,6 +29,7 @@ class Progress:
     entry: Entry
     routing: RoutingDecision | None = None
     kept: DepositReceipts = field(default_factory=dict)
+    manifests: KeptManifests = field(default_factory=dict)
     items: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     outcome: State = State.PROCESSING

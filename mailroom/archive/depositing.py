@@ -10,7 +10,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.ports.archive import Archive, Deposit
 from mailroom.ports.ledger import Ledger
-from mailroom.ports.manifests import Manifests
+from mailroom.ports.manifests import KeptManifest, KeptManifests, Manifests
 
 #: Deposit receipts by tenant and SHA-256.
 DepositReceipts = dict[tuple[str, str], Deposit]
@@ -30,24 +30,30 @@ def deposit_all(
     described: Sequence[Manifest] = (),
     manifests: Manifests | None = None,
     period: timedelta | None = None,
+    kept: KeptManifests | None = None,
 ) -> DepositReceipts:
     """Deposit every content for every tenant and return the receipts; equal contents are one deposit.
 
-    The manifests in `described` are written at the same time. Raises what `Archive.deposit` and `Manifests.keep` raise: a
-    part that cannot be deposited fails the whole mail. `period` is how long they are locked, the archive's by default.
+    The manifests in `described` are written at the same time, and added to `kept`; those that are in it already are renewed.
+    Raises what `Archive.deposit` and `Manifests.keep` raise: a part that cannot be deposited fails the whole mail. `period`
+    is how long they are locked, the archive's by default.
     """
+    kept = {} if kept is None else kept
+
+    def describe(one: Manifest) -> KeptManifest:
+        if manifests is None:
+            raise ConfigurationError("no store for manifests is configured")
+        return manifests.renew(kept[one.tenant], one) if one.tenant in kept else manifests.keep(one)
+
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
-    if described and manifests is None:
-        raise ConfigurationError("no store for manifests is configured")
     if len(wanted) == 1 and not described:
         receipts = [archive.deposit(tenant, distinct[digest], period=period) for tenant, digest in wanted]
     else:
         with ThreadPoolExecutor(_CONCURRENT) as pool:
-            writes = [pool.submit(manifests.keep, one) for one in described] if manifests else []
+            writes = [pool.submit(describe, one) for one in described]
             receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]], period=period), wanted))
-            for one in writes:
-                one.result()
-    ids, described_for = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
-    ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=described_for)
+            kept |= {one.manifest.tenant: one for one in [write.result() for write in writes]}
+    ids, names = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
+    ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=names, archived=[kept[name] for name in names])
     return dict(zip(wanted, receipts, strict=True))

@@ -1,19 +1,22 @@
 """Manifests of a mail: written so that it can be filed again if the ledger loses it, and read back for that."""
 
 import hashlib
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source, recalled
+from mailroom.domain.archive.manifests import Manifest, Part, RetentionClass, Source, recalled
 from mailroom.domain.errors import ConfigurationError, Reason
 from mailroom.domain.inbound.filing_policy import DEFAULT_POLICY
 from mailroom.domain.inbound.received_email import Entry, Envelope
 from mailroom.domain.inbound.routing import Route, candidates
+from mailroom.domain.parsing import ParsedAttachment
 from mailroom.domain.tenants import NOBODY
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.ledger import Ledger
-from mailroom.ports.manifests import Manifests
+from mailroom.ports.manifests import KeptManifest, Manifests
 
 
 def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifest]:
@@ -23,7 +26,7 @@ def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifes
     mail replayed.
     """
     by_tenant = _recipients_by_tenant(routing)
-    tenants, digest = dict.fromkeys((*routing.tenants, *by_tenant)), digest_of(raw)
+    tenants, mail = dict.fromkeys((*routing.tenants, *by_tenant)), part_of(raw, 0, content_type="message/rfc822")
     named_by = Source.SES if entry.envelope else Source.HEADERS if routing.recipients else Source.NOBODY
     sender, sent_at = (
         (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _received_at(entry))
@@ -39,11 +42,37 @@ def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifes
             retention=_retention_class(tenant, routing),
             routes=tuple(replace(to, policy=DEFAULT_POLICY) for to in routing.routes if to.tenant == tenant),
             reason=_reason(tenant, routing),
-            sha256=digest,
-            size=len(raw),
+            sha256=mail.sha256,
+            size=mail.size,
+            email_id=entry.id,
+            parts=(mail,) if tenant in routing.tenants else (),
+            scan=routing.scan,
+            is_released=tenant in entry.released,
+            salt=secrets.token_hex(32),
         )
         for tenant in tenants
     ]
+
+
+def with_attachments(kept: Iterable[KeptManifest], attachments: Sequence[ParsedAttachment]) -> list[Manifest]:
+    """Return the manifests of a parsed mail that has deposits, each with the mail's attachments among its parts."""
+    parts = tuple(
+        part_of(
+            one.content,
+            number,
+            content_type=one.content_type,
+            detected_type=one.detected_type,
+            filename=one.display_name,
+        )
+        for number, one in enumerate(attachments, start=1)
+    )
+    return [replace(one.manifest, parts=(*one.manifest.parts[:1], *parts)) for one in kept if one.manifest.parts]
+
+
+def part_of(content: bytes, number: int, **names: Any) -> Part:
+    """Return the part of a mail that has this content."""
+    sha256, sha512 = digest_of(content), hashlib.sha512(content).hexdigest()
+    return Part(number=number, sha256=sha256, sha512=sha512, size=len(content), **names)
 
 
 def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: bool = False) -> None:
@@ -68,6 +97,7 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: 
             named_by=Source.SES if entry.envelope else Source.NOBODY,
             attempt=entry.attempts,
             retention=RetentionClass.QUARANTINED,
+            email_id=entry.id,
             reason=str(reason),
         )
     )

@@ -10,6 +10,7 @@ from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
 from mailroom.inbound.carried_reports import carried_reports
 from mailroom.inbound.routing import RoutingDecision
+from mailroom.ports.manifests import KeptManifests
 
 
 def _shared(kind: type[Any], source: type[Any], *, but: str) -> tuple[str, ...]:
@@ -24,11 +25,18 @@ _OF_THE_ROUTE = _shared(Item, Route, but="")
 _OF_THE_PART = _shared(Attachment, ParsedAttachment, but="filename")
 
 
-def items_for(mail: ParsedEmail, raw: bytes, routing: RoutingDecision, receipts: DepositReceipts) -> list[Item]:
-    """Return one item for each route. `receipts` must have the receipt of every attachment."""
+def items_for(
+    mail: ParsedEmail,
+    raw: bytes,
+    routing: RoutingDecision,
+    receipts: DepositReceipts,
+    manifests: KeptManifests | None = None,
+) -> list[Item]:
+    """Return one item for each route, with the salt of its tenant's manifest. `receipts` has that of every attachment."""
     digest = hashlib.sha256(raw).hexdigest()
     items = [_item(mail, to, receipts[to.tenant, digest].archive_id, receipts) for to in routing.routes]
-    return [replace(item, held=routing.held.get(item.tenant)) for item in items]
+    salts = {tenant: kept.manifest.salt for tenant, kept in (manifests or {}).items()}
+    return [replace(item, held=routing.held.get(item.tenant), salt=salts.get(item.tenant)) for item in items]
 
 
 def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, receipts: DepositReceipts) -> Item:

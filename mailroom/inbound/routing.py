@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from mailroom.domain.archive.manifests import SHORT
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound.filing_policy import RELEASABLE, stop_reason
+from mailroom.domain.inbound.filing_policy import RELEASABLE, Scan, stop_reason
 from mailroom.domain.inbound.notifications import received_recipients, received_verdicts
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.domain.inbound.routing import Route, route, unrouted, wanted
@@ -37,6 +37,7 @@ class RoutingDecision:
     recipients: tuple[str, ...] = ()
     verdicts: Verdicts = field(default_factory=Verdicts)
     report: DeliveryEvent | None = None
+    scan: Scan | None = None
 
     @property
     def archive_period(self) -> timedelta | None:
@@ -97,7 +98,9 @@ def decide_routing(
         held |= {one: Reason.TOO_MANY for one in over if not _is_released(entry, one, Reason.TOO_MANY)}
     ledger.routed(entry.id, routes, now=now, scan=scan, held=held, word=word, unrouted=missed)
     stop = next(iter(held.values())) if len(held) == len(policies) else None
-    return RoutingDecision(tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts, returned.event)
+    return RoutingDecision(
+        tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts, returned.event, scan
+    )
 
 
 def _is_released(entry: Entry, tenant: str, reason: Reason) -> bool:

@@ -9,6 +9,7 @@ from mailroom.domain.errors import Reason
 from mailroom.domain.inbound.filing_policy import Scan
 from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Route
+from mailroom.ports.manifests import KeptManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,18 @@ class Ledger(Protocol):
         """Record a heartbeat of `worker` for its leases of these e-mails."""
 
     def deposited(
-        self, email_id: str, *, archive_ids: Sequence[str], now: datetime, manifests: Sequence[str] = ()
+        self,
+        email_id: str,
+        *,
+        archive_ids: Sequence[str],
+        now: datetime,
+        manifests: Sequence[str] = (),
+        archived: Sequence[KeptManifest] = (),
     ) -> None:
-        """Record further deposits of this e-mail; `manifests` names the tenants whose manifests are deposited."""
+        """Record further deposits of this e-mail; `manifests` names the tenants whose manifests are deposited.
+
+        Of `archived`, the manifests as they are stored, each version is an entry `archived` of its tenant's journal once.
+        """
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
         """Record what the archive's manifest says of this e-mail, and return its line, reopened as by `register`.

@@ -8,8 +8,19 @@ import pytest
 
 from mailroom.adapters.postgres.inbound.rows import envelope_json, envelope_of
 from mailroom.archive.mail_manifests import describe
-from mailroom.domain.archive.manifests import SHORT, Manifest, RetentionClass, Source, canonical, read, recalled, write
+from mailroom.domain.archive.manifests import (
+    SHORT,
+    Manifest,
+    Part,
+    RetentionClass,
+    Source,
+    canonical,
+    read,
+    recalled,
+    write,
+)
 from mailroom.domain.errors import PermanentError, Reason
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route, route
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
@@ -68,11 +79,38 @@ def test_a_later_version_with_more_names_is_read() -> None:
     """The form grows: parts, other digests; a worker that is not updated yet must still find envelopes."""
     stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
 
-    later = stored.replace(b'"version":1,', b'"parts":[{"sha512":"x"}],"version":2,')
+    later = stored.replace(b'"version":2,', b'"parts":[{"sha512":"x"}],"version":3,')
     later = later.replace(b'"class":"document"', b'"class":"a class of later"')
 
     assert later != stored
     assert read(later) == MANIFEST
+
+
+def test_a_manifest_of_version_1_is_read() -> None:
+    """An archive has them for ten years; they name the raw e-mail alone, and no parts."""
+    stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
+
+    assert read(stored.replace(b'"version":2,', b'"version":1,')) == MANIFEST
+
+
+def test_parts_scan_and_salt_are_read_as_they_were_written() -> None:
+    """They make up the package: what a rebuild files, and how its items' digests are computed again."""
+    mail = Part(number=0, sha256="0" * 64, sha512="0" * 128, size=7, content_type="message/rfc822")
+    lease = replace(mail, number=1, content_type="text/plain", detected_type="application/pdf", filename="leäse.pdf")
+    scan = Scan(Finding.INFECTED, "ClamAV", "Eicar", AT)
+    whole = replace(MANIFEST, parts=(mail, lease), scan=scan, salt="ab" * 32, email_id="1", is_released=True)
+
+    assert read(write(whole, lock_mode="GOVERNANCE", period=SHORT)) == whole
+
+
+def test_another_attempt_keeps_attachments_and_salt_of_the_first() -> None:
+    """It has not parsed the mail yet, and must neither forget the attachments nor change the items' digests."""
+    mail = Part(number=0, sha256="0" * 64, sha512="0" * 128, size=7, content_type="message/rfc822")
+    whole = replace(MANIFEST, parts=(mail, replace(mail, number=1)), salt="ab" * 32)
+
+    renewed = replace(MANIFEST, attempt=2, parts=(mail,), salt="cd" * 32).renewing([whole])
+
+    assert renewed.says_no_more_than(whole)
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -22,6 +22,7 @@ from mailroom.crash_points import crash_point
 from mailroom.domain.archive.manifests import Manifest, key_of, read, write
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.ports.manifests import KeptManifest
 
 logger = logging.getLogger("mailroom.archive")
 
@@ -50,45 +51,57 @@ class S3Manifests:
         self._tenants: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._lock = Lock()
 
-    def keep(self, manifest: Manifest) -> None:
+    def keep(self, manifest: Manifest) -> KeptManifest:
         """Store a tenant's manifest; see the port."""
         with self._lock:
             listed_at, known = self._tenants
             if manifest.tenant not in known:
                 self._tenants = listed_at, known | {manifest.tenant}
-        if self._put(manifest, IfNoneMatch="*"):
-            return
+        if first := self._put(manifest, IfNoneMatch="*"):
+            return first
         # An unreadable version stays below: the new one has everything that is known now, which is no less.
         older = self._versions(manifest.key, needed=False)
-        renewed = manifest.renewing(older)
-        newest = next((one for one in reversed(older) if one.is_of(manifest.ref, manifest.sha256)), None)
-        if newest is not None and renewed.says_no_more_than(newest) and not self._outlasts(renewed, newest):
-            return
-        self._put(renewed)
+        renewed = manifest.renewing(one.manifest for one in older)
+        newest = next((one for one in reversed(older) if one.manifest.is_of(manifest.ref, manifest.sha256)), None)
+        if newest is not None and renewed.says_no_more_than(newest.manifest) and not self._outlasts(renewed, newest):
+            return newest
+        return self._unconditional(renewed)
+
+    def renew(self, kept: KeptManifest, manifest: Manifest) -> KeptManifest:
+        """Store the manifest as a version after `kept`; see the port."""
+        return kept if manifest.says_no_more_than(kept.manifest) else self._unconditional(manifest)
 
     def find(self, ref: ObjectRef) -> Sequence[Manifest]:
         """Return every version of every tenant's manifest of an object, oldest first."""
         keys = [key_of(tenant, ref) for tenant in self._all_tenants()]
         with ThreadPoolExecutor(_ABREAST) as pool:
             there = [key for key, is_there in zip(keys, pool.map(self._is_there, keys), strict=True) if is_there]
-            manifests = [one for versions in pool.map(self._versions, there) for one in versions]
-        return sorted(manifests, key=lambda one: one.written_at or one.received_at)
+            manifests = [one.manifest for versions in pool.map(self._versions, there) for one in versions]
+        return sorted(manifests, key=_written_at)
 
-    def _put(self, manifest: Manifest, **condition: str) -> bool:
-        """Write a version and return True; False if the condition does not hold."""
+    def _unconditional(self, manifest: Manifest) -> KeptManifest:
+        kept = self._put(manifest)
+        if kept is None:
+            raise TransientError("S3 refused a manifest that had no condition", key=manifest.key)
+        return kept
+
+    def _put(self, manifest: Manifest, **condition: str) -> KeptManifest | None:
+        """Write a version and return it; None if the condition does not hold."""
         now = datetime.now(UTC)
         period = manifest.retention.period(self._retention)
         until = now.replace(microsecond=0) + period
-        body = write(replace(manifest, written_at=now, retain_until=until), lock_mode=self._lock_mode, period=period)
+        dated = replace(manifest, written_at=now, retain_until=until)
+        body = write(dated, lock_mode=self._lock_mode, period=period)
+        digest = sha256(body)
         with translated("s3"):
             try:
                 crash_point("before", "put")
-                self._s3.put_object(
+                answer = self._s3.put_object(
                     Bucket=self._bucket,
                     Key=manifest.key,
                     Body=body,
                     ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=b64encode(sha256(body).digest()).decode(),
+                    ChecksumSHA256=b64encode(digest.digest()).decode(),
                     ObjectLockMode=self._lock_mode,
                     ObjectLockRetainUntilDate=until,
                     ContentType="application/json",
@@ -100,13 +113,14 @@ class S3Manifests:
                     raise TransientError("another process is writing the same manifest", key=manifest.key) from None
                 if error_code(error) not in _TAKEN:
                     raise
-                return False
-        return True
+                return None
+        return KeptManifest(dated, answer.get("VersionId", ""), digest.hexdigest())
 
-    def _outlasts(self, renewed: Manifest, newest: Manifest) -> bool:
+    def _outlasts(self, renewed: Manifest, newest: KeptManifest) -> bool:
         """Return whether a version written now would be locked longer than the newest one by more than `_SLACK`."""
         until = datetime.now(UTC) + renewed.retention.period(self._retention)
-        return newest.retain_until is None or until - newest.retain_until > _SLACK
+        lock = newest.manifest.retain_until
+        return lock is None or until - lock > _SLACK
 
     def _is_there(self, key: str) -> bool:
         """Return whether there is any version under this key, also one behind a delete marker."""
@@ -122,7 +136,7 @@ class S3Manifests:
                 return headers.get("x-amz-delete-marker") == "true"
         return True
 
-    def _versions(self, key: str, *, needed: bool = True) -> list[Manifest]:
+    def _versions(self, key: str, *, needed: bool = True) -> list[KeptManifest]:
         """Return the manifests of all versions under a key, oldest first; other objects are skipped.
 
         A version that S3 does not return is not ours if it returns another one, because ours are all encrypted alike. If it
@@ -132,7 +146,7 @@ class S3Manifests:
             pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
             listed = [one for page in pages for one in page.get("Versions", []) if one["Key"] == key]
         listed.sort(key=lambda one: one["LastModified"])
-        readable: list[Manifest] = []
+        readable: list[KeptManifest] = []
         refused: PermanentError | None = None
         for one in (one for one in listed if one["Size"] <= _MOST_BYTES):
             try:
@@ -143,9 +157,9 @@ class S3Manifests:
             raise refused
         if len(readable) < len(listed):
             logger.warning("%d versions of manifest %s are not manifests", len(listed) - len(readable), key)
-        return sorted(readable, key=lambda one: one.written_at or one.received_at)
+        return sorted(readable, key=lambda one: _written_at(one.manifest))
 
-    def _read(self, key: str, version: str) -> list[Manifest]:
+    def _read(self, key: str, version: str) -> list[KeptManifest]:
         """Return the manifest in a version as a list of one, or an empty list."""
         with translated("s3"):
             try:
@@ -158,7 +172,7 @@ class S3Manifests:
             manifest = read(stored)
         except ValueError:
             return []
-        return [manifest] if manifest.key == key else []
+        return [KeptManifest(manifest, version, sha256(stored).hexdigest())] if manifest.key == key else []
 
     def _all_tenants(self) -> frozenset[str]:
         """Return all tenants with objects in the archive, by a listing that is at most some seconds old."""
@@ -173,6 +187,10 @@ class S3Manifests:
         with self._lock:
             self._tenants = now, self._tenants[1] | frozenset(tenants)
             return self._tenants[1]
+
+
+def _written_at(manifest: Manifest) -> datetime:
+    return manifest.written_at or manifest.received_at
 
 
 def _is_of_another_key(error: ClientError) -> bool:

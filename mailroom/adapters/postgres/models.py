@@ -306,6 +306,8 @@ class InboxItemRow(SQLModel, table=True):
     read_by: str | None = None
     done_at: datetime | None = time_column(nullable=True)
     done_by: str | None = None
+    #: Hex digits; dropped when the mail is eliminated, so that its digest in the journal says nothing. Null in rows of 0.1.0.
+    salt: str | None = None
 
 
 class ItemMarkRow(SQLModel, table=True):

@@ -4,6 +4,9 @@ It is stored in the archive beside the raw e-mail, at `<tenant>/aip/<id>.json`, 
 derived from the raw object alone, so that a mail announced again without its notification finds its envelope. No tenant's
 manifest names another tenant's recipients; all of a mail's manifests together make up its envelope.
 
+It describes the mail as an archival information package (AIP): its parts are the raw e-mail and, once it has been parsed, its
+attachments. Of version 1, which had no parts, everything else is read.
+
 The form is canonical JSON (RFC 8785, for text and integers): sorted names, no white space, UTF-8. Unknown values are left
 out. Readers ignore names that they do not know, so later versions may add some. Nothing is ever removed: a renewed manifest
 is a new version of the object, and names at least the recipients of the older ones.
@@ -12,17 +15,18 @@ is a new version of the object, and names at least the recipients of the older o
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.received_email import Envelope, ObjectRef
 from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.domain.inbound.verdicts import CHECKS, Verdicts, stored_checks
 
-FORMAT, VERSION = "mailroom.aip", 1
+FORMAT, VERSION = "mailroom.aip", 2
 
 #: Folder of the manifests in a tenant's part of the archive.
 FOLDER = "aip"
@@ -57,12 +61,30 @@ class RetentionClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A deposit of a mail: the raw e-mail, which is number 0, or the attachment of this number.
+
+    `content_type` is as declared, `detected_type` that of the first bytes, if known.
+    """
+
+    number: int
+    sha256: str
+    sha512: str
+    size: int
+    content_type: str
+    detected_type: str | None = None
+    filename: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One tenant's manifest of a mail.
 
     `received_at` is the ledger's time of receipt, which inboxes show; the envelope has SES's own. `attempt` is the attempt
     that wrote it: a ledger with fewer attempts is older than the manifest. `sha256` and `size` are those of the raw e-mail,
-    None if it could not be opened. `written_at` and `retain_until` are set by the store.
+    None if it could not be opened. `email_id` is the id of the ledger's line; `scan` is the scanner's result and `is_released`
+    says that a person released the mail. `salt` (hex) makes the digests of its items in the journal unguessable; it is dropped
+    with the manifest. `written_at` and `retain_until` are set by the store.
     """
 
     tenant: str
@@ -76,6 +98,11 @@ class Manifest:
     reason: str | None = None
     sha256: str | None = None
     size: int | None = None
+    email_id: str | None = None
+    parts: tuple[Part, ...] = ()
+    scan: Scan | None = None
+    is_released: bool = False
+    salt: str | None = None
     written_at: datetime | None = None
     retain_until: datetime | None = None
 
@@ -106,6 +133,8 @@ class Manifest:
         newest_first = (self, *reversed(others))
         opened = next((one for one in newest_first if one.sha256), self)
         named_version = next((one for one in newest_first if one.ref.version), self)
+        # An attempt knows the attachments once it has parsed the mail; until then those of an earlier one are the mail's.
+        described = max(newest_first, key=lambda one: len(one.parts))
         return replace(
             self,
             ref=named_version.ref,
@@ -115,6 +144,8 @@ class Manifest:
             retention=RetentionClass.WITHDRAWN if withdrawn else self.retention,
             sha256=opened.sha256,
             size=opened.size,
+            parts=described.parts,
+            salt=next((one.salt for one in (*others, self) if one.salt), None),
         )
 
     def says_no_more_than(self, older: "Manifest") -> bool:
@@ -188,8 +219,16 @@ def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
                     dmarc_policy=envelope.verdicts.dmarc_policy,
                 ),
             },
-            routing=_known(routes=[_route(to) for to in manifest.routes], reason=manifest.reason),
+            routing=_known(
+                routes=[_route(to) for to in manifest.routes],
+                reason=manifest.reason,
+                scan=_scan(manifest.scan) if manifest.scan else None,
+                released=manifest.is_released or None,
+            ),
             raw=raw,
+            email_id=manifest.email_id,
+            parts=[_known(**asdict(part)) for part in manifest.parts] or None,
+            salt=manifest.salt,
             retention={
                 "class": manifest.retention.value,
                 "days": period.days,
@@ -236,19 +275,64 @@ def _read(facts: Mapping[str, Any]) -> Manifest:
         reason=facts["routing"].get("reason"),
         sha256=raw.get("sha256"),
         size=raw.get("size"),
+        email_id=facts.get("email_id"),
+        parts=_parts_of(facts.get("parts", ())),
+        scan=_scan_of(facts["routing"].get("scan")),
+        is_released=bool(facts["routing"].get("released")),
+        salt=facts.get("salt"),
         written_at=_time(facts["written_at"]),
         retain_until=_time(facts["retention"]["until"]),
     )
 
 
-def _route(to: Route) -> dict[str, str]:
-    return _known(recipient=to.recipient, user=to.user, why=to.why, plus=to.plus_token, processor=to.processor)
-
-
-def _route_of(tenant: str, facts: Mapping[str, str]) -> Route:
-    return Route(
-        facts["recipient"], tenant, facts["user"], facts["why"], facts.get("plus"), facts.get("processor", INBOX)
+def _route(to: Route) -> dict[str, Any]:
+    more = list(to.more_tokens) or None
+    return _known(
+        recipient=to.recipient, user=to.user, why=to.why, plus=to.plus_token, processor=to.processor, more_plus=more
     )
+
+
+def _route_of(tenant: str, facts: Mapping[str, Any]) -> Route:
+    return Route(
+        facts["recipient"],
+        tenant,
+        facts["user"],
+        facts["why"],
+        facts.get("plus"),
+        facts.get("processor", INBOX),
+        more_tokens=tuple(facts.get("more_plus", ())),
+    )
+
+
+def _parts_of(parts: Iterable[Mapping[str, Any]]) -> tuple[Part, ...]:
+    """Return the parts, or none if one of them cannot be read: the envelope counts more."""
+    try:
+        return tuple(
+            Part(
+                number=part["number"],
+                sha256=part["sha256"],
+                sha512=part["sha512"],
+                size=part["size"],
+                content_type=part["content_type"],
+                detected_type=part.get("detected_type"),
+                filename=part.get("filename"),
+            )
+            for part in parts
+        )
+    except (KeyError, TypeError, AttributeError):
+        return ()
+
+
+def _scan(scan: Scan) -> dict[str, str]:
+    of = _text(scan.signatures_of) if scan.signatures_of else None
+    return _known(finding=scan.finding.value, engine=scan.engine, why=scan.why, signatures_of=of)
+
+
+def _scan_of(facts: Mapping[str, str] | None) -> Scan | None:
+    if facts is None:
+        return None
+    of = facts.get("signatures_of")
+    return Scan(Finding(facts["finding"]), facts["engine"], facts.get("why"), _time(of) if of else None)
 
 
 def _storable(text: str) -> str:

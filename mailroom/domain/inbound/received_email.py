@@ -191,6 +191,8 @@ class Item:
     """The number of entries that a limit left out of the fields above, by the field's name."""
     left_out: Mapping[str, Mapping[str, int]] | None = None
     """How much could not be read, as in `ParsedEmail`; None for an item that an earlier release filed."""
+    salt: str | None = field(default=None, compare=False)
+    """Hex digits, the salt of the digest that the journal has of it; None: a random one when it is filed."""
 
     @property
     def sender_ambiguous(self) -> bool:

@@ -4,6 +4,7 @@ Triggers refuse what an archive does not do (see migration 0033): journals only 
 """
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Computed, Index, Text, text
 from sqlmodel import Field, SQLModel
@@ -33,6 +34,20 @@ class DepositCopyRow(SQLModel, table=True):
     damage: str | None = None
     damaged_at: datetime | None = time_column(nullable=True)
     alarmed_at: datetime | None = time_column(nullable=True)
+
+
+class ArchivedMailRow(SQLModel, table=True):
+    """A version of a tenant's manifest of an e-mail; `sha256` is that of its bytes. Only inserted."""
+
+    __tablename__ = "archived_mail"
+
+    tenant: str = Field(primary_key=True)
+    email_id: UUID = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    sha256: str
+    rule: str
+    archived_at: datetime = time_column()
 
 
 class JournalRow(SQLModel, table=True):

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, literal_column, or_, select, update
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.archive.archived_mails import record_deposits
 from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.inbound import ledger_statements as statements
 from mailroom.adapters.postgres.inbound import tracing
@@ -22,6 +23,7 @@ from mailroom.adapters.postgres.inbound.rows import (
     routes_json,
     scan_json,
     taken_over,
+    was_missing,
 )
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.operations.restores import restored_at
@@ -43,15 +45,13 @@ from mailroom.domain.inbound.received_email import (
 )
 from mailroom.domain.inbound.routing import Route
 from mailroom.ports.ledger import Lease
+from mailroom.ports.manifests import KeptManifest
 from mailroom.ports.monitoring import Loop
 
 _emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
 _email, _item = _emails.c, _items.c
 
 _RESTORED_AT = literal_column("(select restored_at from installation)", _email.closed_at.type)
-
-#: How many attempts a missing object gets in all: each further notification of it opens the e-mail again.
-_MOST_TRIES_OF_MISSING = 3
 
 
 class SqlLedger:
@@ -71,7 +71,7 @@ class SqlLedger:
                 state = State.RECEIVED if closed else row.state
                 row = _change(connection, row.id, envelope=envelope_json(arrival.envelope), state=state)
                 _note(connection, row.id, "reopened" if closed else "notified", now)
-            elif row.state in FINAL and (_was_missing(row) or _lacked_envelope(connection, row)):
+            elif row.state in FINAL and (was_missing(row) or _lacked_envelope(connection, row)):
                 row = _change(connection, row.id, state=State.RECEIVED)
                 _note(connection, row.id, "reopened", now)
             if claim is not None and row.state not in FINAL:
@@ -116,13 +116,19 @@ class SqlLedger:
             connection.execute(update(_emails).where(mine).values(beat_at=now))
 
     def deposited(
-        self, email_id: str, *, archive_ids: Sequence[str], now: datetime, manifests: Sequence[str] = ()
+        self,
+        email_id: str,
+        *,
+        archive_ids: Sequence[str],
+        now: datetime,
+        manifests: Sequence[str] = (),
+        archived: Sequence[KeptManifest] = (),
     ) -> None:
-        """Record deposits of this e-mail, besides those that are recorded already."""
+        """Record deposits and manifests of this e-mail, besides those that are recorded already."""
         facts = _known(deposits=len(archive_ids), manifests=list(manifests) or None)
         kept = {"which": UUID(email_id), "now": now, "kept": list(dict.fromkeys(archive_ids)), "details": facts}
         with statement(self._engine, "commit of deposited") as connection:
-            connection.execute(statements.DEPOSIT, kept).one()
+            record_deposits(connection, kept, archived)
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
         """Record the envelope that the archive has of this e-mail, and return its entry; see the port."""
@@ -347,11 +353,6 @@ def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str
     withdrawn = connection.execute(hide.returning(_item.id)).all()
     if withdrawn:
         _note(connection, email_id, "withdrawn", now, reason=reason, items=len(withdrawn))
-
-
-def _was_missing(row: Row[Any]) -> bool:
-    """Return whether the object was missing at the last attempt and may be tried again: a new notification says it exists."""
-    return bool(row.state == State.QUARANTINED and row.reason == Reason.GONE and row.attempts < _MOST_TRIES_OF_MISSING)
 
 
 def _lacked_envelope(connection: Connection, row: Row[Any]) -> bool:

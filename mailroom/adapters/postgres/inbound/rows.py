@@ -6,12 +6,15 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
-from mailroom.domain.errors import PermanentError, TakenOver
+from mailroom.domain.errors import PermanentError, Reason, TakenOver
 from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.domain.inbound.verdicts import CHECKS, Verdicts, stored_checks
 from mailroom.domain.times import happened
+
+#: How many attempts a missing object gets in all: each further notification of it opens the e-mail again.
+_MOST_TRIES_OF_MISSING = 3
 
 
 def envelope_json(envelope: Envelope) -> dict[str, Any]:
@@ -73,6 +76,11 @@ def check_attempt(current: Any, attempt: int | None) -> None:
     """Raise TakenOver if the ledger has a later attempt than `attempt`; None skips the check."""
     if attempt is not None and current.attempts != attempt:
         raise taken_over(current, attempt=attempt)
+
+
+def was_missing(row: Any) -> bool:
+    """Return whether the object was missing at the last attempt and may be tried again: a new notification says it exists."""
+    return bool(row.state == State.QUARANTINED and row.reason == Reason.GONE and row.attempts < _MOST_TRIES_OF_MISSING)
 
 
 def taken_over(current: Any, **facts: object) -> TakenOver:

@@ -15,8 +15,8 @@ from mailroom.domain.inbound.received_email import Attachment, Item
 from mailroom.domain.mail.contained import contained_of
 
 _NAMED = {"user": "user_name", "from_": "from"}
-#: Attachments are rows of another table; a held item is stored as withdrawn, with the reason.
-_ELSEWHERE = frozenset({"attachments", "held"})
+#: Attachments are rows of another table; a held item is stored as withdrawn, with the reason; the salt is not read.
+_ELSEWHERE = frozenset({"attachments", "held", "salt"})
 
 
 def columns_of(kind: type[Any], rows: Table, *, elsewhere: frozenset[str] = frozenset()) -> dict[str, str]:

@@ -1,13 +1,16 @@
 """Filing of inbox items: those of one e-mail are written in one transaction."""
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, Engine, Text, bindparam, case, cast, false, func, select, update
 from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
+from mailroom.adapters.postgres.archive.journal import append_entries
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.inbound.rows import check_attempt
 from mailroom.adapters.postgres.inbox.columns import attachment_values, item_values
@@ -16,6 +19,8 @@ from mailroom.adapters.postgres.inbox.reindexing import index_again
 from mailroom.adapters.postgres.inbox.search_index import WORDS_VERSION, tsvector_of
 from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.skipped_rows import stepping_over
+from mailroom.domain.archive.item_digests import item_digest
+from mailroom.domain.archive.journal import JournalEntry, Kind
 from mailroom.domain.inbound.received_email import Item
 from mailroom.ports.monitoring import Loop
 
@@ -39,6 +44,11 @@ _file = (
 )
 
 
+def item_id(email_id: UUID, tenant: str, recipient: str) -> UUID:
+    """Return the id of an item: of its e-mail, tenant and recipient, so that a rebuilt item has the id that links have."""
+    return uuid5(email_id, f"{tenant}/{recipient}")
+
+
 class SqlInbox:
     """The port `Inbox` on PostgreSQL."""
 
@@ -52,7 +62,9 @@ class SqlInbox:
             row = connection.execute(_line, {"which": UUID(email_id)}).one()
             check_attempt(row, attempt)
             times = {"received_at": row.received_at, "filed_at": now}
-            return [str(_file_one(connection, UUID(email_id), item, times)) for item in items]
+            filed = [_file_one(connection, UUID(email_id), item, times) for item in items]
+            append_entries(connection, _entries(email_id, filed))
+            return [str(one.id) for one in filed]
 
     def index_again(self, *, limit: int) -> int:
         """Index the words of items again that an earlier release indexed."""
@@ -61,8 +73,28 @@ class SqlInbox:
             return index_again(connection, limit, usable)
 
 
-def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
-    values = item_values(item) | times | _withdrawn(item, times) | {"id": uuid4(), "email_id": email_id}
+@dataclass(frozen=True, slots=True)
+class _Filed:
+    """An item in an inbox; `digest` is None if it was there already."""
+
+    id: UUID
+    tenant: str
+    digest: str | None = None
+
+
+def _entries(email_id: str, filed: Sequence[_Filed]) -> list[JournalEntry]:
+    """Return each tenant's entry of the items that are new."""
+    items: dict[str, dict[str, str]] = {}
+    for one in filed:
+        if one.digest:
+            items.setdefault(one.tenant, {})[str(one.id)] = one.digest
+    return [JournalEntry(tenant, Kind.FILED, email_id, {"items": digests}) for tenant, digests in items.items()]
+
+
+def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> _Filed:
+    salt = item.salt or secrets.token_hex(32)
+    values = item_values(item) | times | _withdrawn(item, times)
+    values |= {"id": item_id(email_id, item.tenant, item.recipient), "email_id": email_id, "salt": salt}
     made = connection.execute(_file, values | {"all_words": tsvector_of(item)}).scalar_one_or_none()
     if made is None:
         mine = (
@@ -71,11 +103,11 @@ def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[st
         released = _items.c.withdrawn_at.is_not(None) if item.held is None else false()
         listed = {"listed_at": case((released, func.clock_timestamp()), else_=_items.c.listed_at)}
         there = update(_items).where(mine).values(_withdrawn(item, times) | listed).returning(_items.c.id)
-        return UUID(str(connection.execute(there).scalar_one()))
-    if item.attachments:
-        parts = [{"item_id": made} | attachment_values(part) for part in item.attachments]
-        connection.execute(insert(_attachments), parts)
-    return UUID(str(made))
+        return _Filed(UUID(str(connection.execute(there).scalar_one())), item.tenant)
+    parts = [attachment_values(part) for part in item.attachments]
+    if parts:
+        connection.execute(insert(_attachments), [{"item_id": made} | part for part in parts])
+    return _Filed(UUID(str(made)), item.tenant, item_digest(salt, values, parts))
 
 
 def _withdrawn(item: Item, times: dict[str, datetime]) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""The manifest of each archived e-mail, and the salt of an item's digest in the journal.
+
+An earlier release beside this one archives and files without them: its e-mails have no row here, its items no salt, and
+neither is in the journal.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0036"
+down_revision = "0033"
+branch_labels = None
+depends_on = None
+
+oldest_code = 1
+needed = True
+
+
+def upgrade() -> None:
+    op.create_table(
+        "archived_mail",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("email_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("archived_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "email_id", "key", "version"),
+    )
+    op.execute(
+        "create trigger archived_mail_kept before update or delete on archived_mail"
+        " for each row execute function refuse_change()"
+    )
+    op.execute(
+        "create trigger archived_mail_not_emptied before truncate on archived_mail execute function refuse_change()"
+    )
+    op.add_column("inbox_item", sa.Column("salt", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("inbox_item", "salt")
+    op.drop_table("archived_mail")

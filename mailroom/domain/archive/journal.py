@@ -1,0 +1,58 @@
+"""Entries of the archive's journals: what they are about, and their stored form.
+
+Each tenant has two journals: `life`, of its deposits and e-mails, and `operations`, of what is done to the archive. The
+installation's own are those of `unrouted`. A payload is canonical JSON with ids, digests and pseudonyms; it never has an
+address, a name, a subject or content.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mailroom.domain.archive.manifests import canonical
+
+
+class Stream(StrEnum):
+    """One of the two journals of a tenant; the words are stored."""
+
+    LIFE = "life"
+    OPERATIONS = "operations"
+
+
+class Kind(StrEnum):
+    """What happened to a deposit or an e-mail (stream `life`); the words are stored."""
+
+    DEPOSIT = "deposit"
+    COPY = "copy"
+    EXTEND = "extend"
+    ARCHIVED = "archived"
+    FILED = "filed"
+    ACCESS = "access"
+    HOLD = "hold"
+    RELEASE = "release"
+    REPAIR = "repair"
+    DAMAGE = "damage"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """An entry to append. `subject` is a deposit's or an e-mail's id; facts that are None are left out."""
+
+    tenant: str
+    kind: str
+    subject: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    stream: Stream = Stream.LIFE
+
+    @property
+    def payload(self) -> str:
+        """The stored text."""
+        known = {name: value for name, value in self.facts.items() if value is not None}
+        about = {"subject": self.subject} if self.subject is not None else {}
+        return canonical(known | about | {"kind": str(self.kind)}).decode()
+
+
+def in_order(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """Return entries as every writer must append them, or two of them wait for each other: by tenant and stream."""
+    return sorted(entries, key=lambda one: (one.tenant, one.stream))

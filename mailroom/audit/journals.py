@@ -8,7 +8,7 @@ The first entry's prev is SHA-256('mailroom journal <tenant> <stream>'). So an e
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,6 +91,38 @@ def check_journal(rows: Iterable[Entry], *, tenant: str, stream: str) -> list[Ch
     failed = {one.name for one in failures}
     names = ("journal_sequence", "journal_link", "journal_hash", "journal_time")
     return failures + [Check(name, Status.PASS, subject, f"{count} entries") for name in names if name not in failed]
+
+
+def differences(
+    sealed: Sequence[tuple[int, int, str]], there: Sequence[tuple[int, int, str]]
+) -> Iterator[tuple[int, str]]:
+    """Yield the number of each entry (seq, at, payload) that differs from those sealed, and how; the first hundred."""
+    contents, present = [one[1:] for one in sealed], [one[1:] for one in there]
+    found = 0
+    counts: dict[tuple[int, str], int] = {}
+    for content in contents:
+        counts[content] = counts.get(content, 0) + 1
+    i = j = 0
+    while (i < len(contents) or j < len(present)) and found < 100:
+        mine, other = contents[i] if i < len(contents) else None, present[j] if j < len(present) else None
+        if mine is not None and mine == other:
+            if sealed[i][0] != there[j][0] and i == j:
+                found += 1
+                yield sealed[i][0], f"the entry was renumbered: it is {there[j][0]} now"
+            i, j = i + 1, j + 1
+            continue
+        found += 1
+        is_known = other is not None and counts.get(other, 0) > 0
+        if mine is None or (other is not None and not is_known and j + 1 < len(present) and present[j + 1] == mine):
+            yield there[j][0], "the entry was inserted: it was not sealed"
+            j += 1
+        elif other is None or (i + 1 < len(contents) and contents[i + 1] == other):
+            moved = mine in present
+            yield sealed[i][0], "the entry was moved: it stands elsewhere" if moved else "the entry was deleted"
+            i += 1
+        else:
+            yield sealed[i][0], "the entry was altered" if not is_known else "the entry was altered or moved"
+            i, j = i + 1, j + 1
 
 
 class Heads:

@@ -7,12 +7,11 @@ white space; nulls are left out, times are microseconds since 1970, and attachme
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
 from typing import Any, cast
 
-from mailroom.audit.archive_rows import time_of
+from mailroom.audit.archive_rows import microseconds, time_of
 
 _COLUMNS = (
     *("tenant", "recipient", "user_name", "plus_token", "plus_tokens", "received_at", "raw_archive_id"),
@@ -25,7 +24,6 @@ _OF_A_FILE = (
     "members",
 )
 _TIMES = ("received_at", "date")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def digest_of(item: Mapping[str, Any]) -> str | None:
@@ -77,7 +75,7 @@ def _plain(name: str, value: Any) -> Any:
     if name not in _TIMES:
         return value
     moment = time_of(value)
-    return value if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+    return value if moment is None else microseconds(moment)
 
 
 def _squeezed(text: str) -> str:

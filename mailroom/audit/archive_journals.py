@@ -1,16 +1,17 @@
 """The journals in the database: each one's chain, its columns, its head, and the tenants that have one."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 
+from mailroom.audit.archive_documents import Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope, facts_of, rows
+from mailroom.audit.archive_seals import Entries, check_sealed, entry_of
 from mailroom.audit.journals import Entry, check_journal
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: More than the clocks of two machines differ.
 _SLACK = timedelta(hours=1)
 _MEMBERS = {
@@ -32,17 +33,22 @@ def check_journals(
     report: ArchiveReport,
     *,
     now: datetime,
-    each: Callable[[str, str, Iterator[Entry]], Iterator[Entry]] = lambda _tenant, _stream, entries: entries,
+    archive: Place,
+    witness: Place | None,
+    reading: bool,
 ) -> None:
-    """Check the journals of a scope from their first entry; `each` sees the entries of each, as they are read."""
+    """Check the journals of a scope from their first entry, and their seals."""
     for tenant, stream in journals(connection, scope):
         journal = _Journal(connection, tenant, stream, report, now)
-        for one in check_journal(each(tenant, stream, journal.entries()), tenant=tenant, stream=stream):
+        for one in check_journal(journal.entries(), tenant=tenant, stream=stream):
             do = _MEMBERS.get(one.name)
             outcome = Outcome(one.status.value)
             detail = f"{one.detail}; {do}" if do and outcome is Outcome.FAIL else one.detail
             report.add_check(one.name, outcome, one.subject, detail)
         journal.check_head()
+        entries, of = Entries(connection, tenant, stream), (tenant, stream)
+        how: dict[str, Any] = {"archive": archive, "witness": witness, "reading": reading, "now": now}
+        check_sealed(entries, report, journal=of, **how)
         report.progress(f"{tenant}/{stream}: {journal.seq} entries")
 
 
@@ -62,7 +68,7 @@ class _Journal:
         for row in rows(self._connection, _ENTRIES, self._of):
             self.seq, self._hash = row.seq, row.hash
             self._check_columns(row)
-            yield Entry(row.seq, (row.at - _EPOCH) // timedelta(microseconds=1), row.payload, row.prev, row.hash)
+            yield entry_of(row)
         if self._columns == 0:
             self._report.passed("journal_columns")
 

@@ -6,7 +6,7 @@ Nothing is cast in SQL that an administrator of the database may have written: o
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 _PAGE = 5000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _cursors = count()
 
 #: Kinds of entries that say where a deposit's copies are.
@@ -97,6 +98,11 @@ def time_of(value: Any) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _key(column: str) -> str:

@@ -19,6 +19,7 @@ from mailroom.audit.archive_manifests import clock_of
 from mailroom.audit.archive_reading import read_all
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope, beginnings, facts_of, key_of
+from mailroom.audit.archive_seals import is_seal
 from mailroom.audit.deposits import OTHERS
 from mailroom.audit.listings import Stored, acknowledged, archived_versions
 from mailroom.audit.rows import saturate_times
@@ -33,10 +34,11 @@ class UnknownSubjectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The database and the buckets to verify; the first place has the manifests."""
+    """The database and the buckets to verify; the first place has manifests and seals. The witness has copies of the seals."""
 
     database_url: str
     places: Sequence[Place]
+    witness: Place | None = None
 
 
 def verify(
@@ -80,7 +82,15 @@ def verify(
         if not report.counts and scope.is_part:
             raise UnknownSubjectError
         for tenant in _tenants(whole) if scope.is_part else [scope.tenant]:
-            check_journals(connection, Scope(tenant), report, now=now)
+            check_journals(
+                connection,
+                Scope(tenant),
+                report,
+                now=now,
+                archive=first,
+                witness=installation.witness,
+                reading=reading,
+            )
 
 
 def _with_documents(connection: psycopg.Connection[Any], scope: Scope) -> Scope:
@@ -103,7 +113,7 @@ def _listing(place: Place, scope: Scope) -> Iterator[Stored]:
     else:
         prefix = f"{scope.tenant}/" if scope.tenant else ""
         there = archived_versions(place.s3, place.bucket, prefix=prefix)
-    return (one for one in there if not any(pattern.fullmatch(one.key) for pattern in OTHERS))
+    return (one for one in there if not is_seal(one.key) and not any(known.fullmatch(one.key) for known in OTHERS))
 
 
 def _check_manifests(

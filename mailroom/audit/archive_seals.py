@@ -12,7 +12,7 @@ from mailroom.audit.archive_documents import Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import microseconds, rows
 from mailroom.audit.journals import Entry
-from mailroom.audit.listings import archived_versions
+from mailroom.audit.listings import Stored, archived_versions
 from mailroom.audit.locks import code_of
 from mailroom.audit.seals import check_seals
 
@@ -42,9 +42,8 @@ def check_sealed(
 ) -> None:
     """Check a journal's seals, and its entries against them; without `reading`, the archived entries are not compared."""
     tenant, stream = journal
-    parts = ("", "token", "entries") if reading else ("", "token")
-    found = {part: _read(archive, tenant, stream, part, report) for part in parts}
-    outside = None if witness is None else _read(witness, tenant, stream, "", report)
+    found = _read(archive, tenant, stream, ("", "token", "entries") if reading else ("", "token"), report)
+    outside = None if witness is None else _read(witness, tenant, stream, ("",), report)[""]
     checks = check_seals(
         found[""],
         entries,
@@ -102,23 +101,28 @@ def entry_of(row: Any) -> Entry:
     return Entry(row.seq, microseconds(row.at), row.payload, row.prev, row.hash)
 
 
-def _read(place: Place, tenant: str, stream: str, part: str, report: ArchiveReport) -> dict[int, bytes]:
-    """Return the documents of one kind by number: the oldest version of each, whatever came later."""
-    oldest: dict[int, Any] = {}
+def _read(
+    place: Place, tenant: str, stream: str, parts: Sequence[str], report: ArchiveReport
+) -> dict[str, dict[int, bytes]]:
+    """Return the documents by kind and number: the oldest version of each, whatever came later."""
+    oldest: dict[tuple[str, int], Stored] = {}
     for one in archived_versions(place.s3, place.bucket, prefix=f"{tenant}/seals/{stream}/"):
         match = _KEY.fullmatch(one.key)
-        if match is None or (match[3] or "") != part or one.is_marker:
+        if match is None or (match[3] or "") not in parts or one.is_marker:
             continue
-        known = oldest.get(int(match[2]))
+        name = match[3] or "", int(match[2])
         # S3 lists the newest first, also those of one second.
-        if known is None or one.modified <= known.modified:
-            oldest[int(match[2])] = one
+        if name not in oldest or one.modified <= oldest[name].modified:
+            oldest[name] = one
+    documents: dict[str, dict[int, bytes]] = {part: {} for part in parts}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda item: (item[0], _bytes(place, item[1], report)), oldest.items())
-        return {number: stored for number, stored in found if stored is not None}
+        for (part, number), stored in pool.map(lambda item: (item[0], _bytes(place, item[1], report)), oldest.items()):
+            if stored is not None:
+                documents[part][number] = stored
+    return documents
 
 
-def _bytes(place: Place, stored: Any, report: ArchiveReport) -> bytes | None:
+def _bytes(place: Place, stored: Stored, report: ArchiveReport) -> bytes | None:
     try:
         answer = place.s3.get_object(Bucket=place.bucket, Key=stored.key, VersionId=stored.version)
         return bytes(answer["Body"].read())

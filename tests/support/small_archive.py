@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine
 
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory
@@ -28,6 +27,7 @@ from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.manifests import KeptManifests
 from tests.support.archive_store import RETENTION, Store, key_of
 from tests.support.filed_mail import inbound_on
+from tests.support.tampering import owner_of
 
 ANNA = Route("anna@acme.test", "acme", "anna", "exact")
 BOB = Route("bob@other.test", "other", "bob", "exact")
@@ -84,7 +84,8 @@ class SmallArchive:
         assert entry is not None
         entry = inbound.ledger.begin(entry.ref, now=now)
         inbound.ledger.routed(entry.id, list(routes), now=now)
-        routing = RoutingDecision(tuple(routes), tuple(dict.fromkeys(to.tenant for to in routes)), verdicts=verdicts)
+        tenants = tuple(dict.fromkeys(to.tenant for to in routes))
+        routing = RoutingDecision(tuple(routes), tenants, recipients=envelope.recipients, verdicts=verdicts)
         mail, stored = parse_email(raw), KeptManifests()
         how: dict[str, Any] = {"archive": inbound.archive, "ledger": inbound.ledger, "manifests": manifests, "now": now}
         kept = deposit_all(entry, routing.tenants, [raw], described=describe(entry, routing, raw), kept=stored, **how)
@@ -144,13 +145,19 @@ class Administrator:
                 *(number, prev, entry, tenant, stream, seq),
             )
             prev = entry
-        self.run("update journal_head set seq = %s, hash = %s where tenant = %s and stream = %s", number, prev, tenant, stream)
+        self.run(
+            "update journal_head set seq = %s, hash = %s where tenant = %s and stream = %s",
+            number,
+            prev,
+            tenant,
+            stream,
+        )
 
 
 @contextmanager
 def administrator(url: str) -> Iterator[Administrator]:
     """Connect to a database as its owner, with triggers and foreign keys disabled."""
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(owner_of(url)) as connection:
         connection.execute("set session_replication_role = replica")
         yield Administrator(connection)
 
@@ -166,8 +173,3 @@ def archive_on(store: Store, database_url: str) -> SmallArchive:
 def objects_of(store: Store, archive_id: str) -> list[dict[str, Any]]:
     """Return the versions of a deposit."""
     return [one for one in store.versions() if one["Key"] == key_of(archive_id)]
-
-
-def lose_all(engine: Engine) -> None:
-    """Close the connections of an engine, so that its database can be a template."""
-    engine.dispose()

@@ -64,6 +64,7 @@ RARE = (
     "commit of pause",
     "commit of refusals",
     "commit of replay",
+    "commit of journal",
 )
 
 #: Names of all crash points of a received mail, such as `after commit of file`, and of those that only a batch has.

@@ -86,7 +86,7 @@ def received_emails(connection: psycopg.Connection[Any], bucket: str, since: dat
 
 
 def receipts(connection: psycopg.Connection[Any], bucket: str) -> Iterator[Any]:
-    """Yield the archive's receipts by key; `named` is true where an e-mail names it."""
+    """Yield the receipts of the copies in a bucket by key; `named` is true where an e-mail names the deposit."""
     return stream(connection, _RECEIPTS, {"bucket": bucket})
 
 
@@ -163,24 +163,24 @@ select e.id::text, e.key, e.version, e.message_id, e.state, e.reason, e.received
 
 _RECEIPTS = """
 with named as materialized (select distinct unnest(archive_ids) as archive_id from inbound_email)
-select d.archive_id, d.key, d.version, d.sha256, d.size, d.retain_until, d.deposited_at,
+select d.archive_id, c.place, c.key, c.version, d.sha256, d.size, c.retain_until, d.deposited_at,
        named.archive_id is not null as named
-  from deposit d left join named using (archive_id)
- where d.bucket = %(bucket)s
- order by d.key collate "C"
+  from deposit_copy c join deposit d using (archive_id) left join named using (archive_id)
+ where c.bucket = %(bucket)s
+ order by c.key collate "C"
 """
 
 _RECEIPTS_BETWEEN = """
-select d.archive_id, d.key, d.version, d.sha256, d.size, d.retain_until, d.deposited_at, true as named
-  from deposit d
- where d.bucket = %(bucket)s and d.key collate "C" > %(after)s
-       and (%(until)s::text is null or d.key collate "C" <= %(until)s)
- order by d.key collate "C"
+select d.archive_id, c.place, c.key, c.version, d.sha256, d.size, c.retain_until, d.deposited_at, true as named
+  from deposit_copy c join deposit d using (archive_id)
+ where c.bucket = %(bucket)s and c.key collate "C" > %(after)s
+       and (%(until)s::text is null or c.key collate "C" <= %(until)s)
+ order by c.key collate "C"
 """
 
 _RECEIPTS_OF = """
-select d.archive_id, d.key, d.version, d.sha256, d.size, d.retain_until, d.deposited_at, true as named
-  from deposit d
- where d.bucket = %(bucket)s and d.key = any(%(keys)s)
- order by d.key collate "C"
+select d.archive_id, c.place, c.key, c.version, d.sha256, d.size, c.retain_until, d.deposited_at, true as named
+  from deposit_copy c join deposit d using (archive_id)
+ where c.bucket = %(bucket)s and c.key = any(%(keys)s)
+ order by c.key collate "C"
 """

@@ -31,6 +31,7 @@ _TIMES = {
     "inbox_item": ("id::text", ("received_at", "filed_at")),
     "activity": ("message_id::text", ("at",)),
     "deposit": ("archive_id", ("retain_until", "deposited_at")),
+    "deposit_copy": ("archive_id", ("retain_until",)),
 }
 
 _SHAPES = """

@@ -10,7 +10,7 @@ class Deposit:
     """A deposit receipt: what is archived, where, and until when the object lock forbids deletion.
 
     `archive_id` is `<tenant>/<sha256>`: the same bytes for the same tenant are the same deposit. `verified_at` is when the
-    store last confirmed the bytes and the lock, as it does at each deposit.
+    store last confirmed the bytes and the lock, as it does at each deposit. `sha512` is None in receipts of earlier versions.
     """
 
     archive_id: str
@@ -23,6 +23,7 @@ class Deposit:
     lock_mode: str
     retain_until: datetime
     verified_at: datetime | None = field(default=None, compare=False)
+    sha512: str | None = None
 
 
 class Archive(Protocol):

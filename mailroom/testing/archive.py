@@ -34,7 +34,7 @@ class MemoryArchive:
         with self._lock:
             if self.contents.get(archive_id) != content:
                 self.contents[archive_id] = content
-                self._receipts[archive_id] = self._receipt(tenant, digest, len(content), now + retention)
+                self._receipts[archive_id] = self._receipt(tenant, content, now + retention)
             known = self._receipts[archive_id]
             is_short = known.retain_until < now + retention - min(self.retention / 100, timedelta(days=1))
             until = now + retention if is_short else known.retain_until
@@ -59,12 +59,14 @@ class MemoryArchive:
         """Write the content to `target`, verified against its digest."""
         target.write(self.read(archive_id))
 
-    def _receipt(self, tenant: str, digest: str, size: int, until: datetime) -> Deposit:
+    def _receipt(self, tenant: str, content: bytes, until: datetime) -> Deposit:
+        digest = hashlib.sha256(content).hexdigest()
         return Deposit(
             archive_id=f"{tenant}/{digest}",
             tenant=tenant,
             sha256=digest,
-            size=size,
+            sha512=hashlib.sha512(content).hexdigest(),
+            size=len(content),
             bucket="memory",
             key=f"{tenant}/{digest[:2]}/{digest}",
             version=str(next(self._versions)),

@@ -216,7 +216,7 @@ def test_the_object_is_locked_until_the_date_on_the_receipt(store: Store) -> Non
 def test_an_object_whose_receipt_was_lost_is_adopted(store: Store) -> None:
     """The process may die between S3 and the database; the object is locked, so it can only be adopted."""
     first = store.archive().deposit("acme", CONTENT)
-    store.execute("delete from deposit")
+    store.lose_receipts()
 
     second = store.archive().deposit("acme", CONTENT)
 

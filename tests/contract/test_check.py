@@ -36,6 +36,7 @@ from mailroom.sandbox.stand_ins.object_lock import like_s3
 from mailroom.testing.notices import an_event
 from tests.support.returned_mail import Returned
 from tests.support.sending import office_on
+from tests.support.tampering import tamper
 
 RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"
 NOW = datetime.now(UTC)
@@ -52,8 +53,7 @@ class Installation:
     places: Places
 
     def execute(self, statement: str) -> None:
-        with self.engine.begin() as connection:
-            connection.exec_driver_sql(statement)
+        tamper(self.engine, statement)
 
     def forgets(self, name: str) -> None:
         """Make the database one from before this mail."""
@@ -217,8 +217,8 @@ DAMAGES = {
     "wrong deposit": "update attachment set sha256 = repeat('0', 64)",
     "attachments": "update attachment set number = 2",
     "altered": "update deposit set size = size + 1",
-    "missing deposit": "update deposit set version = 'gone'",
-    "not locked": "update deposit set retain_until = retain_until + interval '1 day'",
+    "missing deposit": "update deposit_copy set version = 'gone'",
+    "not locked": "update deposit_copy set retain_until = retain_until + interval '1 day'",
     "wrong receipt": "update deposit set sha256 = repeat('0', 64)",
 }
 

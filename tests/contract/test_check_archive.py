@@ -10,6 +10,7 @@ from sqlalchemy import Engine, select
 
 from blocks.support.reconciling import compare
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings, damage
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import DepositRow, table
@@ -121,7 +122,7 @@ def test_second_locked_copy_of_a_deposit_is_no_difference(store: Store, auditor:
 def test_deposit_whose_receipt_was_lost_is_under_way_and_then_a_difference(store: Store, auditor: Auditor) -> None:
     """Its mail's next attempt adopts it within minutes; after an hour none will."""
     deposit(store, "a")
-    store.execute("delete from deposit")
+    store.lose_receipts()
 
     assert dict(auditor.look(limit_s=3600)[0].wrong) == {}
     assert dict(auditor.look()[0].wrong) == {"no receipt": 1}
@@ -146,7 +147,7 @@ def test_difference_lasts_until_it_is_repaired_and_the_page_says_it(store: Store
     """The run that finds it is one of many: the next ones look elsewhere, and would report no damage."""
     kept = sorted(deposit(store, *"abcd"), key=lambda one: one.key)
     store.lose(kept[0].archive_id)
-    store.execute("update deposit set verified_at = now() - interval '1 minute'")
+    store.execute("update deposit_copy set verified_at = now() - interval '1 minute'")
 
     found, after = auditor.reconcile(most=1)
     later, _ = auditor.reconcile(after, most=1)
@@ -163,7 +164,8 @@ def test_difference_lasts_until_it_is_repaired_and_the_page_says_it(store: Store
 
 def _damages(store: Store) -> dict[str, str]:
     with transaction(store.engine) as connection:
-        rows = connection.execute(select(table(DepositRow), damage().label("damage")))
+        ids = connection.execute(select(table(DepositRow).c.archive_id)).scalars().all()
+        rows = connection.execute(receipts_of(ids, damage().label("damage")))
         return {row.archive_id: row.damage for row in rows if row.damage}
 
 
@@ -300,7 +302,7 @@ def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: A
     [kept] = deposit(store, "a")
     store.lose(kept.archive_id)
     version = store.put(kept.key, b"a")
-    store.execute("update deposit set version = :version", version=version)
+    store.execute("update deposit_copy set version = :version", version=version)
     receipt = store.archive().find(kept.archive_id)
     assert receipt is not None
 

@@ -107,7 +107,7 @@ class Installation:
     def _plant_inbound(self, filed: Filed) -> None:
         with self.engine.begin() as connection:
             connection.execute(
-                text("update deposit set bucket = 'kept-bucket', key = 'kept-key', version = 'kept-version'")
+                text("update deposit_copy set bucket = 'kept-bucket', key = 'kept-key', version = 'kept-version'")
             )
             facts = '{"object": "raw-bucket", "recipient": "bob@other.test", "where": "queue.internal"}'
             connection.execute(

@@ -7,11 +7,12 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.ports.archive import Deposit
+from tests.support.tampering import tamper
 
 RETENTION = timedelta(days=10)
 _numbers = count()
@@ -63,11 +64,16 @@ class Store:
         """Replace the object's bytes, and point the deposit receipt at them."""
         self.lose(archive_id)
         version = self.put_locked(key_of(archive_id), body)
-        self.execute("update deposit set version = :version where archive_id = :id", version=version, id=archive_id)
+        self.execute(
+            "update deposit_copy set version = :version where archive_id = :id", version=version, id=archive_id
+        )
+
+    def lose_receipts(self) -> None:
+        """Remove what the database has of deposits."""
+        self.execute("delete from deposit; delete from deposit_copy")
 
     def execute(self, statement: str, **values: Any) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text(statement), values)
+        tamper(self.engine, statement, **values)
 
 
 def key_of(archive_id: str) -> str:

@@ -11,21 +11,18 @@ deposit: the locked version with these bytes is searched for, and if there is no
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, ClassVar
 
 from botocore.exceptions import ClientError
-from sqlalchemy import Engine, and_, case, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Engine
 
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.adapters.aws.locked_objects import DECRYPT, EXTEND, MISSING, Lock, LockedObjects, Version, denied
 from mailroom.adapters.aws.s3 import check_readable
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
-from mailroom.adapters.postgres.engine import statement, transaction
-from mailroom.adapters.postgres.inbox.item_rows import deposit_of
-from mailroom.adapters.postgres.models import DepositRow, table
+from mailroom.adapters.postgres.archive.receipts import SqlReceipts
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import NotPermitted, PermanentError, TransientError
 from mailroom.ports.archive import Deposit
@@ -44,23 +41,6 @@ _CHUNK = 1 << 18
 #: Tries of a deposit while other writers change the key.
 _TRIES = 4
 
-_deposits = table(DepositRow)
-_there, _new = _deposits.c, insert(_deposits).excluded
-_is_same = and_(_there.bucket == _new.bucket, _there.version == _new.version)
-_record = insert(_deposits).on_conflict_do_update(
-    index_elements=["archive_id"],
-    # Two mails with the same content extend one lock concurrently; a longer recorded lock must not be shortened.
-    set_={
-        "bucket": _new.bucket,
-        "version": _new.version,
-        "lock_mode": case((and_(_is_same, _there.lock_mode == "COMPLIANCE"), _there.lock_mode), else_=_new.lock_mode),
-        "retain_until": case(
-            (_is_same, func.greatest(_there.retain_until, _new.retain_until)), else_=_new.retain_until
-        ),
-        "verified_at": func.greatest(_there.verified_at, _new.verified_at),
-    },
-)
-
 
 class S3Archive:
     """The port `Archive` on S3 and PostgreSQL."""
@@ -72,6 +52,7 @@ class S3Archive:
         self._s3 = s3
         self._objects = LockedObjects(s3, bucket)
         self._engine = engine
+        self._receipts = SqlReceipts(engine)
         self._bucket = bucket
         self._lock_mode = lock_mode
         self._retention = retention
@@ -86,26 +67,25 @@ class S3Archive:
         except NotPermitted as error:
             self._denied[self._bucket] = self._objects, error
             raise
-        return self._record(
-            Deposit(
-                archive_id=f"{tenant}/{digest}",
-                tenant=tenant,
-                sha256=digest,
-                size=len(content),
-                bucket=self._bucket,
-                key=key,
-                version=version,
-                lock_mode=lock.mode,
-                retain_until=lock.until,
-                verified_at=now,
-            )
+        receipt = Deposit(
+            archive_id=f"{tenant}/{digest}",
+            tenant=tenant,
+            sha256=digest,
+            sha512=hashlib.sha512(content).hexdigest(),
+            size=len(content),
+            bucket=self._bucket,
+            key=key,
+            version=version,
+            lock_mode=lock.mode,
+            retain_until=lock.until,
+            verified_at=now,
         )
+        self._receipts.record(receipt)
+        return receipt
 
     def find(self, archive_id: str) -> Deposit | None:
         """Return the deposit receipt of `archive_id`, or None."""
-        with transaction(self._engine) as connection:
-            row = connection.execute(select(_deposits).where(_deposits.c.archive_id == archive_id)).first()
-        return deposit_of(row) if row else None
+        return self._receipts.find(archive_id)
 
     def read(self, archive_id: str) -> bytes:
         """Return the content, checked against its digest."""
@@ -167,6 +147,9 @@ class S3Archive:
             if kept is not None:
                 return kept
             over = newest.etag if newest is not None else None
+            # The new version replaces one that the receipt says is locked until then.
+            kept_until = self._receipts.kept_until(self._bucket, key)
+            wanted = Lock(wanted.mode, max(wanted.until, kept_until or wanted.until))
         raise TransientError("another process is depositing the same content", key=key)
 
     def _adopt(
@@ -178,7 +161,7 @@ class S3Archive:
         """
         if newest is not None and (lock := self._extended(key, newest, wanted)):
             return newest.id, lock
-        known = self._recorded_versions(key)
+        known = self._receipts.versions(self._bucket, key)
         versions = self._objects.versions(key, size=len(content))[:_MOST_READ]
         for version in dict.fromkeys([*known, *versions]):
             is_newest = newest is not None and version == newest.id
@@ -196,7 +179,7 @@ class S3Archive:
 
         Such a version is not ours: in a bucket with access control lists, an object of another account belongs to it.
         """
-        for version in self._recorded_versions(key):
+        for version in self._receipts.versions(self._bucket, key):
             try:
                 one = self._objects.read(key, content, digest, version=version)
             except NotPermitted:
@@ -207,12 +190,6 @@ class S3Archive:
                 )
                 return one.id, lock
         return None
-
-    def _recorded_versions(self, key: str) -> Sequence[str]:
-        """Return the version of the receipt, if there is one."""
-        named = select(_deposits.c.version).where(_deposits.c.bucket == self._bucket, _deposits.c.key == key)
-        with transaction(self._engine) as connection:
-            return connection.execute(named).scalars().all()
 
     def _extended(self, key: str, version: Version, wanted: Lock) -> Lock | None:
         """Return the version's lock, extended if it is too short; None if it cannot hold this content as wanted.
@@ -245,9 +222,3 @@ class S3Archive:
         log.warning("%s of archive key %s was not deposited by Mailroom; see mailroom archive findings", what, key)
         if newest is not None:
             SqlArchiveFindings(self._engine, self._bucket).meet(key, newest.id, now=datetime.now(UTC))
-
-    def _record(self, receipt: Deposit) -> Deposit:
-        values = {name: getattr(receipt, name) for name in receipt.__slots__}
-        with statement(self._engine, "commit of record") as connection:
-            connection.execute(_record, values | {"deposited_at": datetime.now(UTC)})
-        return receipt

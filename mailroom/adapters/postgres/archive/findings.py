@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, ScalarSelect, and_, case, delete, func, not_, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from mailroom.adapters.postgres.archive.models import DepositCopyRow
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import ArchiveFindingRow, DepositRow, table
 from mailroom.ports.archive_findings import ArchiveFinding, ScannedRange
 
 _findings = table(ArchiveFindingRow)
-_row, _deposit = _findings.c, table(DepositRow).c
+_row, _deposit, _copy = _findings.c, table(DepositRow).c, table(DepositCopyRow).c
 _insert = insert(_findings)
 
 #: Kinds about a deposit itself; all other kinds are about unknown objects beside it.
@@ -93,11 +94,11 @@ class SqlArchiveFindings:
 
 
 def damage() -> ScalarSelect[str | None]:
-    """Return, for a row of `deposit`, the kind of damage that a check found since the last verification."""
-    since = func.coalesce(_deposit.verified_at, _deposit.deposited_at)
-    same = and_(_row.bucket == _deposit.bucket, _row.key == _deposit.key)
+    """Return, for a deposit and one of its copies, the kind of damage that a check found since the copy was last verified."""
+    since = func.coalesce(_copy.verified_at, _deposit.deposited_at)
+    same = and_(_row.bucket == _copy.bucket, _row.key == _copy.key)
     wanted = select(_row.kind).where(same, _row.kind.in_(DAMAGES), _row.seen_at > since).limit(1)
-    return wanted.correlate(table(DepositRow)).scalar_subquery()
+    return wanted.correlate(table(DepositRow), table(DepositCopyRow)).scalar_subquery()
 
 
 def _in_range(looked: ScannedRange) -> ColumnElement[bool]:

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.models import (
     AttachmentRow,
-    DepositRow,
     InboundActivityRow,
     InboundEmailRow,
     InboxItemRow,
@@ -28,12 +28,12 @@ def trace(connection: Connection, email_id: UUID) -> dict[str, Any]:
         raise LookupError("no such e-mail")
     items = connection.execute(_from(InboxItemRow).filter_by(email_id=email_id).order_by("recipient")).all()
     activities = _from(InboundActivityRow).filter_by(email_id=email_id).order_by("id")
-    deposits = _from(DepositRow).where(table(DepositRow).c.archive_id.in_(line.archive_ids))
+    deposits = receipts_of(line.archive_ids).order_by("deposited_at", "archive_id")
     return {
         "email": _plain(line),
         "activities": [_plain(row, leave=("id", "email_id")) for row in connection.execute(activities)],
         "items": [_item(connection, item) for item in items],
-        "deposits": [_plain(row) for row in connection.execute(deposits.order_by("deposited_at", "archive_id"))],
+        "deposits": [_plain(row) for row in connection.execute(deposits)],
     }
 
 

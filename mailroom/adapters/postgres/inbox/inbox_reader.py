@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, text, true
 
 from mailroom.adapters.postgres.archive.findings import damage
+from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
 from mailroom.adapters.postgres.inbound.reasons import has_reason
 from mailroom.adapters.postgres.inbox import item_rows, lists, partials
@@ -22,7 +23,6 @@ from mailroom.adapters.postgres.inbox.visible_to import item_owned, of_inboxes, 
 from mailroom.adapters.postgres.models import (
     AddressRow,
     AttachmentRow,
-    DepositRow,
     InboundEmailRow,
     InboxItemRow,
 )
@@ -50,7 +50,6 @@ from mailroom.ports.monitoring import Loop
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
 _attachment = AttachmentRow.__table__.c  # type: ignore[attr-defined]
-_deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
 _email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
 _item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
 
@@ -218,8 +217,8 @@ class SqlInboxReader:
                 return None
             attachments = [_attachment_of(part) for part in connection.execute(parts.order_by(_attachment.number))]
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
-            receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
-            kept_of = list(connection.execute(receipts))
+            deposits = receipts_of(kept, damage().label("damage"))
+            kept_of = list(connection.execute(deposits))
             filed = readable(
                 lambda one: item_rows.filed_item(one, attachments, kept_of, internal=tenant is None), row, kind="item"
             )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mailroom.adapters.postgres.archive.receipts import deposit_of
 from mailroom.adapters.postgres.inbound.rows import envelope_of, scan_of
 from mailroom.adapters.postgres.inbox.columns import item_of
 from mailroom.adapters.postgres.inbox.item_marks import mark_of
@@ -11,7 +12,6 @@ from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State
 from mailroom.domain.inbound.verdicts import Verdicts
 from mailroom.domain.inbox.snippets import snippet
-from mailroom.ports.archive import Deposit
 from mailroom.ports.inbox_reader import EmailLine, FiledItem, ItemLine
 
 
@@ -61,12 +61,6 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         read=mark_of(row.read_at, row.read_by),
         done=mark_of(row.done_at, row.done_by),
     )
-
-
-def deposit_of(row: Any) -> Deposit:
-    """Return a deposit receipt from its row; without a time of verification, the time of deposit counts."""
-    values = {name: getattr(row, name) for name in Deposit.__slots__}
-    return Deposit(**values | {"verified_at": row.verified_at or row.deposited_at})
 
 
 def email_line(row: Any, *, internal: bool) -> EmailLine:

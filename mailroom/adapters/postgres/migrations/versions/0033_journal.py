@@ -1,7 +1,8 @@
 """The archive's journals, deposits that are only inserted, and the place of each copy of a deposit.
 
-An earlier release beside this one writes the place of a deposit, its lock and its time of verification into `deposit`; a
-trigger takes them to `deposit_copy`. Every other change of a deposit or a journal entry is refused.
+An earlier release beside this one writes the place of a deposit, its lock and its time of verification into `deposit`, and no
+SHA-512. Triggers take them to `deposit_copy` and append what this release would. Every other change of a deposit or a journal
+entry is refused.
 """
 
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ _TIME = sa.DateTime(timezone=True)
 # The first entry's prev is SHA-256('mailroom journal <tenant> <stream>').
 _APPEND = """
 create function journal_append(of_tenant text, of_stream text, entry text) returns bigint
-language plpgsql security definer set search_path from current as $$
+language plpgsql security definer as $$
 declare
     head journal_head%rowtype;
     moment timestamptz := clock_timestamp();
@@ -57,30 +58,58 @@ begin
 end $$
 """
 
+# What an earlier release does, as `mailroom.domain.archive.journal` writes it: names sorted, no white space.
+_NOTE = """
+create function note_for_earlier(one deposit, kind text) returns void language plpgsql security definer as $$
+declare
+    lock text := '"until":' || to_json(to_char(one.retain_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS+00:00'))
+        || ',"version":' || to_json(one.version) || '}';
+    mode text := '"kind":"' || kind || '","mode":' || to_json(one.lock_mode) || ',"place":"first",';
+    subject text := '"subject":' || to_json(one.archive_id) || ',';
+begin
+    perform journal_append(one.tenant, 'life', case when kind = 'deposit'
+        then '{' || mode || '"sha256":"' || one.sha256 || '","size":' || one.size || ',' || subject || lock
+        else '{' || mode || subject || lock end);
+end $$
+"""
+
 # What an earlier release changes in a deposit is the place and lock of its first copy.
 _TAKE = """
-create function take_to_copy() returns trigger language plpgsql security definer set search_path from current as $$
+create function take_to_copy() returns trigger language plpgsql security definer as $$
+declare
+    was deposit_copy%rowtype;
 begin
     if (new.archive_id, new.tenant, new.sha256, new.size, new.key, new.deposited_at)
         is distinct from (old.archive_id, old.tenant, old.sha256, old.size, old.key, old.deposited_at) then
         raise exception 'a change of deposit is refused: its rows are only inserted' using errcode = '23001';
     end if;
+    select * into was from deposit_copy where archive_id = new.archive_id and place = 'first' for update;
     insert into deposit_copy (archive_id, place, bucket, key, version, lock_mode, retain_until, verified_at)
     values (new.archive_id, 'first', new.bucket, new.key, new.version, new.lock_mode, new.retain_until, new.verified_at)
     on conflict (archive_id, place) do update set bucket = excluded.bucket, version = excluded.version,
-        lock_mode = excluded.lock_mode, retain_until = greatest(deposit_copy.retain_until, excluded.retain_until),
+        lock_mode = case when (deposit_copy.bucket, deposit_copy.version) = (excluded.bucket, excluded.version)
+            and deposit_copy.lock_mode = 'COMPLIANCE' then deposit_copy.lock_mode else excluded.lock_mode end,
+        retain_until = greatest(deposit_copy.retain_until, excluded.retain_until),
         verified_at = greatest(deposit_copy.verified_at, excluded.verified_at);
+    if was.archive_id is null or (was.bucket, was.version) <> (new.bucket, new.version) then
+        perform note_for_earlier(new, 'copy');
+    elsif was.retain_until < new.retain_until or (new.lock_mode = 'COMPLIANCE' and was.lock_mode <> 'COMPLIANCE') then
+        perform note_for_earlier(new, 'extend');
+    end if;
     return null;
 end $$
 """
 
 # A deposit's first copy is where its receipt says, also when an earlier release inserts it.
 _FIRST = """
-create function first_copy() returns trigger language plpgsql security definer set search_path from current as $$
+create function first_copy() returns trigger language plpgsql security definer as $$
 begin
     insert into deposit_copy (archive_id, place, bucket, key, version, lock_mode, retain_until, verified_at)
     values (new.archive_id, 'first', new.bucket, new.key, new.version, new.lock_mode, new.retain_until, new.verified_at)
     on conflict do nothing;
+    if new.sha512 is null then
+        perform note_for_earlier(new, 'deposit');
+    end if;
     return null;
 end $$
 """
@@ -93,6 +122,10 @@ begin
     end if;
     return new;
 end $$
+"""
+
+_OWN_TABLES = """
+do $$ begin execute format('alter function {} set search_path = %I, pg_temp', current_schema()); end $$
 """
 
 _COPY_ALL = """
@@ -143,9 +176,17 @@ def upgrade() -> None:
     # Null in rows of earlier releases.
     op.add_column("deposit", sa.Column("sha512", sa.Text(), nullable=True))
     op.execute(_COPY_ALL)
-    for function in (_TAKE, _FIRST, _GROW, _APPEND):
+    for function in (_APPEND, _NOTE, _TAKE, _FIRST, _GROW):
         op.execute(function)
-    op.execute("revoke execute on function journal_append from public")
+    for name in (
+        "journal_append(text, text, text)",
+        "note_for_earlier(deposit, text)",
+        "take_to_copy()",
+        "first_copy()",
+    ):
+        # A caller's temporary tables, which come first otherwise, must not take the place of these.
+        op.execute(_OWN_TABLES.format(name))
+        op.execute(f"revoke execute on function {name} from public")
     for table in ("journal", "deposit"):
         events = "update or delete" if table == "journal" else "delete"
         op.execute(
@@ -164,6 +205,7 @@ def downgrade() -> None:
         op.execute(f"drop trigger {trigger} on deposit")
     for table in ("deposit_copy", "journal_head", "journal"):
         op.drop_table(table)
+    op.execute("drop function note_for_earlier(deposit, text)")
     op.drop_column("deposit", "sha512")
     op.execute("drop function journal_append(text, text, text)")
     for function in ("take_to_copy", "first_copy", "refuse_shorter"):

@@ -14,13 +14,11 @@ import psycopg
 
 from mailroom.audit.archive_manifests import is_manifest
 from mailroom.audit.archive_report import ArchiveReport, Outcome
-from mailroom.audit.archive_rows import Scope, beginnings, copies, deposits, entries, facts_of, key_of, time_of
+from mailroom.audit.archive_rows import Scope, copies, deposits, entries, facts_of, key_of, time_of
 from mailroom.audit.listings import Stored
 
 #: More than the clocks of the workers and of the database differ.
 _SLACK = timedelta(hours=1)
-#: S3 truncates its times to the second; a lock's end is stored in seconds.
-_TICK = timedelta(seconds=1)
 
 FIRST = "first"
 
@@ -86,11 +84,12 @@ class Documents:
         report: ArchiveReport,
         *,
         is_old: Callable[[datetime], bool],
-        known: Callable[[str, str], bool] = lambda _key, _version: False,
+        known: Callable[[str, str], bool],
+        since: datetime | None,
     ) -> None:
         self._connection, self._report, self._is_old, self._known = connection, report, is_old, known
         self._places = {one.name: one for one in places}
-        self._begun = beginnings(connection)
+        self._since = since
         #: Manifests of the listing, by key.
         self.manifests: list[Stored] = []
 
@@ -182,10 +181,11 @@ class Documents:
         self._report.decide("deposit_entry", receipt.archive_id, what)
 
     def _without_entry(self, document: _Document, receipt: Any) -> None:
-        begun = self._begun.get(receipt.tenant) or min(self._begun.values(), default=None)
         stored = [one.modified for versions in document.objects.values() for one in versions if not one.is_marker]
-        if stored and begun is not None and min(stored) < begun - _TICK:
-            what = "it was deposited by an earlier release, before its tenant's journal began; the flow audit enters it"
+        if stored and (self._since is None or min(stored) < self._since):
+            what = (
+                "it was deposited by an earlier release, before there were journals; its bytes and its lock are checked"
+            )
             self._report.add("deposit_entry", Outcome.NOT_YET_SEALED, receipt.archive_id, what)
             return
         what = "no entry of the journal says that it was deposited: its receipt is forged, or the entry was removed"

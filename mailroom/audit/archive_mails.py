@@ -55,11 +55,11 @@ class Mails:
         source: Source,
         report: ArchiveReport,
         *,
-        begun: dict[str, datetime],
+        since: datetime | None,
         reading: bool,
     ) -> None:
         self._connection, self._source, self._report = connection, source, report
-        self._begun, self._reading = begun, reading
+        self._since, self._reading = since, reading
 
     def check(self, scope: Scope) -> None:
         """Check the mails of a scope, some at once."""
@@ -131,25 +131,23 @@ class Mails:
         elif line.state not in _FINAL:
             self._report.add("mail_entry", Outcome.NOT_THERE_YET, mail.id, "it is in progress; verify again in an hour")
         elif self._is_earlier(line, items):
-            what = "an earlier release filed it, before its tenant's journal began; its items are compared with the raw e-mail"
+            what = "an earlier release filed it, before there were journals; its items are compared with the raw e-mail"
             self._report.add("mail_entry", Outcome.NOT_YET_SEALED, mail.id, what)
         else:
             what = "no entry of the journal says that it was archived: it is forged, or its entry was removed"
             self._report.failed("mail_entry", mail.id, f"{what}; find out who changed the database")
 
     def _is_earlier(self, line: Any, items: list[dict[str, Any]]) -> bool:
-        """Return whether an e-mail's raw objects are, by S3's own time, from before its tenants' journals began."""
+        """Return whether an e-mail's raw objects are, by S3's own time, from before there were journals."""
         raw = {one["raw_archive_id"] for one in items} or set(line.archive_ids)
         return bool(raw) and all(self._is_from_before(one) for one in raw)
 
     def _is_from_before(self, archive_id: str) -> bool:
-        tenant = archive_id.partition("/")[0]
-        begun = self._begun.get(tenant) or min(self._begun.values(), default=None)
-        if begun is None:
-            return False
+        if self._since is None:
+            return True
         pages = self._source.s3.get_paginator("list_object_versions")
         for page in pages.paginate(Bucket=self._source.bucket, Prefix=key_of(archive_id)):
-            if any(one["LastModified"] < begun for one in page.get("Versions", [])):
+            if any(one["LastModified"] < self._since for one in page.get("Versions", [])):
                 return True
         return False
 
@@ -294,7 +292,8 @@ def names_of(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[s
 _LINES = """
 select e.id::text as id, e.bucket, e.key, e.version, e.message_id, e.envelope, e.state, e.archive_ids, e.tenants, e.scan,
        e.received_at,
-       (select coalesce(jsonb_agg(to_jsonb(m)), '[]') from archived_mail m where m.email_id = e.id) as manifests,
+       (select coalesce(jsonb_agg(to_jsonb(m)), '[]') from archived_mail m
+         where m.email_id = e.id and (%(tenant)s::text is null or m.tenant = %(tenant)s)) as manifests,
        (select coalesce(jsonb_agg(to_jsonb(i) - 'words' || jsonb_build_object(
                    'raw_version', (select c.version from deposit_copy c
                                     where c.archive_id = i.raw_archive_id and c.place = 'first'),

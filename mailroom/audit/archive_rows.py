@@ -65,9 +65,9 @@ def entries(connection: psycopg.Connection[Any], scope: Scope) -> Iterator[Any]:
     return rows(connection, _ENTRIES, scope.values())
 
 
-def beginnings(connection: psycopg.Connection[Any]) -> dict[str, datetime]:
-    """Return when the journal of each tenant began."""
-    return dict(connection.execute("select tenant, at from journal where stream = 'life' and seq = 1").fetchall())
+def first_deposits(connection: psycopg.Connection[Any]) -> list[Any]:
+    """Return the entry of the first deposit in each journal, the earliest first."""
+    return sorted(rows(connection, _FIRST, {}), key=lambda one: one.at)
 
 
 def rows(
@@ -128,6 +128,11 @@ select 'copy' as row, {_key("c.archive_id")} as at_key, c.archive_id, c.place, c
  where (%(tenant)s::text is null or split_part(c.archive_id, '/', 1) = %(tenant)s) and {_WANTED.format("c.archive_id")}
  order by 2, c.place
 """  # noqa: S608 - constants
+
+_FIRST = """
+select distinct on (tenant) tenant, subject, at, payload from journal
+ where stream = 'life' and kind = 'deposit' and subject is not null order by tenant, seq
+"""
 
 _ENTRIES = f"""
 select 'entry' as row, {_key("j.subject")} as at_key, j.subject as archive_id, j.tenant, j.kind, j.seq, j.at, j.payload

@@ -18,7 +18,7 @@ from mailroom.audit.archive_mails import Mails, Source, names_of
 from mailroom.audit.archive_manifests import clock_of
 from mailroom.audit.archive_reading import read_all
 from mailroom.audit.archive_report import ArchiveReport, Outcome
-from mailroom.audit.archive_rows import Scope, beginnings, facts_of, key_of
+from mailroom.audit.archive_rows import Scope, facts_of, first_deposits, key_of
 from mailroom.audit.archive_seals import is_seal
 from mailroom.audit.deposits import OTHERS
 from mailroom.audit.listings import Stored, acknowledged, archived_versions
@@ -62,20 +62,21 @@ def verify(
         connection.read_only = True
         saturate_times(connection)
         whole = _with_documents(connection, scope)
-        known = acknowledged(connection, first.bucket)
+        known, since = acknowledged(connection, first.bucket), _journalled_since(connection, first)
         documents = Documents(
             connection,
             installation.places,
             report,
             is_old=lambda modified: modified < young,
             known=lambda key, version: (key, version) in known,
+            since=since,
         )
         listings = {one.name: _listing(one, whole) for one in installation.places}
         wanted = documents.check(replace(whole, emails=None), listings)
         read_all(wanted, report) if reading else _drain(wanted)
         if scope.documents is None:
             source = Source(first.s3, first.bucket)
-            mails = Mails(connection, source, report, begun=beginnings(connection), reading=reading)
+            mails = Mails(connection, source, report, since=since, reading=reading)
             mails.check(replace(scope, documents=None))
         if not scope.is_part:
             _check_manifests(connection, documents.manifests, report, young)
@@ -91,6 +92,19 @@ def verify(
                 witness=installation.witness,
                 reading=reading,
             )
+
+
+def _journalled_since(connection: psycopg.Connection[Any], first: Place) -> datetime | None:
+    """Return the time, by S3's own clock, of the first object whose deposit was journalled.
+
+    What S3 had before is of an earlier release, which kept no journal; None if nothing was ever journalled.
+    """
+    entries = first_deposits(connection)
+    if not entries:
+        return None
+    version = facts_of(entries[0].payload).get("version")
+    stored = archived_versions(first.s3, first.bucket, key=key_of(entries[0].subject))
+    return min((one.modified for one in stored if one.version == version), default=entries[0].at)
 
 
 def _with_documents(connection: psycopg.Connection[Any], scope: Scope) -> Scope:

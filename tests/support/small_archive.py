@@ -4,16 +4,20 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.aws.seals_s3 import S3Seals
+from mailroom.adapters.postgres.archive.seals import SqlSeals
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory
+from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.archive.depositing import deposit_all
 from mailroom.archive.mail_manifests import describe, with_attachments
+from mailroom.archive.sealing import Sealing, give_to_witness, seal_journals
 from mailroom.audit.archive_documents import FIRST, Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope
@@ -63,12 +67,23 @@ class SmallArchive:
 
     store: Store
     database_url: str
+    witness: str = ""
     emails: list[str] = field(default_factory=list)
 
     @property
-    def place(self) -> Place:
-        """The place of the first copies."""
-        return Place(FIRST, self.store.s3, self.store.bucket)
+    def installation(self) -> Installation:
+        """What is verified."""
+        places = [Place(FIRST, self.store.s3, self.store.bucket)]
+        witness = Place("witness", self.store.s3, self.witness) if self.witness else None
+        return Installation(self.database_url, places, witness)
+
+    def seal(self) -> None:
+        """Seal all journals, as the flow `seal` does."""
+        seals = S3Seals(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+        witness = S3Seals(self.store.s3, bucket=self.witness)
+        ports = Sealing(SqlSeals(self.store.engine), seals, Ed25519SealKey(bytes(32)), witness=witness)
+        seal_journals(ports, now=datetime.now(UTC))
+        give_to_witness(ports, now=datetime.now(UTC))
 
     def file(self, raw: bytes, *routes: Route) -> str:
         """Archive and file a mail, and return its id."""
@@ -100,10 +115,9 @@ class SmallArchive:
     def verify(self, scope: Scope | None = None, *, url: str | None = None, reading: bool = True) -> ArchiveReport:
         """Return the report of the verification."""
         report = ArchiveReport()
-        installation = Installation(url or self.database_url, [self.place])
-        scope = scope or Scope()
+        installation = replace(self.installation, database_url=url or self.database_url)
         # Nothing counts as under way: the patience is over before it begins.
-        verify(installation, scope, report, now=datetime.now(UTC), patience=-LATER, reading=reading)
+        verify(installation, scope or Scope(), report, now=datetime.now(UTC), patience=-LATER, reading=reading)
         return report
 
 
@@ -163,10 +177,12 @@ def administrator(url: str) -> Iterator[Administrator]:
 
 
 def archive_on(store: Store, database_url: str) -> SmallArchive:
-    """Return an archive with two mails: one with a file for two tenants, one without for one."""
-    archive = SmallArchive(store, database_url)
+    """Return a sealed archive with a mail that has a file, for two tenants."""
+    archive = SmallArchive(store, database_url, witness=f"{store.bucket}-witness")
+    where: Any = {"LocationConstraint": "eu-west-1"}
+    store.s3.create_bucket(Bucket=archive.witness, CreateBucketConfiguration=where, ObjectLockEnabledForBucket=True)
     archive.file(LEASE, ANNA, BOB)
-    archive.file(NOTE, ANNA)
+    archive.seal()
     return archive
 
 

@@ -21,15 +21,12 @@ _copy, _deposit = _copies.c, _deposits.c
 #: An incident that lasts is reported again after this time.
 _AGAIN = timedelta(days=1)
 
-_WANTED = (
-    select(
-        *(_copy[name] for name in ("archive_id", "place", "bucket", "key", "version", "lock_mode", "retain_until")),
-        *(_deposit[name] for name in ("sha256", "sha512", "size")),
-        _copy.damage,
-        _copy.verified_at,
-    )
-    .join_from(_copies, _deposits, _copy.archive_id == _deposit.archive_id)
-)
+_WANTED = select(
+    *(_copy[name] for name in ("archive_id", "place", "bucket", "key", "version", "lock_mode", "retain_until")),
+    *(_deposit[name] for name in ("sha256", "sha512", "size")),
+    _copy.damage,
+    _copy.verified_at,
+).join_from(_copies, _deposits, _copy.archive_id == _deposit.archive_id)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -88,7 +85,11 @@ class SqlArchiveAudit:
         due = or_(func.bool_or(_copy.alarmed_at.is_(None)), func.max(_copy.alarmed_at) < now - _AGAIN)
         since = func.min(_copy.damaged_at)
         wanted = (
-            select(_copy.archive_id, func.jsonb_object_agg(_copy.place, _copy.damage).label("damages"), since.label("since"))
+            select(
+                _copy.archive_id,
+                func.jsonb_object_agg(_copy.place, _copy.damage).label("damages"),
+                since.label("since"),
+            )
             .where(_copy.damage.is_not(None))
             .group_by(_copy.archive_id)
             .having(due)
@@ -113,7 +114,9 @@ class SqlArchiveAudit:
         with transaction(self._engine) as connection:
             rows = connection.execute(wanted).all()
         known = frozenset(Damage.__members__.values())
-        return [CopyToRead(**row._mapping | {"damage": Damage(row.damage) if row.damage in known else None}) for row in rows]
+        return [
+            CopyToRead(**row._mapping | {"damage": Damage(row.damage) if row.damage in known else None}) for row in rows
+        ]
 
 
 _WHOLE: dict[str, Any] = {"damage": None, "damaged_at": None, "alarmed_at": None}
@@ -126,7 +129,9 @@ _STATE = text(
 
 
 def _set(connection: Connection, copies: Sequence[CopyToRead], **values: Any) -> None:
-    which = [(one.archive_id, one.place, one.version) for one in sorted(copies, key=lambda one: (one.archive_id, one.place))]
+    which = [
+        (one.archive_id, one.place, one.version) for one in sorted(copies, key=lambda one: (one.archive_id, one.place))
+    ]
     mine = tuple_(_copy.archive_id, _copy.place, _copy.version).in_(which)
     if which:
         connection.execute(update(_copies).where(mine).values(**values))

@@ -11,8 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mailroom.adapters.postgres.engine import make_engine
+from mailroom.audit.archive_items import digest_of
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope
 from mailroom.audit.verify import UnknownSubjectError
@@ -343,3 +346,113 @@ def test_an_alteration_is_named(cases: Cases, name: str) -> None:
         assert [one for one in failed if one[0] == check and subject in one[1]], (check, subject, failed)
     assert not [one for one in failed if one[0] == "readable"]
     assert all(one.do for one in report.results)
+
+
+ALTER_ALL = "update inbox_item set text = 'Pay to another account.' where email_id = %s and tenant = 'acme'"
+
+
+def alter_an_item_with_its_entry(cases: Cases, admin: Administrator, email: str) -> None:
+    """Alter an item, put its new digest into the entry, and chain the journal again: nothing in the database shows it."""
+    admin.run(ALTER_ALL, email)
+    [[item]] = admin.run(
+        """select to_jsonb(i) || jsonb_build_object('files', (select coalesce(jsonb_agg(to_jsonb(a)), '[]') from attachment a
+           where a.item_id = i.id)) from inbox_item i where email_id = %s and tenant = 'acme'""",
+        email,
+    )
+    payload = {"items": {item["id"]: digest_of(item)}, "kind": "filed", "subject": email}
+    admin.run(
+        "update journal set payload = %s where tenant = 'acme' and kind = 'filed' and subject = %s",
+        json.dumps(payload, sort_keys=True, separators=(",", ":")),
+        email,
+    )
+    admin.chain_again("acme")
+
+
+def test_what_is_altered_without_a_trace_is_named_by_the_seal_over_it(cases: Cases) -> None:
+    """The database alone agrees with itself; the sealed entries in the archive do not."""
+    report = cases.after(lambda cases, admin: alter_an_item_with_its_entry(cases, admin, cases.lease))
+
+    assert {check for check, _ in named(report)} == {"seal_entries"}
+    [(_, subject)] = named(report)
+    assert subject.startswith("acme/life/")
+
+
+def test_what_is_altered_without_a_trace_since_the_last_seal_is_said_to_be_unsealed(cases: Cases) -> None:
+    """It cannot be known, so the report does not say that it passes: the range of entries is named."""
+    report = cases.after(lambda cases, admin: alter_an_item_with_its_entry(cases, admin, cases.note))
+
+    with administrator(cases.archive.database_url) as admin:
+        [[seq]] = admin.run("select max(seq) from journal where tenant = 'acme' and subject = %s", cases.note)
+    assert named(report) == set()
+    [first] = [
+        one for check, one in named(report, Outcome.NOT_YET_SEALED) if check == "journal_sealed" and "acme/life" in one
+    ]
+    assert int(first.rpartition("/")[2]) <= seq
+
+
+def test_an_older_backup_is_named_by_what_seals_archive_and_witness_have(cases: Cases) -> None:
+    """The backup agrees with itself; a seal of the newer entries, and the objects of the newer mail, are in the archive."""
+    older, report = cases.copy("older_backup"), None
+    with psycopg.connect(cases.postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute("create database newer template small_archive")
+    report = cases.archive.verify(url=older)
+
+    assert {"object_known", "manifest_known"} <= {check for check, _ in named(report)}
+    assert any(filled("<note_key>", cases) in subject for _, subject in named(report))
+
+
+TIMES = st.sampled_from(["infinity", "-infinity", "0044-03-15 BC", "294276-01-01", "1582-10-15"])
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+NUMBERS = st.sampled_from([0, -1, 2**63 - 1, -(2**63)])
+JSON = st.recursive(
+    st.none() | st.booleans() | WORDS | NUMBERS, lambda one: st.lists(one) | st.dictionaries(WORDS, one)
+)
+GARBAGE = {
+    "journal": {
+        "at": TIMES,
+        "payload": WORDS | JSON.map(json.dumps),
+        "prev": st.binary(),
+        "hash": st.binary(),
+        "kind": WORDS,
+    },
+    "journal_head": {"at": TIMES, "seq": NUMBERS, "hash": st.binary(), "tenant": WORDS},
+    "deposit": {
+        "retain_until": TIMES,
+        "deposited_at": TIMES,
+        "size": NUMBERS,
+        "sha512": WORDS,
+        "version": WORDS,
+        "key": WORDS,
+    },
+    "deposit_copy": {"retain_until": TIMES, "place": WORDS, "version": WORDS, "bucket": WORDS, "archive_id": WORDS},
+    "inbound_email": {
+        "envelope": JSON.map(json.dumps),
+        "scan": JSON.map(json.dumps),
+        "received_at": TIMES,
+        "key": WORDS,
+    },
+    "inbox_item": {"salt": WORDS, "header_fields": JSON.map(json.dumps), "received_at": TIMES, "raw_archive_id": WORDS},
+    "archived_mail": {"sha256": WORDS, "key": WORDS, "archived_at": TIMES},
+}
+CHANGE = st.sampled_from([(table, column) for table, columns in GARBAGE.items() for column in columns]).flatmap(
+    lambda where: st.tuples(st.just(where[0]), st.just(where[1]), GARBAGE[where[0]][where[1]])
+)
+
+
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@given(st.lists(CHANGE, min_size=1, max_size=4))
+def test_rows_of_any_content_end_no_verification(cases: Cases, changes: list[tuple[str, str, Any]]) -> None:
+    """An administrator may write anything; the rest is verified all the same, and what was written is named."""
+    url = cases.copy()
+    with administrator(url) as admin:
+        admin.run("alter table journal alter column kind drop expression")
+        admin.run("alter table journal alter column subject drop expression")
+        for table, column, value in changes:
+            row = admin.run(f"select ctid::text from {table} order by random() limit 1")[0][0]
+            admin.run(f"update {table} set {column} = %s where ctid = %s::tid", value, row)
+        has_changed = admin.run("select 1")
+
+    report = cases.archive.verify(url=url, reading=False)
+
+    assert has_changed
+    assert report.counts["deposit_entry", Outcome.PASS] + report.counts["item_fields", Outcome.PASS] > 0

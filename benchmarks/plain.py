@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 from mailroom.adapters.aws import clients as aws
@@ -13,6 +13,7 @@ from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.aws.s3 import S3MailStore
 from mailroom.adapters.aws.sqs import SqsQueue
 from mailroom.adapters.parser.process import ParserProcess
+from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
@@ -41,10 +42,10 @@ def open_ports(settings: Settings) -> Inbound:
             engine,
             bucket=settings.archive_bucket,
             lock_mode="GOVERNANCE",
-            retention=timedelta(days=1),
+            rules=SqlRetentionRules(engine),
         ),
         manifests=S3Manifests(
-            archive_s3, bucket=settings.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1)
+            archive_s3, bucket=settings.archive_bucket, lock_mode="GOVERNANCE", rules=SqlRetentionRules(engine)
         ),
         ledger=SqlLedger(engine),
         directory=SqlDirectory(engine),

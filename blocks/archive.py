@@ -40,14 +40,34 @@ class LegalArchive(Block):
     )
     region: str = Field(default="", description="AWS region of the bucket; empty uses that of the credentials.")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
-        default="GOVERNANCE",
-        description="Use COMPLIANCE in production: then not even the account's root user can delete.",
+        default="COMPLIANCE",
+        description="With COMPLIANCE not even the account's root user can delete. The archive's rules say until when.",
     )
-    retention_days: int = Field(default=3650, ge=1, description="Days for which a deposit cannot be deleted.")
+    copy_bucket: str = Field(default="", description="Bucket of second copies, made as the first; empty is none.")
+    copy_account: str = Field(default="", description="AWS account that owns it; empty is that of the first bucket.")
+    copy_region: str = Field(default="", description="AWS region of it; empty is that of the first bucket.")
+    copy_credentials: AwsCredentials | None = Field(
+        default=None, description="Credentials that write second copies; by default those of the first bucket."
+    )
+    auditor: AwsCredentials | None = Field(
+        default=None, description="Credentials that only read the archive, for checks; by default those that write it."
+    )
+    audit_mb: int = Field(
+        default=10_000, ge=1, description="MiB of the archive that the flow audit reads again in a run."
+    )
+    eliminator: AwsCredentials | None = Field(
+        default=None,
+        description="Credentials that may delete versions whose lock has ended; by default those that write.",
+    )
 
-    def client(self) -> Any:
-        """Return a client for the bucket, in its region and of its account."""
-        return bucket_client(self.region, self.credentials, owner=self.account or load_archive_account())
+    def client(self, credentials: AwsCredentials | None = None) -> Any:
+        """Return a client for the bucket, in its region and of its account; by default one that writes."""
+        return bucket_client(self.region, credentials or self.credentials, owner=self._owner)
+
+    def copy_client(self, credentials: AwsCredentials | None = None) -> Any:
+        """Return a client for the bucket of second copies; by default one that writes."""
+        found = credentials or self.copy_credentials or self.credentials
+        return bucket_client(self.copy_region or self.region, found, owner=self.copy_account or self._owner)
 
     def counter(self) -> S3Counter:
         """Return the installation's counter, an object without a lock in the archive's bucket."""
@@ -55,12 +75,24 @@ class LegalArchive(Block):
 
     def open(self) -> S3Archive:
         """Return the archive."""
-        return wiring.archive(self.client(), self.database.open(), **self._locked)
+        return wiring.archive(self.client(), self._store, **self._locked())
+
+    def open_for_audit(self) -> S3Archive:
+        """Return the archive as the auditor reads it: without permissions to write, if it has credentials of its own."""
+        return wiring.archive(self.client(self.auditor), self._store, **self._locked(self.auditor))
 
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""
-        return wiring.manifests(self.client(), **self._locked)
+        return wiring.manifests(self.client(), self._store, **self._locked())
 
     @property
-    def _locked(self) -> dict[str, Any]:
-        return {"bucket": self.bucket, "lock_mode": self.lock_mode, "days": self.retention_days}
+    def _owner(self) -> str:
+        return self.account or load_archive_account()
+
+    @property
+    def _store(self) -> wiring.Store:
+        return wiring.Store(self.database.open())
+
+    def _locked(self, credentials: AwsCredentials | None = None) -> dict[str, Any]:
+        second = (self.copy_client(credentials), self.copy_bucket) if self.copy_bucket else None
+        return {"bucket": self.bucket, "lock_mode": self.lock_mode, "second": second}

@@ -88,6 +88,16 @@ async def ensure_pool(client: PrefectClient) -> None:
         print(f"created work queue {BULK}")
 
 
+async def _profile(settings: Settings, who: str) -> AwsCredentials | None:
+    """Return the saved credentials of the archive's copy, auditor or eliminator; None if no profile is set."""
+    profile = getattr(settings, f"archive_{who}_profile")
+    if not profile:
+        return None
+    parameters = AwsClientParameters(config=client_settings())
+    made = AwsCredentials(region_name=settings.region, profile_name=profile, aws_client_parameters=parameters)
+    return await _ensure_block(made, f"mailroom-archive-{who}")
+
+
 async def _ensure_blocks(settings: Settings) -> None:
     credentials = AwsCredentials(
         region_name=settings.region,
@@ -104,7 +114,13 @@ async def _ensure_blocks(settings: Settings) -> None:
         account=settings.owner_of_archive,
         region=settings.archive_region or settings.storage_region,
         lock_mode=settings.archive_lock_mode,
-        retention_days=settings.archive_retention_days,
+        audit_mb=settings.archive_audit_mb,
+        copy_bucket=settings.archive_copy_bucket,
+        copy_account=settings.archive_copy_account,
+        copy_region=settings.archive_copy_region,
+        copy_credentials=await _profile(settings, "copy"),
+        auditor=await _profile(settings, "auditor"),
+        eliminator=await _profile(settings, "eliminator"),
     )
     archive = await _ensure_block(archive, "archive")
     inbound = InboundMail(

@@ -53,7 +53,7 @@ SENDING = (
     "commit of remind",
 )
 
-#: Commits that no drill causes: a restore, an operator's command, an unreadable message, a provider's refusals; and the
+#: Steps that no drill causes: the second copy of a deposit, a restore, an operator's command, an unreadable message, a provider's refusals; and the
 #: counter that detects restores, which advances every few seconds, even in a process that only starts.
 RARE = (
     "commit of advance",
@@ -64,6 +64,10 @@ RARE = (
     "commit of pause",
     "commit of refusals",
     "commit of replay",
+    "second copy",
+    "repair",
+    "commit of rule",
+    "commit of legal hold",
     "commit of journal",
 )
 

@@ -7,11 +7,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mailroom.archive_settings import ACCOUNT, ArchiveSettings
 from mailroom.domain.delivery.return_paths import return_path_domain
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
@@ -22,8 +23,6 @@ from mailroom.people_settings import PeopleSettings
 from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-
-_ACCOUNT = "^([0-9]{12})?$"
 
 
 def data_folder() -> Path:
@@ -36,7 +35,7 @@ def stack_file() -> Path:
     return data_folder() / "stack.json"
 
 
-class Settings(PeopleSettings):
+class Settings(ArchiveSettings, PeopleSettings):
     """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")
@@ -48,9 +47,6 @@ class Settings(PeopleSettings):
         default="",
         description="AWS region of the inbound and files buckets, and of queues whose URL names none; empty is MAILROOM_REGION.",
     )
-    archive_region: str = Field(
-        default="", description="AWS region of the archive bucket; empty is MAILROOM_STORAGE_REGION."
-    )
     regions_allowed: str = Field(
         default=" ".join(EU_REGIONS),
         description="AWS regions in which data may be, and hosts that the operator vouches for, with blanks or commas between.",
@@ -60,13 +56,8 @@ class Settings(PeopleSettings):
     )
     storage_account: str = Field(
         default="",
-        pattern=_ACCOUNT,
+        pattern=ACCOUNT,
         description="AWS account (12 digits) that owns the inbound and files buckets; empty is MAILROOM_ACCOUNT_ID.",
-    )
-    archive_account: str = Field(
-        default="",
-        pattern=_ACCOUNT,
-        description="AWS account (12 digits) that owns the archive bucket; empty is MAILROOM_STORAGE_ACCOUNT.",
     )
     inbound_bucket: str = Field(description="Bucket to which SES writes received e-mails.")
     inbound_prefix: str = Field(default="in/", description="Key prefix of the default receipt rule.")
@@ -83,17 +74,6 @@ class Settings(PeopleSettings):
     sender_hourly_limit: MailsAnHour = 1000
     time_zone: TimeZone = "UTC"
     kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails. No other key is used.")
-    archive_bucket: str = Field(description="Bucket of the archive (SAE), made with Object Lock.")
-    archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
-        default="GOVERNANCE",
-        description="Object Lock mode of deposits. COMPLIANCE in production: a deposit cannot be deleted before its date.",
-    )
-    archive_retention_days: int = Field(
-        default=3650,
-        ge=1,
-        json_schema_extra={"unit": "days"},
-        description="How long a deposit cannot be deleted, from the last deposit of the same content.",
-    )
     sender: str = Field(default="", description="From address of mail whose caller names none.")
     bounce_domain: Annotated[str, AfterValidator(return_path_domain)] = Field(
         default="",
@@ -192,6 +172,16 @@ class Settings(PeopleSettings):
     def owner_of_archive(self) -> str:
         """The AWS account that owns the archive bucket."""
         return self.archive_account or self.owner_of_buckets
+
+    @property
+    def region_of_copies(self) -> str:
+        """The AWS region of the bucket of second copies."""
+        return self.archive_copy_region or self.region_of_archive
+
+    @property
+    def owner_of_copies(self) -> str:
+        """The AWS account that owns the bucket of second copies."""
+        return self.archive_copy_account or self.owner_of_archive
 
     @property
     def mail_prefixes(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ A block with another database or user has another engine, with a budget of the s
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property, partial
@@ -27,6 +28,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
@@ -64,7 +66,9 @@ from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
+from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.envelope_encryption import ses_context
 from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
@@ -113,12 +117,12 @@ class Installation:
     @cached_property
     def archive(self) -> S3Archive:
         """The archive (SAE)."""
-        return archive(self._archive_s3, self.engine, **self._locked)
+        return archive(self._archive_s3, self.store, **self._locked)
 
     @cached_property
     def manifests(self) -> S3Manifests:
         """The manifests in the archive."""
-        return manifests(self._archive_s3, **self._locked)
+        return manifests(self._archive_s3, self.store, **self._locked)
 
     @cached_property
     def restores(self) -> SqlRestores:
@@ -174,6 +178,14 @@ class Installation:
         """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
         refuse_outside(self.settings, whole=False) if asking else refuse_named_outside(self.settings)
 
+    def refuse_unfit_archive(self) -> None:
+        """Raise `ConfigurationError` if a bucket of the archive cannot hold locked versions, or a setting contradicts its rule."""
+        refuse_unfit_archive(self.settings)
+        # Without a database there is no deposit either; the process starts and waits for it.
+        with suppress(TransientError):
+            document = self.store.retention_rules.of(RetentionClass.DOCUMENT)
+            refuse_other_days(self.settings.archive_retention_days, document)
+
     @cached_property
     def sender_lookup(self) -> SenderLookup:
         """The provider of outbound mail and its identities."""
@@ -197,23 +209,35 @@ class Installation:
     def _archive_s3(self) -> Any:
         return client("s3", region=self.settings.region_of_archive, owner=self.settings.owner_of_archive)
 
+    @cached_property
+    def _second(self) -> tuple[Any, str] | None:
+        """The bucket of second copies and its client, if configured."""
+        one = self.settings
+        if not one.archive_copy_bucket:
+            return None
+        s3 = client("s3", region=one.region_of_copies, owner=one.owner_of_copies, profile=one.archive_copy_profile)
+        return s3, one.archive_copy_bucket
+
     @property
     def _locked(self) -> dict[str, Any]:
         one = self.settings
-        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "days": one.archive_retention_days}
+        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "second": self._second}
 
     def _sqs(self, url: str) -> Any:
         return client("sqs", region=self.settings.region_of_queue(url))
 
 
-def archive(s3: Any, engine: Engine, *, bucket: str, lock_mode: str, days: int) -> S3Archive:
-    """Return the archive in this bucket; deposits are locked for `days`."""
-    return S3Archive(s3, engine, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+def archive(s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None) -> S3Archive:
+    """Return the archive in this bucket; `second` is the bucket of second copies and its client, if there is one."""
+    rules = store.retention_rules
+    return S3Archive(s3, store.engine, bucket=bucket, lock_mode=lock_mode, rules=rules, second=second)
 
 
-def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests:
+def manifests(
+    s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None
+) -> S3Manifests:
     """Return the store of manifests in this bucket."""
-    return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+    return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, rules=store.retention_rules, second=second)
 
 
 def counter(s3: Any, *, bucket: str) -> S3Counter:

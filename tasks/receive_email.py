@@ -116,7 +116,7 @@ async def archive(
             now=_now(),
             described=manifested,
             manifests=manifests,
-            period=routing.archive_period,
+            retention=routing.retention_class,
             kept=described,
         )
 

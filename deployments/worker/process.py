@@ -210,10 +210,11 @@ def main(timing: Timing | None = None) -> None:
         refuse_if_open(PREFECT_API_URL.value() or settings.prefect_api_url, password=password)
         refuse_start(settings.database_url.get_secret_value())
         refuse_outside(settings)
+        wiring.keep_to(wiring.WORKER)
+        wiring.Installation(settings).refuse_unfit_archive()
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
     warn_of_short_lived_queues(settings)
-    wiring.keep_to(wiring.WORKER)
     worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())

@@ -122,6 +122,7 @@ def _end_if_outside(installation: Installation, server: uvicorn.Server, outside:
     """Stop the service if AWS reports a bucket outside the regions; in a thread, for an outage of S3 must not delay it."""
     try:
         installation.refuse_outside()
+        installation.refuse_unfit_archive()
     except ConfigurationError as error:
         say_why_not("mailroom api", error)
         outside.set()

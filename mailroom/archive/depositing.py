@@ -1,11 +1,12 @@
 """Deposits an e-mail and its attachments, once for each tenant that receives it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from mailroom.domain.archive.manifests import Manifest
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.ports.archive import Archive, Deposit
@@ -29,14 +30,14 @@ def deposit_all(
     now: datetime,
     described: Sequence[Manifest] = (),
     manifests: Manifests | None = None,
-    period: timedelta | None = None,
+    retention: Callable[[str], RetentionClass] = lambda _tenant: RetentionClass.DOCUMENT,
     kept: KeptManifests | None = None,
 ) -> DepositReceipts:
     """Deposit every content for every tenant and return the receipts; equal contents are one deposit.
 
     The manifests in `described` are written at the same time, and added to `kept`; those that are in it already are renewed.
-    Raises what `Archive.deposit` and `Manifests.keep` raise: a part that cannot be deposited fails the whole mail. `period`
-    is how long they are locked, the archive's by default.
+    Raises what `Archive.deposit` and `Manifests.keep` raise: a part that cannot be deposited fails the whole mail.
+    `retention` is the class of the contents for each tenant.
     """
     kept = {} if kept is None else kept
 
@@ -47,12 +48,16 @@ def deposit_all(
 
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
+
+    def deposit(one: tuple[str, str]) -> Deposit:
+        return archive.deposit(one[0], distinct[one[1]], retention=retention(one[0]))
+
     if len(wanted) == 1 and not described:
-        receipts = [archive.deposit(tenant, distinct[digest], period=period) for tenant, digest in wanted]
+        receipts = [deposit(one) for one in wanted]
     else:
         with ThreadPoolExecutor(_CONCURRENT) as pool:
             writes = [pool.submit(describe, one) for one in described]
-            receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]], period=period), wanted))
+            receipts = list(pool.map(deposit, wanted))
             kept |= {one.manifest.tenant: one for one in [write.result() for write in writes]}
     ids, names = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
     ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=names, archived=[kept[name] for name in names])

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from mailroom.domain.archive.manifests import Manifest, Part, RetentionClass, Source, recalled
-from mailroom.domain.errors import ConfigurationError, Reason
+from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.filing_policy import DEFAULT_POLICY
 from mailroom.domain.inbound.received_email import Entry, Envelope
 from mailroom.domain.inbound.routing import Route, candidates
@@ -39,9 +39,9 @@ def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifes
             envelope=Envelope(tuple(by_tenant.get(tenant, ())), sender, sent_at, routing.verdicts),
             named_by=named_by,
             attempt=entry.attempts,
-            retention=_retention_class(tenant, routing),
+            retention=routing.retention_class(tenant),
             routes=tuple(replace(to, policy=DEFAULT_POLICY) for to in routing.routes if to.tenant == tenant),
-            reason=_reason(tenant, routing),
+            reason=str(reason) if (reason := routing.reason_of(tenant)) else None,
             sha256=mail.sha256,
             size=mail.size,
             email_id=entry.id,
@@ -147,24 +147,6 @@ def _tenants(recipient: str, routes: Iterable[Route]) -> list[str]:
         return []
     tenant_lists = ([to.tenant for to in routes if to.recipient == spelling] for spelling in spellings)
     return next((tenants for tenants in tenant_lists if tenants), [])
-
-
-def _reason(tenant: str, routing: RoutingDecision) -> str | None:
-    if tenant == NOBODY:
-        return str(routing.stop or Reason.NO_ROUTE)
-    reason = routing.held.get(tenant) or routing.stop
-    return str(reason) if reason else None
-
-
-def _retention_class(tenant: str, routing: RoutingDecision) -> RetentionClass:
-    reason = _reason(tenant, routing)
-    if tenant == NOBODY:
-        return RetentionClass.UNROUTED
-    if reason == Reason.VIRUS:
-        return RetentionClass.VIRUS
-    if reason:
-        return RetentionClass.QUARANTINED
-    return RetentionClass.REPORT if routing.report else RetentionClass.DOCUMENT
 
 
 def _received_at(entry: Entry) -> datetime:

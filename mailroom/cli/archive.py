@@ -1,4 +1,4 @@
-"""The archive: verify it, list what is wrong in its bucket, and acknowledge versions that Mailroom did not write.
+"""The archive: verify it, its retention rules and legal holds, and what is wrong in its bucket.
 
 Every hour `reconcile` compares the bucket's listing with the receipts. A version or delete marker that Mailroom did not
 write is a finding until it is removed or acknowledged. Deposits are not affected: each receipt names its version.
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from mailroom.adapters.postgres.archive.findings import DAMAGES, SqlArchiveFindings
+from mailroom.cli import _archive_rules
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._archive_verify import verify
 from mailroom.cli._installation import Opened
@@ -20,6 +21,10 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.archive_findings import ArchiveFinding
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+for _command in (_archive_rules.rules, _archive_rules.hold, _archive_rules.release, _archive_rules.holds):
+    app.command()(_command)
+app.add_typer(_archive_rules.rule_app, name="rule")
 
 _MOST = 1000
 

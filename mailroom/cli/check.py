@@ -10,11 +10,12 @@ import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import boto3
 import typer
 
+from mailroom.adapters.aws.archive_buckets import archive_faults
 from mailroom.adapters.postgres.schema_upgrade import schema_status
 from mailroom.audit.batches import read_submissions
 from mailroom.audit.check import Places
@@ -28,7 +29,7 @@ from mailroom.audit.sent_mails import read_manifest
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._times import duration, since
 from mailroom.domain.errors import ConfigurationError
-from mailroom.settings import data_folder, load_settings, running_stack, use_stack_environment
+from mailroom.settings import Settings, data_folder, load_settings, running_stack, use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -79,15 +80,15 @@ def check(
             places,
             s3=of_account(boto3.client("s3", region_name=settings.region_of_buckets), settings.owner_of_buckets),
             sqs=boto3.client("sqs", region_name=settings.region_of_queue(settings.inbound_queue_url)),
-            archive_s3=of_account(
-                boto3.client("s3", region_name=settings.region_of_archive), settings.owner_of_archive
-            ),
+            archive_s3=of_account(_auditor(settings), settings.owner_of_archive),
             report=report,
             patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
             deep=deep,
             sent=read_manifest(manifest) if manifest else (),
             submissions=read_submissions(batches) if batches else None,
         )
+    for wrong in archive_faults(settings):
+        report.violate("archive bucket", wrong.bucket, str(wrong))
     check_schedules(settings.prefect_api_url, report)
     if folder := logs or _stack_logs():
         # A drill's own list first: what it logs more often than usual is no fault.
@@ -95,6 +96,12 @@ def check(
     say(json.dumps(report.as_json(), indent=1)) if as_json else _show(report)
     if not report.is_clean:
         raise typer.Exit(1)
+
+
+def _auditor(settings: Settings) -> Any:
+    """Return a client of the archive's bucket, with the auditor's credentials if there are any."""
+    session: Any = boto3.session.Session(profile_name=settings.archive_auditor_profile or None)
+    return session.client("s3", region_name=settings.region_of_archive)
 
 
 def _stack_logs() -> Path | None:

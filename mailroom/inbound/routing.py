@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from mailroom.domain.archive.manifests import SHORT
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound.filing_policy import RELEASABLE, Scan, stop_reason
@@ -39,10 +39,19 @@ class RoutingDecision:
     report: DeliveryEvent | None = None
     scan: Scan | None = None
 
-    @property
-    def archive_period(self) -> timedelta | None:
-        """How long its deposits are locked; None: as long as documents."""
-        return SHORT if self.report else None
+    def reason_of(self, tenant: str) -> Reason | None:
+        """Return why the mail is not filed for a tenant; None if it is."""
+        if tenant == NOBODY:
+            return self.stop or Reason.NO_ROUTE
+        return self.held.get(tenant) or self.stop
+
+    def retention_class(self, tenant: str) -> RetentionClass:
+        """Return the class of the mail for a tenant, which decides how long its deposits and its manifest are locked."""
+        if tenant == NOBODY:
+            return RetentionClass.UNROUTED
+        if reason := self.reason_of(tenant):
+            return RetentionClass.VIRUS if reason is Reason.VIRUS else RetentionClass.QUARANTINED
+        return RetentionClass.REPORT if self.report else RetentionClass.DOCUMENT
 
 
 def decide_routing(

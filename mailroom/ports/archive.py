@@ -1,8 +1,10 @@
 """The legal electronic archive (SAE)."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import IO, Protocol
+
+from mailroom.domain.archive.retention import RetentionClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,12 @@ class Deposit:
 class Archive(Protocol):
     """The legal electronic archive (SAE): write-once deposits keyed by content."""
 
-    def deposit(self, tenant: str, content: bytes, *, period: timedelta | None = None) -> Deposit:
+    def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
         """Archive `content` and return its receipt; the same content again is the same deposit with an extended lock.
 
-        The lock is extended to at least the retention from now, less a day or a hundredth, before the receipt is returned;
-        it is never shortened or weakened. `period` is another retention, of what is no document. Other content under the same key is reported and does not fail the deposit.
+        The lock is extended to at least the period of the class's rule from now, less a day or a hundredth, before the receipt
+        is returned; it is never shortened or weakened, so that shared bytes have the longest lock of all that use them. Other
+        content under the same key is reported and does not fail the deposit.
 
         Raises:
             NotPermitted: a permission to read or extend locks is missing; the message names it.

@@ -61,7 +61,7 @@ class ArchiveAudit(Protocol):
         """Record that these copies are as recorded; an incident that they had is over."""
 
     def repaired(self, copy: CopyToRead, *, now: datetime) -> None:
-        """Record that a copy was repaired from another: an entry `repair` of the journal, and its damage is over."""
+        """Record that a copy was repaired from another, which is an entry `repair` already: its damage is over."""
 
     def lost(self, copy: CopyToRead, damage: Damage, *, now: datetime) -> None:
         """Record damage that cannot be repaired, with an entry `damage` of the journal; one that is known changes nothing."""

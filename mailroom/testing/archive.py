@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import IO
 
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import PermanentError
 from mailroom.ports.archive import Deposit
 
@@ -15,29 +16,29 @@ class MemoryArchive:
     """The port `Archive` in memory, safe between threads.
 
     `contents` has the stored bytes by archive id. It is open, so that a test can lose or alter what is kept; `retention`
-    is what deposits get from now on.
+    is what documents get from now on, and `other` everything else.
     """
 
     def __init__(self, *, retention: timedelta = timedelta(days=1)) -> None:
         self.contents: dict[str, bytes] = {}
-        self.retention = retention
+        self.retention, self.other = retention, timedelta(days=30)
         self._receipts: dict[str, Deposit] = {}
         self._versions = count(1)
         self._lock = threading.Lock()
 
-    def deposit(self, tenant: str, content: bytes, *, period: timedelta | None = None) -> Deposit:
+    def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
         """Archive `content` and return its receipt; the same content again is the same deposit, locked for longer."""
         digest = hashlib.sha256(content).hexdigest()
         archive_id = f"{tenant}/{digest}"
         now = datetime.now(UTC).replace(microsecond=0)
-        retention = period or self.retention
+        period = self.retention if retention.rule == RetentionClass.DOCUMENT else self.other
         with self._lock:
             if self.contents.get(archive_id) != content:
                 self.contents[archive_id] = content
-                self._receipts[archive_id] = self._receipt(tenant, content, now + retention)
+                self._receipts[archive_id] = self._receipt(tenant, content, now + period)
             known = self._receipts[archive_id]
-            is_short = known.retain_until < now + retention - min(self.retention / 100, timedelta(days=1))
-            until = now + retention if is_short else known.retain_until
+            is_short = known.retain_until < now + period - min(period / 100, timedelta(days=1))
+            until = now + period if is_short else known.retain_until
             self._receipts[archive_id] = replace(known, retain_until=until, verified_at=now)
             return self._receipts[archive_id]
 

@@ -17,6 +17,8 @@ from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports.archive import Archive
 from mailroom.testing.archive import MemoryArchive
+from mailroom.testing.retention_rules import MemoryRetentionRules
+from mailroom.testing.strict_lock import StrictLockFake
 from tests.support.archive_store import RETENTION, Store, key_of, store_on
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
@@ -38,7 +40,14 @@ def store(emulator: str, engine: Engine) -> Store:
     return store_on(emulator, engine)
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture
+def strict(engine: Engine) -> Store:
+    s3 = StrictLockFake()
+    s3.create_bucket(Bucket="archive", ObjectLockEnabledForBucket=True)
+    return Store(s3, engine, "archive")
+
+
+@pytest.fixture(params=["memory", "store", "strict"])
 def case(request: pytest.FixtureRequest) -> Case:
     if request.param == "memory":
         archive = MemoryArchive(retention=RETENTION)
@@ -48,7 +57,7 @@ def case(request: pytest.FixtureRequest) -> Case:
             return archive
 
         return Case(archive, lambda id_: archive.contents.__delitem__(id_), archive.contents.__setitem__, keeping)
-    store: Store = request.getfixturevalue("store")
+    store: Store = request.getfixturevalue(request.param)
     return Case(store.archive(), store.lose, store.alter, lambda kept: store.archive(retention=kept))
 
 
@@ -253,7 +262,7 @@ def test_another_writer_at_the_same_content_is_transient(engine: Engine) -> None
     """S3 answers 409 while two conditional writes meet; a moment later the deposit exists and is adopted."""
     # The emulator has no such race.
     s3 = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
-    archive = S3Archive(s3, engine, bucket="archive", lock_mode="GOVERNANCE", retention=RETENTION)
+    archive = S3Archive(s3, engine, bucket="archive", lock_mode="GOVERNANCE", rules=MemoryRetentionRules(RETENTION))
 
     with Stubber(s3) as stub:
         stub.add_client_error("put_object", service_error_code="ConditionalRequestConflict", http_status_code=409)

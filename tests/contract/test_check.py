@@ -27,6 +27,7 @@ from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.audit.sent_mails import SentMail
 from mailroom.domain.archive.manifests import key_of
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.inbound.received_email import Arrival, Attachment, Envelope, Item, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route
@@ -34,6 +35,7 @@ from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.holds import HoldReason
 from mailroom.sandbox.stand_ins.object_lock import like_s3
 from mailroom.testing.notices import an_event
+from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.support.returned_mail import Returned
 from tests.support.sending import office_on
 from tests.support.tampering import tamper
@@ -155,13 +157,22 @@ def _describe(installation: Installation, ledger: SqlLedger, email_id: str) -> N
 def _manifests(installation: Installation) -> S3Manifests:
     retention = timedelta(days=10)
     return S3Manifests(
-        installation.s3, bucket=installation.places.archive_bucket, lock_mode="GOVERNANCE", retention=retention
+        installation.s3,
+        bucket=installation.places.archive_bucket,
+        lock_mode="GOVERNANCE",
+        rules=MemoryRetentionRules(retention),
     )
 
 
 def _archive(installation: Installation) -> S3Archive:
     bucket, retention = installation.places.archive_bucket, timedelta(days=10)
-    return S3Archive(installation.s3, installation.engine, bucket=bucket, lock_mode="GOVERNANCE", retention=retention)
+    return S3Archive(
+        installation.s3,
+        installation.engine,
+        bucket=bucket,
+        lock_mode="GOVERNANCE",
+        rules=MemoryRetentionRules(retention),
+    )
 
 
 def test_a_sound_installation_passes(installation: Installation) -> None:
@@ -303,7 +314,7 @@ def test_a_report_by_mail_has_no_item_and_its_message_has_the_event(
     returned.events.record([an_event(Kind.BOUNCED_HARD, "mail/1", message_id=message, provider="smtp")], now=NOW)
 
     def end(installation: Installation, ledger: SqlLedger, email_id: str) -> None:
-        kept = _archive(installation).deposit("acme", b"returned " + RAW, period=timedelta(days=3))
+        kept = _archive(installation).deposit("acme", b"returned " + RAW, retention=RetentionClass.REPORT)
         ledger.routed(email_id, [Route("b@bounces.acme.test", "acme", "", "report")], now=NOW)
         _describe(installation, ledger, email_id)
         ledger.deposited(email_id, archive_ids=[kept.archive_id], now=NOW, manifests=["acme"])

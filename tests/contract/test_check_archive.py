@@ -10,8 +10,8 @@ from sqlalchemy import Engine, select
 
 from blocks.support.reconciling import compare
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
-from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings, damage
+from mailroom.adapters.postgres.archive.receipts import receipts_of
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.audit.check import Places, compare_archive
@@ -21,6 +21,7 @@ from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.ports.archive import Deposit
 from mailroom.ports.archive_findings import ArchiveFinding, ScannedRange
+from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.contract.test_manifests import ENVELOPE, MANIFEST
 from tests.support.archive_store import RETENTION, Refusing, Store, store_on
 from tests.support.lock_blind_s3 import LockBlind
@@ -259,7 +260,9 @@ def test_strangers_on_a_manifests_key_are_named_until_an_operator_acknowledges_t
     store: Store, auditor: Auditor
 ) -> None:
     """Manifests are in the same bucket under the same locks, and somebody else may write over them as well."""
-    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+    manifests = S3Manifests(
+        store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", rules=MemoryRetentionRules(RETENTION)
+    )
     manifests.keep(MANIFEST)
     manifests.keep(replace(MANIFEST, envelope=replace(ENVELOPE, recipients=("bob@acme.test",))))
     whole = auditor.reconcile()[0]
@@ -289,7 +292,9 @@ def test_version_of_a_manifest_that_cannot_be_read_stops_nothing(
     store: Store, database_url: str, code: str, heads: str, wrong: dict[str, int]
 ) -> None:
     """A version that only a stranger can read is foreign; one that a lifecycle rule moved to Glacier may be ours."""
-    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+    manifests = S3Manifests(
+        store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", rules=MemoryRetentionRules(RETENTION)
+    )
     manifests.keep(MANIFEST)
     stranger = store.put_locked(MANIFEST.key, b"{}")
     auditor = Auditor(store, database_url, Refusing(store.s3, code, {stranger}, heads=heads))

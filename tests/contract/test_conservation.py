@@ -28,6 +28,7 @@ from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.notices import an_event
+from mailroom.testing.retention_rules import MemoryRetentionRules
 
 NOW = datetime.now(UTC)
 _numbers = count()
@@ -217,7 +218,7 @@ def test_what_an_open_breaker_stops_is_not_stuck(installation: Installation) -> 
 def test_mail_that_the_archive_describes_and_the_ledger_forgot_is_named_at_once(installation: Installation) -> None:
     """The database was restored: an hour of patience, made for notifications on their way, would be an hour of loss."""
     manifests = S3Manifests(
-        installation.s3, bucket=installation.places.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(1)
+        installation.s3, bucket=installation.places.archive_bucket, lock_mode="GOVERNANCE", rules=MemoryRetentionRules()
     )
     ref = ObjectRef(installation.places.inbound_bucket, "in/held")
     keep_unopened(Entry("1", ref, State.PROCESSING, None, 1, received_at=NOW), "not_bound", manifests=manifests)

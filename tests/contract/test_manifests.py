@@ -18,6 +18,7 @@ from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, S
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.ports.manifests import Manifests
 from mailroom.testing.manifests import MemoryManifests
+from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.support.archive_store import Refusing
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -45,7 +46,9 @@ class Bucket:
     name: str
 
     def manifests(self, days: int = 3650) -> S3Manifests:
-        return S3Manifests(self.s3, bucket=self.name, lock_mode="GOVERNANCE", retention=timedelta(days=days))
+        return S3Manifests(
+            self.s3, bucket=self.name, lock_mode="GOVERNANCE", rules=MemoryRetentionRules(timedelta(days=days))
+        )
 
     def locks(self) -> list[timedelta]:
         """How long each version is locked, newest first."""
@@ -233,7 +236,7 @@ def test_an_archive_that_cannot_be_reached_is_transient() -> None:
     """Nothing may be acknowledged then; the mail waits in its queue."""
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     s3: Any = boto3.client("s3", endpoint_url="http://127.0.0.1:9", region_name="eu-west-1", **keys)
-    away = S3Manifests(s3, bucket="archive", lock_mode="GOVERNANCE", retention=timedelta(days=1))
+    away = S3Manifests(s3, bucket="archive", lock_mode="GOVERNANCE", rules=MemoryRetentionRules())
 
     with pytest.raises(TransientError):
         away.keep(MANIFEST)

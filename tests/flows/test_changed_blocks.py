@@ -92,7 +92,7 @@ def test_a_change_of_any_block_of_inbound_mail_is_used(settings: Settings) -> No
         assert await inbound_blocks.open_inbound() is opened
         changes: list[tuple[str, str, dict[str, Any]]] = [
             ("mailroom-inbound", "inbound", {"plain_prefixes": ["plain/"]}),
-            ("mailroom-archive", "archive", {"retention_days": 7}),
+            ("mailroom-archive", "archive", {"copy_bucket": "copies"}),
             ("aws-credentials", "mailroom", {"region_name": "eu-west-3"}),
             ("mailroom-database", "mailroom", {"url": "postgresql://other@127.0.0.1:9/mailroom"}),
         ]

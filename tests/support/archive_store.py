@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.ports.archive import Deposit
+from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.support.tampering import tamper
 
 RETENTION = timedelta(days=10)
@@ -27,7 +28,8 @@ class Store:
     bucket: str
 
     def archive(self, lock_mode: str = "GOVERNANCE", *, retention: timedelta = RETENTION, s3: Any = None) -> S3Archive:
-        return S3Archive(s3 or self.s3, self.engine, bucket=self.bucket, lock_mode=lock_mode, retention=retention)
+        rules = MemoryRetentionRules(retention)
+        return S3Archive(s3 or self.s3, self.engine, bucket=self.bucket, lock_mode=lock_mode, rules=rules)
 
     def lock(self, receipt: Deposit) -> tuple[str, datetime]:
         where = {"Bucket": receipt.bucket, "Key": receipt.key, "VersionId": receipt.version}

@@ -9,7 +9,6 @@ import pytest
 from mailroom.adapters.postgres.inbound.rows import envelope_json, envelope_of
 from mailroom.archive.mail_manifests import describe
 from mailroom.domain.archive.manifests import (
-    SHORT,
     Manifest,
     Part,
     RetentionClass,
@@ -25,6 +24,7 @@ from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, S
 from mailroom.domain.inbound.routing import Address, Route, route
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.inbound.routing import NOBODY, RoutingDecision
+from mailroom.testing.retention_rules import MemoryRetentionRules
 
 AT = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc", "v1")
@@ -47,6 +47,7 @@ MANIFEST = Manifest(
     written_at=AT,
     retain_until=AT + timedelta(days=10),
 )
+RULE = MemoryRetentionRules().of(RetentionClass.DOCUMENT)
 
 
 def entry(*recipients: str) -> Entry:
@@ -72,12 +73,12 @@ def test_canonical_json_is_what_rfc_8785_says() -> None:
 
 def test_what_is_written_is_read_and_names_no_other_form() -> None:
     """Every fact comes back as it was, to the microsecond."""
-    assert read(write(MANIFEST, lock_mode="GOVERNANCE", period=timedelta(days=10))) == MANIFEST
+    assert read(write(MANIFEST, lock_mode="GOVERNANCE", rule=RULE)) == MANIFEST
 
 
 def test_a_later_version_with_more_names_is_read() -> None:
     """The form grows: parts, other digests; a worker that is not updated yet must still find envelopes."""
-    stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
+    stored = write(MANIFEST, lock_mode="GOVERNANCE", rule=RULE)
 
     later = stored.replace(b'"version":2,', b'"parts":[{"sha512":"x"}],"version":3,')
     later = later.replace(b'"class":"document"', b'"class":"a class of later"')
@@ -116,7 +117,7 @@ def test_another_attempt_keeps_attachments_and_salt_of_the_first() -> None:
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_check_that_is_not_in_it_is_missing(check: str) -> None:
     """A check that is added later is in no manifest of before, which must still give back its recipients."""
-    stored = json.loads(write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT))
+    stored = json.loads(write(MANIFEST, lock_mode="GOVERNANCE", rule=RULE))
     del stored["envelope"]["verdicts"][check]
 
     assert read(canonical(stored)).envelope == replace(ENVELOPE, verdicts=replace(GOOD, **{check: Verdict.MISSING}))
@@ -160,7 +161,7 @@ def test_what_is_no_manifest_is_refused_as_such(stored: bytes) -> None:
 )
 def test_what_the_database_would_refuse_is_no_manifest(there: bytes, instead: bytes) -> None:
     """It would fail the mail again and again, while the earlier versions have all that is needed."""
-    stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
+    stored = write(MANIFEST, lock_mode="GOVERNANCE", rule=RULE)
     assert there in stored
 
     with pytest.raises(ValueError, match=r"."):
@@ -209,8 +210,7 @@ def test_the_class_of_the_mail_is_the_class_of_its_manifest(routing: RoutingDeci
     [described] = describe(entry(), routing, b"raw")
 
     assert described.retention is kept
-    days = kept.period(timedelta(days=3650)).days
-    assert days == (3650 if kept is RetentionClass.DOCUMENT else 30)
+    assert routing.retention_class(described.tenant) is kept
 
 
 def test_renewing_never_loses_a_recipient_or_the_class_document() -> None:

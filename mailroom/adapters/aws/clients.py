@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError, Throttled, TransientError
 
@@ -51,12 +51,19 @@ def client_settings(*, tries: int = 3, timeout_s: float = 60) -> dict[str, Any]:
 
 
 @cache
-def client(service: str, *, region: str | None = None, owner: str = "") -> Any:
+def client(service: str, *, region: str | None = None, owner: str = "", profile: str = "") -> Any:
     """Return this process's client for a service; clients are safe to share between threads.
 
     Clients are cached, because building one takes about 100 ms. A client of S3 is for the buckets of one account, `owner`.
+    `profile` is an AWS profile with other credentials than those of the process.
+
+    Raises:
+        ConfigurationError: AWS's configuration has no such profile.
     """
-    session: Any = boto3.session.Session()
+    try:
+        session: Any = boto3.session.Session(profile_name=profile or None)
+    except ProfileNotFound:
+        raise ConfigurationError(f"AWS's configuration files have no profile {profile}") from None
     made = session.client(service, region_name=region, config=Config(**client_settings()))
     return expect_owner(made, owner) if service == "s3" else made
 

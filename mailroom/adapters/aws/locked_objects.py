@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.crash_points import crash_point
+from mailroom.domain.archive.retention import Lock as Lock
 from mailroom.domain.errors import NotPermitted, TransientError
 
 log = logging.getLogger(__name__)
@@ -36,22 +37,6 @@ _MOST_VERSIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
-    """The mode and end of a version's Object Lock retention."""
-
-    mode: str
-    until: datetime
-
-    def is_at_least(self, wanted: "Lock") -> bool:
-        """Return whether it lasts as long as `wanted`, and is no weaker."""
-        return self.until >= wanted.until and self.is_as_strict_as(wanted)
-
-    def is_as_strict_as(self, wanted: "Lock") -> bool:
-        """Return whether its mode is no weaker than that of `wanted`."""
-        return self.mode == "COMPLIANCE" or wanted.mode != "COMPLIANCE"
-
-
-@dataclass(frozen=True, slots=True)
 class Version:
     """A version as it was read: whether it has the expected bytes, and its lock, if it has one.
 
@@ -63,6 +48,19 @@ class Version:
     is_same: bool = False
     lock: Lock | None = None
     is_readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """What a bucket says of a version: its checksum, in base64, None if it has none of SHA-256, its size and its lock."""
+
+    checksum: str | None
+    size: int
+    lock: Lock | None
+
+    def is_content(self, sha256: str, size: int) -> bool:
+        """Return whether size and checksum are those of this content."""
+        return self.size == size and self.checksum in (None, _in_base64(sha256))
 
 
 class LockedObjects:
@@ -79,8 +77,10 @@ class LockedObjects:
             over: The ETag of the expected newest version; None for no version, or a delete marker.
 
         Raises:
+            LockRefused: no version may get such a lock.
             TransientError: another writer writes the same key.
         """
+        lock.refuse(now=datetime.now(UTC))
         condition = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
         with translated("s3"):
             try:
@@ -154,8 +154,59 @@ class LockedObjects:
                 raise
         return self._lock_in(answer, key, str(answer["VersionId"]))
 
-    def extend(self, key: str, version: str, lock: Lock) -> bool:
-        """Set the version's lock to `lock`; False when S3 refuses, as it does to shorten one."""
+    def stored(self, key: str, version: str) -> StoredVersion | None:
+        """Return what the bucket says of a version, None when it is not there.
+
+        Raises:
+            NotPermitted: it may not be read.
+        """
+        which = self._which(key, version)
+        with translated("s3"), _permitted(which):
+            try:
+                answer = self._s3.head_object(**which, ChecksumMode="ENABLED")
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        lock = self._lock_in(answer, key, version)
+        return StoredVersion(answer.get("ChecksumSHA256"), answer["ContentLength"], lock)
+
+    def confirm(self, key: str, version: str, *, sha256: str, size: int, lock: Lock) -> None:
+        """Return if the bucket has the version with this checksum, size and lock, or a longer one.
+
+        Raises:
+            NotPermitted: it may not be read.
+            TransientError: it has not; what was to be recorded is tried again.
+        """
+        stored = self.stored(key, version)
+        if stored is None or not stored.is_content(sha256, size):
+            raise TransientError("a copy is not stored as it was written", bucket=self._bucket, key=key)
+        if stored.lock is None or not stored.lock.is_at_least(lock):
+            raise TransientError("a copy is not locked as it was written", bucket=self._bucket, key=key)
+
+    def hold(self, key: str, version: str, *, is_held: bool) -> None:
+        """Set or remove S3's legal hold of a version.
+
+        Raises:
+            NotPermitted: it may not be changed.
+            LookupError: the version is not there.
+        """
+        which, status = self._which(key, version), "ON" if is_held else "OFF"
+        with translated("s3"), _permitted(which, "s3:PutObjectLegalHold"):
+            try:
+                self._s3.put_object_legal_hold(**which, LegalHold={"Status": status})
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    raise LookupError("the version is not in the archive's bucket") from None
+                raise
+
+    def extend(self, key: str, version: str, lock: Lock, *, present: Lock) -> bool:
+        """Set the version's lock to `lock`, which is no less than its `present` one; False when S3 refuses.
+
+        Raises:
+            LockRefused: it is less, or no version may get such a lock; S3 gets no call.
+        """
+        lock.refuse(now=datetime.now(UTC), present=present)
         with translated("s3"):
             try:
                 self._s3.put_object_retention(
@@ -182,8 +233,9 @@ class LockedObjects:
         lock = self.lock_of(key, version)
         if denial.permission == DECRYPT:
             self._open(self._which(key, version))
-        # Setting a lock to its present value changes nothing.
-        if denial.permission == EXTEND and lock is not None and not self.extend(key, version, lock):
+        # Setting a lock to its present value changes nothing; one that has ended cannot be set.
+        is_locked = lock is not None and lock.until > datetime.now(UTC)
+        if denial.permission == EXTEND and lock and is_locked and not self.extend(key, version, lock, present=lock):
             raise denial
 
     def _open(self, which: dict[str, str]) -> None:

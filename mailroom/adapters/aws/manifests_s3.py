@@ -18,11 +18,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.adapters.aws.locked_objects import LockedObjects
 from mailroom.crash_points import crash_point
 from mailroom.domain.archive.manifests import Manifest, key_of, read, write
+from mailroom.domain.archive.retention import Lock as ObjectLock
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.manifests import KeptManifest
+from mailroom.ports.retention_rules import RetentionRules
 
 logger = logging.getLogger("mailroom.archive")
 
@@ -41,13 +44,19 @@ _SLACK = timedelta(days=1)
 
 
 class S3Manifests:
-    """The port `Manifests` on S3 with Object Lock; `retention` is how long documents are kept."""
+    """The port `Manifests` on S3 with Object Lock; `rules` are those of deposits, and `second` the bucket of second copies.
 
-    def __init__(self, s3: Any, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
+    With a second bucket each version is written to both, with the same bytes, and both are confirmed.
+    """
+
+    def __init__(
+        self, s3: Any, *, bucket: str, lock_mode: str, rules: RetentionRules, second: tuple[Any, str] | None = None
+    ) -> None:
         self._s3 = s3
         self._bucket = bucket
         self._lock_mode = lock_mode
-        self._retention = retention
+        self._rules = rules
+        self._second = S3Manifests(second[0], bucket=second[1], lock_mode=lock_mode, rules=rules) if second else None
         self._tenants: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._lock = Lock()
 
@@ -63,7 +72,8 @@ class S3Manifests:
         older = self._versions(manifest.key, needed=False)
         renewed = manifest.renewing(one.manifest for one in older)
         newest = next((one for one in reversed(older) if one.manifest.is_of(manifest.ref, manifest.sha256)), None)
-        if newest is not None and renewed.says_no_more_than(newest.manifest) and not self._outlasts(renewed, newest):
+        is_known = newest is not None and renewed.says_no_more_than(newest.manifest)
+        if newest is not None and is_known and not self._outlasts(renewed, newest) and self._is_copied(newest):
             return newest
         return self._unconditional(renewed)
 
@@ -88,37 +98,55 @@ class S3Manifests:
     def _put(self, manifest: Manifest, **condition: str) -> KeptManifest | None:
         """Write a version and return it; None if the condition does not hold."""
         now = datetime.now(UTC)
-        period = manifest.retention.period(self._retention)
-        until = now.replace(microsecond=0) + period
-        dated = replace(manifest, written_at=now, retain_until=until)
-        body = write(dated, lock_mode=self._lock_mode, period=period)
-        digest = sha256(body)
+        rule = self._rules.of(manifest.retention)
+        lock = rule.lock(self._lock_mode, now)
+        dated = replace(manifest, written_at=now, retain_until=lock.until)
+        body = write(dated, lock_mode=lock.mode, rule=rule)
+        version = self._write(manifest.key, body, lock, **condition)
+        if version is not None and self._second is not None:
+            crash_point("before", "second copy")
+            copy = self._second._write(manifest.key, body, lock) or ""
+            for place, written in ((self, version), (self._second, copy)):
+                objects = LockedObjects(place._s3, place._bucket)
+                objects.confirm(manifest.key, written, sha256=sha256(body).hexdigest(), size=len(body), lock=lock)
+            crash_point("after", "second copy")
+        return None if version is None else KeptManifest(dated, version, sha256(body).hexdigest())
+
+    def _write(self, key: str, body: bytes, lock: ObjectLock, **condition: str) -> str | None:
+        """Write a version into this bucket and return its id; None if the condition does not hold."""
+        lock.refuse(now=datetime.now(UTC))
         with translated("s3"):
             try:
                 crash_point("before", "put")
                 answer = self._s3.put_object(
                     Bucket=self._bucket,
-                    Key=manifest.key,
+                    Key=key,
                     Body=body,
                     ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=b64encode(digest.digest()).decode(),
-                    ObjectLockMode=self._lock_mode,
-                    ObjectLockRetainUntilDate=until,
+                    ChecksumSHA256=b64encode(sha256(body).digest()).decode(),
+                    ObjectLockMode=lock.mode,
+                    ObjectLockRetainUntilDate=lock.until,
                     ContentType="application/json",
                     **condition,
                 )
                 crash_point("after", "put")
             except ClientError as error:
                 if error_code(error) in _CONTENDED:
-                    raise TransientError("another process is writing the same manifest", key=manifest.key) from None
+                    raise TransientError("another process is writing the same manifest", key=key) from None
                 if error_code(error) not in _TAKEN:
                     raise
                 return None
-        return KeptManifest(dated, answer.get("VersionId", ""), digest.hexdigest())
+        return str(answer["VersionId"])
+
+    def _is_copied(self, kept: KeptManifest) -> bool:
+        """Return whether the second bucket has this version too; a process may have ended between the two."""
+        if self._second is None:
+            return True
+        return any(one.sha256 == kept.sha256 for one in self._second._versions(kept.manifest.key, needed=False))
 
     def _outlasts(self, renewed: Manifest, newest: KeptManifest) -> bool:
         """Return whether a version written now would be locked longer than the newest one by more than `_SLACK`."""
-        until = datetime.now(UTC) + renewed.retention.period(self._retention)
+        until = datetime.now(UTC) + self._rules.of(renewed.retention).period
         lock = newest.manifest.retain_until
         return lock is None or until - lock > _SLACK
 

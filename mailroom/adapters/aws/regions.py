@@ -44,6 +44,7 @@ class _Where:
     region: str
     owner: str
     setting: str
+    profile: str = ""
 
     @property
     def or_else(self) -> str:
@@ -112,12 +113,19 @@ def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> li
             settings.region_of_archive, settings.owner_of_archive, "MAILROOM_ARCHIVE_ACCOUNT"
         )
     }
+    if settings.archive_copy_bucket:
+        buckets[settings.archive_copy_bucket] = _Where(
+            settings.region_of_copies,
+            settings.owner_of_copies,
+            "MAILROOM_ARCHIVE_COPY_ACCOUNT",
+            settings.archive_copy_profile,
+        )
     for bucket in (settings.files_bucket, settings.inbound_bucket if whole else ""):
         if bucket:
             buckets[bucket] = _Where(settings.region_of_buckets, settings.owner_of_buckets, "MAILROOM_STORAGE_ACCOUNT")
     resources: list[Resource] = []
     for bucket, where in buckets.items():
-        s3 = client("s3", region=where.region, owner=where.owner)
+        s3 = client("s3", region=where.region, owner=where.owner, profile=where.profile)
         resources.append(_bucket(s3, bucket, allowed, or_else=where.or_else))
         resources += _replicas(s3, bucket, allowed) if whole else ()
     return [*resources, *_key_replicas(settings, allowed)] if whole else resources
@@ -157,6 +165,7 @@ def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
         [
             ("s3", settings.region_of_buckets),
             ("s3", settings.region_of_archive),
+            *([("s3", settings.region_of_copies)] if settings.archive_copy_bucket else []),
             *(("sqs", settings.region_of_queue(url)) for url in queues),
             ("kms", settings.region_named(settings.kms_key_arn)),
             ("sns", settings.region_named(settings.inbound_topic_arn)),

@@ -5,7 +5,10 @@ from functools import partial
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.postgres.archive.audits import SqlArchiveAudit
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.adapters.postgres.archive.holds import SqlHolds
+from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
@@ -55,9 +58,11 @@ class Store:
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
         self.pauses, self.endpoints, self.breakers = SqlPauses(engine), SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
+        self.archive_audit = SqlArchiveAudit(engine)
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
         self.reconciliations, self.trail = SqlReconciliations(engine), SqlTrail(engine)
         self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
+        self.retention_rules, self.legal_holds = SqlRetentionRules(engine), SqlHolds(engine)
         self.api_keys, self.replays, self.facts = SqlApiKeys(engine), SqlReplays(engine), SqlStatusFacts(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:

@@ -16,10 +16,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from mailroom.domain.archive.retention import RetentionClass as RetentionClass
+from mailroom.domain.archive.retention import RetentionRule
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.filing_policy import Finding, Scan
 from mailroom.domain.inbound.received_email import Envelope, ObjectRef
@@ -31,9 +33,6 @@ FORMAT, VERSION = "mailroom.aip", 2
 #: Folder of the manifests in a tenant's part of the archive.
 FOLDER = "aip"
 
-#: How long the manifest of a mail that is not a document is locked.
-SHORT = timedelta(days=30)
-
 
 class Source(StrEnum):
     """Source of recipients and verdicts: SES's notification, the headers that SES wrote into the mail, or none."""
@@ -41,23 +40,6 @@ class Source(StrEnum):
     SES = "ses"
     HEADERS = "headers"
     NOBODY = "nobody"
-
-
-class RetentionClass(StrEnum):
-    """The class of a mail, which decides how long its manifest is locked."""
-
-    DOCUMENT = "document"
-    UNROUTED = "unrouted"
-    VIRUS = "virus"
-    QUARANTINED = "quarantined"
-    REPORT = "report"
-    """A report of a message of ours, which came back by mail."""
-    WITHDRAWN = "withdrawn"
-    """Formerly a document; kept as long as one."""
-
-    def period(self, document: timedelta) -> timedelta:
-        """Return how long the manifest is locked, given the period of documents."""
-        return document if self in (RetentionClass.DOCUMENT, RetentionClass.WITHDRAWN) else SHORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +173,7 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
+def write(manifest: Manifest, *, lock_mode: str, rule: RetentionRule) -> bytes:
     """Return a manifest's stored bytes, with the rule of its lock."""
     if manifest.retain_until is None or manifest.written_at is None:
         raise ConfigurationError("a manifest is written with its times")
@@ -231,7 +213,8 @@ def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
             salt=manifest.salt,
             retention={
                 "class": manifest.retention.value,
-                "days": period.days,
+                "rule": rule.label,
+                "days": rule.days,
                 "until": _text(manifest.retain_until),
                 "lock_mode": lock_mode,
             },

@@ -146,6 +146,7 @@ def provision(names: Names) -> dict[str, str]:
         "tracking_topic_arn": tracking_topic,
         "ses_hook_topics": tracking_topic,
         "archive_bucket": archive,
+        "archive_lock_mode": "GOVERNANCE",
         "files_bucket": names.of("files"),
         "configuration_set": names.stem,
     }

@@ -60,12 +60,11 @@ class SqlArchiveAudit:
             _set(connection, copies, verified_at=func.greatest(_copy.verified_at, now), **_WHOLE)
 
     def repaired(self, copy: CopyToRead, *, now: datetime) -> None:
-        """Record that a copy was repaired, with its entry."""
+        """Record that a copy was repaired; it may have another version since."""
         mine = and_(_copy.archive_id == copy.archive_id, _copy.place == copy.place)
-        values = {"verified_at": func.greatest(_copy.verified_at, now), **_WHOLE}
         with transaction(self._engine) as connection:
-            version = connection.execute(update(_copies).where(mine).values(**values).returning(_copy.version)).scalar()
-            append_entries(connection, [_entry(Kind.REPAIR, copy, version or copy.version)])
+            values = {"verified_at": func.greatest(_copy.verified_at, now), **_WHOLE}
+            connection.execute(update(_copies).where(mine).values(**values))
 
     def lost(self, copy: CopyToRead, damage: Damage, *, now: datetime) -> None:
         """Record damage that cannot be repaired; each kind of it is one entry."""
@@ -115,7 +114,8 @@ class SqlArchiveAudit:
             rows = connection.execute(wanted).all()
         known = frozenset(Damage.__members__.values())
         return [
-            CopyToRead(**row._mapping | {"damage": Damage(row.damage) if row.damage in known else None}) for row in rows
+            CopyToRead(**dict(row._mapping) | {"damage": Damage(row.damage) if row.damage in known else None})
+            for row in rows
         ]
 
 

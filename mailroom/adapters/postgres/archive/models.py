@@ -1,12 +1,13 @@
-"""The tables of copies of deposits and of the archive's journals. Times are UTC with zone, digests bytes or lower-case hex.
+"""The tables of copies of deposits, of the archive's journals, of retention rules and of legal holds. Times are UTC with zone, digests bytes or lower-case hex.
 
-Triggers refuse what an archive does not do (see migration 0033): journals only grow, and retention is never shortened.
+Triggers refuse what an archive does not do (see migrations 0033 and 0034): journals only grow, retention is never shortened,
+rules are only added, and a legal hold is released once.
 """
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Computed, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.postgres.models import time_column
@@ -82,3 +83,44 @@ class JournalHeadRow(SQLModel, table=True):
     at: datetime = time_column()
     hash: bytes
     is_clock_back: bool
+
+
+class RetentionRuleRow(SQLModel, table=True):
+    """A version of a retention rule; only inserted. `since` and `by` say when it was added, and who did."""
+
+    __tablename__ = "retention_rule"
+    __table_args__ = (
+        CheckConstraint("days between 1 and 36500"),
+        CheckConstraint("action in ('keep', 'review', 'destroy')"),
+    )
+
+    name: str = Field(primary_key=True)
+    version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    trigger: str
+    days: int
+    action: str
+    basis: str
+    since: datetime = time_column()
+    by: str
+
+
+class LegalHoldRow(SQLModel, table=True):
+    """A legal hold on a deposit or a received e-mail (`subject`); released once, by another person than its author."""
+
+    __tablename__ = "legal_hold"
+    __table_args__ = (
+        CheckConstraint("released_by <> author", name="released_by_another"),
+        CheckConstraint("num_nulls(released_at, released_by, release_reason) in (0, 3)", name="released_whole"),
+        Index("ix_legal_hold_active", "subject", postgresql_where=text("released_at is null")),
+        Index("ix_legal_hold_tenant", "tenant", text("placed_at desc")),
+    )
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    subject: str
+    author: str
+    reason: str
+    placed_at: datetime = time_column()
+    released_at: datetime | None = time_column(nullable=True)
+    released_by: str | None
+    release_reason: str | None

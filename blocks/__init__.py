@@ -10,11 +10,12 @@ from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.inbound import InboundMail
 from blocks.outbound import OutboundMail
+from blocks.seals import JournalSeals
 from blocks.watch import MailroomWatch
 from mailroom.domain.outbound.providers import REGISTRY
 
 _PROVIDERS: dict[str, type] = {row.block.partition(":")[2]: resolve_name(row.block) for row in REGISTRY if row.block}
 globals().update(_PROVIDERS)
 
-__all__ = ["InboundMail", "LegalArchive", "MailroomDatabase", "MailroomWatch", "OutboundMail"]
+__all__ = ["InboundMail", "JournalSeals", "LegalArchive", "MailroomDatabase", "MailroomWatch", "OutboundMail"]
 __all__ += sorted(_PROVIDERS)

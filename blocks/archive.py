@@ -11,6 +11,8 @@ from blocks.support.credentials import bucket_client
 from mailroom import wiring
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.archive.sealing import Sealing
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.ports.manifests import Manifests
 from mailroom.settings import load_archive_account
 
@@ -84,6 +86,13 @@ class LegalArchive(Block):
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""
         return wiring.manifests(self.client(), self._store, **self._locked())
+
+    def open_sealing(self, *, key: str, authorities: str, witness: Any) -> Sealing:
+        """Return the ports of sealing: seals are kept beside the deposits."""
+        days = self._store.retention_rules.of(RetentionClass.DOCUMENT).days
+        how: dict[str, Any] = {"bucket": self.bucket, "lock_mode": self.lock_mode, "days": days}
+        engine = self.database.open()
+        return wiring.sealing(engine, self.client(), key=key, authorities=authorities, witness=witness, **how)
 
     @property
     def _owner(self) -> str:

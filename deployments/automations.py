@@ -119,6 +119,12 @@ ALARMS = (
         events=frozenset({EventName.ROW_SKIPPED}),
     ),
     Alarm(
+        name="seals behind",
+        about="Entries of the archive's journals have had no seal for hours, or seals no token or no witness. See the last "
+        "run of the flow seal: its message names the journal and the reason.",
+        events=frozenset({EventName.SEALS_BEHIND}),
+    ),
+    Alarm(
         name="quarantine wave",
         about="Fifty e-mails were quarantined within ten minutes: a spam campaign, or a wrong setting.",
         events=frozenset({EventName.QUARANTINED}),

@@ -23,7 +23,7 @@ from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from blocks import InboundMail, LegalArchive, MailroomDatabase, MailroomWatch, OutboundMail
+from blocks import InboundMail, JournalSeals, LegalArchive, MailroomDatabase, MailroomWatch, OutboundMail
 from blocks.provider_ses import SesProvider
 from deployments.automations import ensure_automations
 from deployments.worker.pool_worker import MailroomWorker
@@ -42,6 +42,7 @@ _RESULTS = "mailroom-results"
 #: Fields of blocks that have no setting: an operator's values stay.
 _OPERATORS: dict[type[Block], tuple[str, ...]] = {
     OutboundMail: ("provider", "second", "per_second"),
+    JournalSeals: ("witness_credentials",),
     InboundMail: (
         "rules",
         "client_prefixes",
@@ -140,9 +141,20 @@ async def _ensure_blocks(settings: Settings) -> None:
         api_url=settings.api_url,
     )
     await _ensure_block(inbound, "inbound")
+    seals = JournalSeals(
+        archive=archive,
+        authorities=settings.time_stamping,
+        witness_credentials=credentials,
+        witness_bucket=settings.witness_bucket,
+        witness_account=settings.witness_account or settings.owner_of_archive,
+        witness_region=settings.witness_region or settings.archive_region or settings.storage_region,
+    )
+    await _ensure_block(seals, "archive")
     watched = MailroomWatch(
         credentials=credentials,
         database=database,
+        is_stamped=bool(settings.time_stamping),
+        is_witnessed=bool(settings.witness_bucket),
         queues=_queues(settings),
         storage_region=settings.storage_region,
     )

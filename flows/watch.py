@@ -16,7 +16,7 @@ from flows.support.events import EventName, emit
 from flows.support.zombies import find_silent_runs
 from mailroom.domain.times import bounded
 from mailroom.operations.monitoring import due_findings
-from tasks.watch import count_dead, count_held, leased_runs, oldest, stepped_over
+from tasks.watch import count_dead, count_held, leased_runs, oldest, seals_behind, stepped_over
 
 #: The emitted findings with their times; one that lasts is emitted again each hour.
 _EMITTED = "mailroom_told"
@@ -33,13 +33,16 @@ class Finding:
 
 
 @flow(name="watch", persist_result=False)
-async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_silent_minutes: int = 60) -> RunState:
-    """Report dead letters, old queues, rows that loops skip, held batches and runs that no worker is processing.
+async def watch(
+    queue_age_minutes: int = 15, silent_minutes: int = 10, long_silent_minutes: int = 60, seal_hours: int = 3
+) -> RunState:
+    """Report dead letters, old queues, rows that loops skip, held batches, late seals, and runs that no worker is processing.
 
     Args:
         queue_age_minutes: Report what has waited for longer than this.
         silent_minutes: Report a run of an e-mail that is Running without a heartbeat for longer than this.
         long_silent_minutes: The same for other runs, in which one step may take long.
+        seal_hours: Report an entry without a seal, and a seal without its token or at no witness, for longer than this.
     """
     now, watching = datetime.now(UTC), await open_watching()
     findings = [
@@ -47,6 +50,7 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
         *await aged(watching, now, timedelta(minutes=queue_age_minutes)),
         *await skipped(watching),
         *await held(watching),
+        *await late_seals(watching, now, timedelta(hours=seal_hours)),
         *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
     ]
     values = await emit_due({f"{one.fact} {one.subject}": one for one in findings}, now)
@@ -88,6 +92,16 @@ async def held(watching: Watching) -> list[Finding]:
     return [
         Finding(EventName.BATCHES_HELD, f"held.{reason}", {"batches": count.batches, "messages": count.messages})
         for reason, count in counts.items()
+    ]
+
+
+async def late_seals(watching: Watching, now: datetime, limit: timedelta) -> list[Finding]:
+    """Return what seals lack for longer than `limit`: entries a seal, seals a token or the witness."""
+    since = await seals_behind(watching.seals)
+    return [
+        Finding(EventName.SEALS_BEHIND, f"seals.{what}", {"seconds": int((now - at).total_seconds())})
+        for what, at in since.items()
+        if now - at > limit
     ]
 
 

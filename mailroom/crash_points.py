@@ -69,6 +69,13 @@ RARE = (
     "commit of rule",
     "commit of legal hold",
     "commit of journal",
+    "seal",
+    "sealed entries",
+    "commit of seal",
+    "token",
+    "commit of token",
+    "witness",
+    "commit of witness",
 )
 
 #: Names of all crash points of a received mail, such as `after commit of file`, and of those that only a batch has.

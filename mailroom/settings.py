@@ -20,6 +20,7 @@ from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, reg
 from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 from mailroom.people_settings import PeopleSettings
+from mailroom.seal_settings import SealSettings
 from mailroom.setting_types import MailsAnHour, PublicPort, RecipientRetryHours, TimeZone
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ def stack_file() -> Path:
     return data_folder() / "stack.json"
 
 
-class Settings(ArchiveSettings, PeopleSettings):
+class Settings(ArchiveSettings, PeopleSettings, SealSettings):
     """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")

@@ -38,6 +38,7 @@ from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.aws.regions import refuse_named_outside, refuse_outside
 from mailroom.adapters.aws.replies_ses import SesReplies
 from mailroom.adapters.aws.s3 import S3MailStore, check_readable
+from mailroom.adapters.aws.seals_s3 import S3Seals
 from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.aws.sqs import SqsQueue
 from mailroom.adapters.aws.uploads_s3 import S3Uploads
@@ -66,6 +67,9 @@ from mailroom.adapters.previewer import PreviewProcess
 from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.adapters.seal_key import Ed25519SealKey
+from mailroom.adapters.time_stamping import Authority, Rfc3161Authorities
+from mailroom.archive.sealing import Sealing
 from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import TransientError
@@ -238,6 +242,19 @@ def manifests(
 ) -> S3Manifests:
     """Return the store of manifests in this bucket."""
     return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, rules=store.retention_rules, second=second)
+
+
+def sealing(
+    engine: Engine, s3: Any, *, key: str, authorities: str, witness: tuple[Any, str] | None, **locked: Any
+) -> Sealing:
+    """Return the ports of sealing for an archive, `locked` as its deposits are; `witness` is a client and a bucket."""
+    stamping = (
+        Rfc3161Authorities([Authority.read(word) for word in authorities.split()]) if authorities.split() else None
+    )
+    retention = timedelta(days=locked["days"])
+    kept = S3Seals(s3, bucket=locked["bucket"], lock_mode=locked["lock_mode"], retention=retention)
+    copy = S3Seals(witness[0], bucket=witness[1]) if witness else None
+    return Sealing(Store(engine).seals, kept, Ed25519SealKey.read(key), stamping, copy)
 
 
 def counter(s3: Any, *, bucket: str) -> S3Counter:

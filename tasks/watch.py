@@ -1,6 +1,6 @@
 """The checks of the watch."""
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from datetime import datetime
 
 from mailroom.ports.holds import HeldCount, HoldReason
@@ -31,6 +31,12 @@ async def count_held(watch: Monitoring) -> Mapping[HoldReason, HeldCount]:
 async def leased_runs(watch: Monitoring, runs: Mapping[str, str], since: datetime) -> set[str]:
     """Return those of these runs whose e-mail has had a heartbeat since `since`."""
     return await blocking(watch.leased, runs, since=since)
+
+
+@step("find seals behind")
+async def seals_behind(seals: Callable[[], Mapping[str, datetime]]) -> Mapping[str, datetime]:
+    """Return since when the oldest entry or seal waits, by what it waits for."""
+    return await blocking(seals)
 
 
 @step("find rows stepped over")

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from blocks.inbound import InboundMail
+from blocks.seals import JournalSeals
 from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.seal_key import trusted_keys
 from mailroom.archive.auditing import Read, Repair
 from mailroom.audit.archive_documents import FIRST, Expected, Place
 from mailroom.audit.archive_reading import NotReadError, read_copy
 from mailroom.audit.archive_report import ArchiveReport
 from mailroom.audit.archive_rows import Scope
+from mailroom.audit.archive_seals import SealTrust
 from mailroom.audit.verify import Installation, verify
 from mailroom.domain.archive.damage import Damage
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports.archive_audit import ArchiveAudit, CopyToRead
+from mailroom.settings import load_settings
 from mailroom.wiring import Store
 
 _SECOND = "second"
@@ -32,13 +35,18 @@ class Auditing:
     budget_mb: int
 
 
-async def open_auditing(name: str = "inbound") -> Auditing:
-    """Return the ports of an audit for the block `name` of inbound mail."""
-    block = cast(InboundMail, await InboundMail.aload(name)).archive
+async def open_auditing(name: str = "archive") -> Auditing:
+    """Return the ports of an audit for the block `name` of seals."""
+    seals, settings = cast(JournalSeals, await JournalSeals.aload(name)), load_settings()
+    block, witness = seals.archive, seals.witness()
     places = [Place(FIRST, block.client(block.auditor), block.bucket)]
     if block.copy_bucket:
         places.append(Place(_SECOND, block.copy_client(block.auditor), block.copy_bucket))
-    installation = Installation(block.database.url.get_secret_value(), places)
+    trust = SealTrust(
+        Place("witness", *witness) if witness else None,
+        trusted_keys(settings.seal_key.get_secret_value(), settings.seal_keys_before),
+    )
+    installation = Installation(block.database.url.get_secret_value(), places, trust)
     return Auditing(
         Store(block.database.open()).archive_audit,
         reading(places),

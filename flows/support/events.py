@@ -23,6 +23,7 @@ class EventName(StrEnum):
     ARCHIVE_DAMAGE = "mailroom.archive.damage"
     ROW_SKIPPED = "mailroom.row.skipped"
     QUARANTINED = "mailroom.email.quarantined"
+    SEALS_BEHIND = "mailroom.seals.behind"
     SCHEDULES_SILENT = "mailroom.schedules.silent"
 
 

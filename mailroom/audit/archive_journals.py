@@ -9,7 +9,7 @@ import psycopg
 from mailroom.audit.archive_documents import Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope, facts_of, rows
-from mailroom.audit.archive_seals import Entries, check_sealed, entry_of
+from mailroom.audit.archive_seals import Entries, SealTrust, check_sealed, entry_of
 from mailroom.audit.journals import Entry, check_journal
 
 #: More than the clocks of two machines differ.
@@ -34,7 +34,7 @@ def check_journals(
     *,
     now: datetime,
     archive: Place,
-    witness: Place | None,
+    trust: SealTrust,
     reading: bool,
 ) -> None:
     """Check the journals of a scope from their first entry, and their seals."""
@@ -47,7 +47,7 @@ def check_journals(
             report.add_check(one.name, outcome, one.subject, detail)
         journal.check_head()
         entries, of = Entries(connection, tenant, stream), (tenant, stream)
-        how: dict[str, Any] = {"archive": archive, "witness": witness, "reading": reading, "now": now}
+        how: dict[str, Any] = {"archive": archive, "trust": trust, "reading": reading, "now": now}
         check_sealed(entries, report, journal=of, **how)
         report.progress(f"{tenant}/{stream}: {journal.seq} entries")
 

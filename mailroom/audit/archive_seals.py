@@ -1,8 +1,9 @@
 """The seals of a journal: read from the archive and from the witness, and given to the checks of `seals`."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, overload
 
@@ -25,6 +26,14 @@ _DO = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class SealTrust:
+    """Who else has the seals, and the ids of the keys that may have signed them; None accepts the first seal's."""
+
+    witness: Place | None = None
+    keys: Collection[str] | None = None
+
+
 def is_seal(key: str) -> bool:
     """Return whether an object of the archive is a seal, or belongs to one."""
     return _KEY.fullmatch(key) is not None
@@ -36,14 +45,14 @@ def check_sealed(
     *,
     journal: tuple[str, str],
     archive: Place,
-    witness: Place | None,
+    trust: SealTrust,
     reading: bool,
     now: datetime,
 ) -> None:
     """Check a journal's seals, and its entries against them; without `reading`, the archived entries are not compared."""
     tenant, stream = journal
     found = _read(archive, tenant, stream, ("", "token", "entries") if reading else ("", "token"), report)
-    outside = None if witness is None else _read(witness, tenant, stream, ("",), report)[""]
+    outside = None if trust.witness is None else _read(trust.witness, tenant, stream, ("",), report)[""]
     checks = check_seals(
         found[""],
         entries,
@@ -53,6 +62,7 @@ def check_sealed(
         entries=found.get("entries"),
         tokens=found["token"],
         witnessed=outside,
+        keys=trust.keys,
     )
     for one in checks:
         outcome = Outcome(one.status.value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -28,6 +28,17 @@ _HASHES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "2.16.840.1.101.3.4.2.3": ("sha512", hashes.SHA512()),
 }
 _MOST_ISSUERS = 8
+
+
+#: What bytes from outside lead to in our parser and in that of certificates.
+_MALFORMED = (
+    ValueError, IndexError, TypeError, OverflowError, RecursionError, UnsupportedAlgorithm, x509.ExtensionNotFound,
+    x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
+
+
+class TokenError(ValueError):
+    """The bytes are no valid token; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +72,16 @@ def check_token(response: bytes, stamped: bytes, roots: Sequence[x509.Certificat
     """Return what the response of an authority states about `stamped`, if its certificate leads to one of `roots`.
 
     Raises:
-        ValueError: it is no valid token for these bytes; the text says why.
+        TokenError: it is no valid token for these bytes.
     """
     if len(response) > MOST_BYTES:
-        raise ValueError("the token is too large")
+        raise TokenError("the token is too large")
     try:
         return _check(response, stamped, roots)
-    except (
-        IndexError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        x509.ExtensionNotFound,
-        x509.DuplicateExtension,
-    ) as error:
-        raise ValueError("the token is malformed") from error
+    except TokenError:
+        raise
+    except _MALFORMED as error:
+        raise TokenError("the token is malformed") from error
 
 
 def load_roots(pem: bytes) -> list[x509.Certificate]:
@@ -90,24 +96,24 @@ def load_roots(pem: bytes) -> list[x509.Certificate]:
 def _check(response: bytes, stamped: bytes, roots: Sequence[x509.Certificate]) -> Stamp:
     whole = _parse(response)
     if len(whole.whole) != len(response):
-        raise ValueError("the token is followed by other bytes")
+        raise TokenError("the token is followed by other bytes")
     status, *token = whole.children()
     if int.from_bytes(status.children()[0].content, "big") > 1 or not token:
-        raise ValueError("the authority refused")
+        raise TokenError("the authority refused")
     kind, wrapped = token[0].children()
     if _oid(kind) != _SIGNED_DATA:
-        raise ValueError("the token is not signed data")
+        raise TokenError("the token is not signed data")
     parts = wrapped.children()[0].children()
     encapsulated = parts[2].children()
     if _oid(encapsulated[0]) != _TST_INFO:
-        raise ValueError("the signed data is no time stamp")
+        raise TokenError("the signed data is no time stamp")
     info = encapsulated[1].children()[0].content
     certificates = [
         x509.load_der_x509_certificate(one.whole) for part in parts if part.tag == 0xA0 for one in part.children()
     ]
     signers = parts[-1].children()
     if len(signers) != 1:
-        raise ValueError("the token has not one signature")
+        raise TokenError("the token has not one signature")
     signer = _signer(signers[0], info, certificates)
     at, policy = _stated(info, stamped)
     _check_purpose(signer)
@@ -121,7 +127,7 @@ def _stated(info: bytes, stamped: bytes) -> tuple[datetime, str]:
     algorithm, digest = imprint.children()
     name = _HASHES.get(_oid(algorithm.children()[0]), ("",))[0]
     if not name or hashlib.new(name, stamped).digest() != digest.content:
-        raise ValueError("the token is for other data")
+        raise TokenError("the token is for other data")
     return _time(at), _oid(policy)
 
 
@@ -130,25 +136,25 @@ def _signer(one: _Node, info: bytes, certificates: Iterable[x509.Certificate]) -
     fields = one.children()
     signed = next((field for field in fields if field.tag == 0xA0), None)
     if signed is None:
-        raise ValueError("the token has no signed attributes")
+        raise TokenError("the token has no signed attributes")
     at = fields.index(signed)
     digest, signature = fields[at - 1], fields[at + 2]
     name, algorithm = _hash(digest)
     attributes = {_oid(attribute.children()[0]): attribute.children()[1].children() for attribute in signed.children()}
     if _oid(attributes.get(_CONTENT_TYPE, [_NOTHING])[0]) != _TST_INFO:
-        raise ValueError("the signature is of another type of content")
+        raise TokenError("the signature is of another type of content")
     if attributes.get(_MESSAGE_DIGEST, [_NOTHING])[0].content != hashlib.new(name, info).digest():
-        raise ValueError("the signature is of other content")
+        raise TokenError("the signature is of other content")
     signer = next((certificate for certificate in certificates if _names(fields[1], certificate)), None)
     if signer is None:
-        raise ValueError("the signer's certificate is not in the token")
+        raise TokenError("the signer's certificate is not in the token")
     if not _is_named(signer, attributes):
-        raise ValueError("the signature names another certificate")
+        raise TokenError("the signature names another certificate")
     message = b"\x31" + signed.whole[1:]
     try:
         _verify(signer, signature.content, message, algorithm, is_pss=_oid(fields[at + 1].children()[0]) == _PSS)
     except InvalidSignature:
-        raise ValueError("the signature is wrong") from None
+        raise TokenError("the signature is wrong") from None
     return signer
 
 
@@ -188,14 +194,14 @@ def _verify(
     elif isinstance(key, ed25519.Ed25519PublicKey):
         key.verify(signature, message)
     else:
-        raise ValueError("the signature is of an unknown kind")
+        raise TokenError("the signature is of an unknown kind")
 
 
 def _check_purpose(signer: x509.Certificate) -> None:
     """Return if the certificate is for time stamping and nothing else (RFC 3161, 2.3)."""
     usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     if not usage.critical or list(usage.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
-        raise ValueError("the signer's certificate is not for time stamping")
+        raise TokenError("the signer's certificate is not for time stamping")
 
 
 def _check_chain(
@@ -205,14 +211,14 @@ def _check_chain(
     one = signer
     for _ in range(_MOST_ISSUERS):
         if not one.not_valid_before_utc <= at <= one.not_valid_after_utc:
-            raise ValueError("a certificate was not valid at the time of the token")
+            raise TokenError("a certificate was not valid at the time of the token")
         if one in roots:
             return
         above = next((other for other in (*roots, *others) if other != one and _issued(one, other)), None)
         if above is None:
             break
         one = above
-    raise ValueError("the authority is unknown: its certificate leads to no trusted root")
+    raise TokenError("the authority is unknown: its certificate leads to no trusted root")
 
 
 def _issued(one: x509.Certificate, by: x509.Certificate) -> bool:
@@ -235,22 +241,22 @@ def _is_authority(one: x509.Certificate) -> bool:
 def _hash(algorithm: _Node) -> tuple[str, hashes.HashAlgorithm]:
     known = _HASHES.get(_oid(algorithm.children()[0]))
     if known is None:
-        raise ValueError("the token uses a hash that is too weak, or unknown")
+        raise TokenError("the token uses a hash that is too weak, or unknown")
     return known
 
 
 def _parse(data: bytes) -> _Node:
     """Return the first value of some DER bytes."""
     if len(data) < 2 or data[0] & 0x1F == 0x1F:
-        raise ValueError("the token is malformed")
+        raise TokenError("the token is malformed")
     length, start = data[1], 2
     if length & 0x80:
         start += length & 0x7F
         if not 1 <= length & 0x7F <= 4 or len(data) < start:
-            raise ValueError("the token is malformed")
+            raise TokenError("the token is malformed")
         length = int.from_bytes(data[2:start], "big")
     if len(data) < start + length:
-        raise ValueError("the token is truncated")
+        raise TokenError("the token is truncated")
     return _Node(data[0], data[start : start + length], data[: start + length])
 
 

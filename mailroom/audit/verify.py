@@ -5,7 +5,7 @@ is younger than the patience may be under way. Memory is bounded: everything is 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from mailroom.audit.archive_manifests import clock_of
 from mailroom.audit.archive_reading import read_all
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope, facts_of, first_deposits, key_of
-from mailroom.audit.archive_seals import is_seal
+from mailroom.audit.archive_seals import SealTrust, is_seal
 from mailroom.audit.deposits import OTHERS
 from mailroom.audit.listings import Stored, acknowledged, archived_versions
 from mailroom.audit.rows import saturate_times
@@ -34,11 +34,11 @@ class UnknownSubjectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The database and the buckets to verify; the first place has manifests and seals. The witness has copies of the seals."""
+    """The database and the buckets to verify; the first place has manifests and seals."""
 
     database_url: str
     places: Sequence[Place]
-    witness: Place | None = None
+    trust: SealTrust = field(default_factory=SealTrust)
 
 
 def verify(
@@ -89,7 +89,7 @@ def verify(
                 report,
                 now=now,
                 archive=first,
-                witness=installation.witness,
+                trust=installation.trust,
                 reading=reading,
             )
 

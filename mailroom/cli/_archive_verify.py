@@ -10,9 +10,11 @@ import boto3
 import typer
 
 from mailroom.adapters.postgres.schema_upgrade import schema_status
+from mailroom.adapters.seal_key import trusted_keys
 from mailroom.audit.archive_documents import FIRST, Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome, Result, family_of
 from mailroom.audit.archive_rows import Scope
+from mailroom.audit.archive_seals import SealTrust
 from mailroom.audit.owners import of_account
 from mailroom.audit.verify import Installation, UnknownSubjectError
 from mailroom.audit.verify import verify as look
@@ -21,7 +23,7 @@ from mailroom.cli._installation import tenant_named
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings, load_settings, use_stack_environment
 
-_SECOND = "second"
+_SECOND, _WITNESS = "second", "witness"
 
 
 def verify(
@@ -52,8 +54,7 @@ def verify(
     if (fault := schema_status(settings.database_url.get_secret_value()).fault) is not None:
         raise ConfigurationError(str(fault))
     report = ArchiveReport(emit=lambda one: None if as_json else _show_result(one), progress=_progress)
-    places = [place(settings, FIRST), *([place(settings, _SECOND)] if settings.archive_copy_bucket else [])]
-    installation = Installation(settings.database_url.get_secret_value(), places)
+    installation = installation_of(settings)
     try:
         look(installation, scope, report, now=datetime.now(UTC), reading=not listing)
     except UnknownSubjectError:
@@ -82,13 +83,24 @@ def scope_of(subject: str | None, tenant: str | None) -> Scope:
         raise ConfigurationError(f"{subject!r} is neither `tenant/sha256` nor the id of an e-mail") from None
 
 
+def installation_of(settings: Settings) -> Installation:
+    """Return the database, the places of copies and the witness."""
+    places = [place(settings, FIRST), *([place(settings, _SECOND)] if settings.archive_copy_bucket else [])]
+    witness = place(settings, _WITNESS) if settings.witness_bucket else None
+    keys = trusted_keys(settings.seal_key.get_secret_value(), settings.seal_keys_before)
+    return Installation(settings.database_url.get_secret_value(), places, SealTrust(witness, keys))
+
+
 def place(settings: Settings, name: str) -> Place:
-    """Return a place of copies, read with the auditor's credentials."""
+    """Return a place of copies, or of the witness, read with the auditor's credentials."""
     session = boto3.Session(profile_name=settings.archive_auditor_profile or None)
     region, owner, bucket = settings.region_of_archive, settings.owner_of_archive, settings.archive_bucket
     if name == _SECOND:
         region = settings.archive_copy_region or region
         owner, bucket = settings.archive_copy_account or owner, settings.archive_copy_bucket
+    elif name == _WITNESS:
+        region, owner = settings.witness_region or region, settings.witness_account or owner
+        bucket = settings.witness_bucket
     return Place(name, of_account(session.client("s3", region_name=region), owner), bucket)
 
 

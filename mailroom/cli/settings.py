@@ -89,6 +89,15 @@ CONSEQUENCES = {
     "openid_client_id": "The provider refuses it: nobody signs in this way.",
     "openid_client_secret": "As `MAILROOM_OPENID_CLIENT_ID`. Changed: who is at the provider at that moment begins again.",
     "openid_name": "People do not recognise the button.",
+    "seal_key": "Unset: the flow `seal` fails, and nothing proves that entries of the journals were not altered. Changed: add the id of the "
+    "earlier key to `MAILROOM_SEAL_KEYS_BEFORE`. Known to others: they can forge seals; only the witness's copies show it.",
+    "seal_keys_before": "An id is missing: a verification says `seal_key` FAIL for every seal of that key.",
+    "time_stamping": "A file of roots that cannot be read, or another form: the flow `seal` fails and says so. No authority answers: seals wait for "
+    "their tokens; the alarm `seals behind` says so after hours.",
+    "witness_bucket": "No such bucket, or no permission: the flow `seal` fails after the seals were made. It needs s3:PutObject, s3:GetObjectVersion and "
+    "s3:ListBucketVersions there, and nothing more.",
+    "witness_account": "Another account's: S3 refuses each call, the flow `seal` fails.",
+    "witness_region": "Calls fail or are redirected; seals wait for the witness.",
     "openid_domains": "Too narrow: others are answered that addresses of their domain do not sign in this way.",
 }
 

@@ -21,7 +21,7 @@ class SealRecords(Protocol):
     """The journals, and the record of their seals, tokens and what the witness has. Rows are only inserted."""
 
     def journals(self) -> Sequence[tuple[str, str]]:
-        """Return every journal as tenant and stream; of each tenant `life` comes first."""
+        """Return both journals, as tenant and stream, of each tenant that has one; `life`, whose seals are entries of the other, first."""
 
     def entries(self, tenant: str, stream: str, *, after: int, limit: int) -> Sequence[Entry]:
         """Return the entries after this `seq`, in their order, at most `limit`."""

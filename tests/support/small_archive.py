@@ -21,6 +21,7 @@ from mailroom.archive.sealing import Sealing, give_to_witness, seal_journals
 from mailroom.audit.archive_documents import FIRST, Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope
+from mailroom.audit.archive_seals import SealTrust
 from mailroom.audit.verify import Installation, verify
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route
@@ -29,6 +30,7 @@ from mailroom.domain.parsing import parse_email
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.manifests import KeptManifests
+from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.support.archive_store import RETENTION, Store, key_of
 from tests.support.filed_mail import inbound_on
 from tests.support.tampering import owner_of
@@ -75,7 +77,7 @@ class SmallArchive:
         """What is verified."""
         places = [Place(FIRST, self.store.s3, self.store.bucket)]
         witness = Place("witness", self.store.s3, self.witness) if self.witness else None
-        return Installation(self.database_url, places, witness)
+        return Installation(self.database_url, places, SealTrust(witness, {Ed25519SealKey(bytes(32)).id}))
 
     def seal(self) -> None:
         """Seal all journals, as the flow `seal` does."""
@@ -88,7 +90,8 @@ class SmallArchive:
     def file(self, raw: bytes, *routes: Route) -> str:
         """Archive and file a mail, and return its id."""
         now = datetime.now(UTC)
-        manifests = S3Manifests(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+        rules = MemoryRetentionRules(RETENTION)
+        manifests = S3Manifests(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", rules=rules)
         inbound = inbound_on(self.store.engine, archive=self.store.archive(), manifests=manifests)
         for to in routes:
             SqlDirectory(self.store.engine).add(Address(to.recipient, to.tenant, to.user, to.processor))

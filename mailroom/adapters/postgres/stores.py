@@ -9,6 +9,7 @@ from mailroom.adapters.postgres.archive.audits import SqlArchiveAudit
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.archive.holds import SqlHolds
 from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
+from mailroom.adapters.postgres.archive.seals import SqlSeals
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
@@ -60,7 +61,7 @@ class Store:
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
         self.archive_audit = SqlArchiveAudit(engine)
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
-        self.reconciliations, self.trail = SqlReconciliations(engine), SqlTrail(engine)
+        self.reconciliations, self.trail, self.seals = SqlReconciliations(engine), SqlTrail(engine), SqlSeals(engine)
         self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
         self.retention_rules, self.legal_holds = SqlRetentionRules(engine), SqlHolds(engine)
         self.api_keys, self.replays, self.facts = SqlApiKeys(engine), SqlReplays(engine), SqlStatusFacts(engine)

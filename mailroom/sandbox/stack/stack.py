@@ -83,6 +83,7 @@ class Stack:
             # Links in mails are https; the same paths are served at api_url.
             "public_url": "https://mailroom.test",
             "unsubscribe_key": self.folder.secret("unsubscribe-key"),
+            "seal_key": self.folder.secret("seal-key"),
             "data": str(self.folder.path),
         }
 

@@ -42,9 +42,9 @@ class SqlSeals:
         self._engine = engine
 
     def journals(self) -> Sequence[tuple[str, str]]:
-        """Return every journal, `life` before `operations`."""
-        wanted = select(_heads.tenant, _heads.stream).where(_heads.seq > 0).order_by(_heads.tenant, _heads.stream)
-        return [(row.tenant, row.stream) for row in self._all(wanted)]
+        """Return both journals of each tenant that has one."""
+        tenants = self._all(select(_heads.tenant).distinct().order_by(_heads.tenant))
+        return [(row.tenant, stream) for row in tenants for stream in ("life", "operations")]
 
     def entries(self, tenant: str, stream: str, *, after: int, limit: int) -> Sequence[Entry]:
         """Return the next entries: one statement, so that they are those of one moment."""
@@ -100,7 +100,8 @@ class SqlSeals:
             "tokens": list(seal.tokens),
         }
         with transaction(self._engine, "commit of seal") as connection:
-            is_new = connection.execute(insert(_seals).values(values).on_conflict_do_nothing()).rowcount == 1
+            one = insert(_seals).values(values).on_conflict_do_nothing().returning(_seal.number)
+            is_new = connection.execute(one).first() is not None
             if is_new and seal.stream == "life":
                 connection.execute(_APPEND, {"tenant": seal.tenant, "entry": _entry_about(sealed)})
         if not is_new:

@@ -62,13 +62,13 @@ def audit_copies(audit: ArchiveAudit, *, read: Read, repair: Repair, budget: int
     Raises:
         TransientError: no copy could be read.
     """
-    result = AuditResult()
+    result, known = AuditResult(), audit.damaged(limit=_AGAIN)
     while result.bytes < budget or result.copies == 0:
         batch = audit.due(before=begun, budget=budget - result.bytes, limit=_BATCH)
         if not batch:
             break
         _look(batch, audit, read, repair, result)
-    _look(audit.damaged(limit=_AGAIN), audit, read, repair, result)
+    _look(known, audit, read, repair, result)
     return result
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from mailroom.audit.archive_documents import Expected
 from mailroom.audit.archive_report import ArchiveReport
 from mailroom.audit.locks import code_of, is_denied
@@ -49,7 +51,7 @@ def read_copy(expected: Expected) -> list[Wrong]:
             size += len(chunk)
             sha256.update(chunk)
             sha512.update(chunk)
-    except s3.exceptions.ClientError as error:
+    except ClientError as error:
         if code_of(error) in _MISSING:
             return [Wrong("object_there", MISSING, f"version {expected.version} is not in bucket {which['Bucket']}")]
         raise _unread(error, "s3:GetObjectVersion") from error
@@ -103,7 +105,7 @@ def _lock(s3: Any, which: dict[str, str], answer: Any) -> tuple[str | None, date
     if not mode or not until:
         try:
             kept = s3.get_object_retention(**which).get("Retention", {})
-        except s3.exceptions.ClientError as error:
+        except ClientError as error:
             if code_of(error) in _NO_LOCK | _MISSING:
                 return None, None
             raise _unread(error, "s3:GetObjectRetention") from error

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, overload
 
 import psycopg
+from botocore.exceptions import ClientError
 
 from mailroom.audit.archive_documents import Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome
@@ -136,7 +137,7 @@ def _bytes(place: Place, stored: Stored, report: ArchiveReport) -> bytes | None:
     try:
         answer = place.s3.get_object(Bucket=place.bucket, Key=stored.key, VersionId=stored.version)
         return bytes(answer["Body"].read())
-    except place.s3.exceptions.ClientError as error:
+    except ClientError as error:
         what = f"cannot be read: S3 responds {code_of(error)}; grant the auditor access, or find out who removed it"
         report.failed("seal_form", stored.key, what)
         return None

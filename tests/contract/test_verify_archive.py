@@ -6,6 +6,7 @@ The archive has a mail that is sealed, and one that was filed since. Each case a
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from moto.s3.models import s3_backends
+from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.audit.archive_items import digest_of
@@ -20,8 +23,18 @@ from mailroom.audit.archive_report import ArchiveReport, Outcome
 from mailroom.audit.archive_rows import Scope
 from mailroom.audit.verify import UnknownSubjectError
 from mailroom.sandbox.stack.postgres import Postgres
-from tests.support.archive_store import store_on
-from tests.support.small_archive import ANNA, NOTE, Administrator, SmallArchive, administrator, archive_on, named
+from tests.support.archive_store import Store, key_of, store_on
+from tests.support.small_archive import (
+    ANNA,
+    LEASE,
+    NOTE,
+    Administrator,
+    SmallArchive,
+    administrator,
+    archive_on,
+    named,
+    objects_of,
+)
 
 _numbers = count()
 
@@ -390,15 +403,75 @@ def test_what_is_altered_without_a_trace_since_the_last_seal_is_said_to_be_unsea
     assert int(first.rpartition("/")[2]) <= seq
 
 
-def test_an_older_backup_is_named_by_what_seals_archive_and_witness_have(cases: Cases) -> None:
-    """The backup agrees with itself; a seal of the newer entries, and the objects of the newer mail, are in the archive."""
-    older, report = cases.copy("older_backup"), None
-    with psycopg.connect(cases.postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute("create database newer template small_archive")
-    report = cases.archive.verify(url=older)
+def test_an_older_backup_is_named_by_what_the_archive_has(cases: Cases) -> None:
+    """The backup agrees with itself; the objects of the newer mail are in the archive, sealed or not."""
+    report = cases.archive.verify(url=cases.copy("older_backup"))
 
-    assert {"object_known", "manifest_known"} <= {check for check, _ in named(report)}
+    assert {check for check, _ in named(report)} == {"object_known", "manifest_known"}
     assert any(filled("<note_key>", cases) in subject for _, subject in named(report))
+
+
+@pytest.fixture
+def harmed(engine: Engine, database_url: str, emulator: str) -> SmallArchive:
+    """An archive whose objects a test may harm."""
+    archive = archive_on(store_on(emulator, engine), database_url)
+    archive.file(NOTE, ANNA)
+    archive.seal()
+    return archive
+
+
+def test_a_journal_that_is_shorter_than_its_seals_is_named(harmed: SmallArchive) -> None:
+    """Somebody cut the newest entries, with the head: an older database was restored, or a mail was to disappear."""
+    with administrator(harmed.database_url) as admin:
+        admin.run("delete from journal where tenant = 'acme' and stream = 'life' and seq > 4")
+        admin.chain_again("acme")
+
+    report = harmed.verify()
+
+    assert [one for one in named(report) if one[0] == "journal_length" and one[1].startswith("acme/life")]
+
+
+def test_a_seal_that_only_the_witness_has_is_named(harmed: SmallArchive) -> None:
+    """Who could delete it in the archive could not in the witness's account."""
+    key = "acme/seals/life/00000001.json"
+    [seal] = [one for one in harmed.store.versions() if one["Key"] == key]
+    which = {"Bucket": harmed.store.bucket, "Key": key, "VersionId": seal["VersionId"]}
+    harmed.store.s3.delete_object(**which, BypassGovernanceRetention=True)
+
+    assert ("seal_witness", "acme/life/seal/1") in named(harmed.verify())
+
+
+def test_what_was_done_to_objects_is_named(harmed: SmallArchive) -> None:
+    """An overwritten or deleted object is still read by its version; a removed, altered or unlocked version is named."""
+    store, ids = harmed.store, {}
+    with administrator(harmed.database_url) as admin:
+        for archive_id, size in admin.run("select archive_id, size from deposit"):
+            ids[archive_id.partition("/")[0], size] = archive_id
+    note, other = ids["acme", len(NOTE)], ids["other", len(LEASE)]
+    removed, unlocked = ids["acme", len(LEASE)], next(one for key, one in ids.items() if key == ("other", 14))
+    store.put(key_of(note), b"other bytes")
+    store.s3.delete_object(Bucket=store.bucket, Key=key_of(note))
+    store.lose(removed)
+    until = datetime.now(UTC) + timedelta(days=1)
+    [version] = objects_of(store, unlocked)
+    which = {"Bucket": store.bucket, "Key": key_of(unlocked), "VersionId": version["VersionId"]}
+    # The emulator lets it be shortened, S3 would not: somebody with more rights than S3 gives.
+    store.s3.put_object_retention(**which, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until})
+    rot(store, other)
+
+    report = harmed.verify()
+
+    assert named(report) == {
+        ("object_there", f"{removed}@first"),
+        ("object_lock", f"{unlocked}@first"),
+        ("object_bytes", f"{other}@first"),
+    }
+
+
+def rot(store: Store, archive_id: str) -> None:
+    """Change one byte of an object, as a disk may."""
+    versions = s3_backends["123456789012"]["global"].buckets[store.bucket].keys.getlist(key_of(archive_id))
+    versions[0].value = b"X" + versions[0].value[1:]
 
 
 TIMES = st.sampled_from(["infinity", "-infinity", "0044-03-15 BC", "294276-01-01", "1582-10-15"])
@@ -439,7 +512,7 @@ CHANGE = st.sampled_from([(table, column) for table, columns in GARBAGE.items() 
 )
 
 
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
 @given(st.lists(CHANGE, min_size=1, max_size=4))
 def test_rows_of_any_content_end_no_verification(cases: Cases, changes: list[tuple[str, str, Any]]) -> None:
     """An administrator may write anything; the rest is verified all the same, and what was written is named."""
@@ -450,9 +523,7 @@ def test_rows_of_any_content_end_no_verification(cases: Cases, changes: list[tup
         for table, column, value in changes:
             row = admin.run(f"select ctid::text from {table} order by random() limit 1")[0][0]
             admin.run(f"update {table} set {column} = %s where ctid = %s::tid", value, row)
-        has_changed = admin.run("select 1")
 
     report = cases.archive.verify(url=url, reading=False)
 
-    assert has_changed
     assert report.counts["deposit_entry", Outcome.PASS] + report.counts["item_fields", Outcome.PASS] > 0

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from mailroom.audit.archive_items import digest_of, unlike_raw
 from mailroom.audit.archive_report import ArchiveReport, Outcome
@@ -158,7 +158,7 @@ class Mails:
             key, version = str(facts.get("key")), str(facts.get("version"))
             try:
                 stored, answer = source.read(key, version)
-            except ClientError as error:
+            except (ClientError, BotoCoreError) as error:
                 what = f"manifest {key} version {version} cannot be read: S3 responds {code_of(error)}; it was removed, or S3"
                 self._report.failed("manifest_there", mail.id, f"{what} denies access to the auditor")
                 continue
@@ -217,7 +217,7 @@ class Mails:
             return
         try:
             raw, _ = source.read(key_of(item["raw_archive_id"]), item["raw_version"])
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             what = f"its raw e-mail cannot be read: S3 responds {code_of(error)}"
             self._report.failed("item_fields", name, what)
             return

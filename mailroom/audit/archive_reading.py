@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 
 from mailroom.audit.archive_documents import Expected
 from mailroom.audit.archive_report import ArchiveReport
@@ -51,7 +51,11 @@ def read_copy(expected: Expected) -> list[Wrong]:
             size += len(chunk)
             sha256.update(chunk)
             sha512.update(chunk)
-    except ClientError as error:
+    except FlexibleChecksumError:
+        # The client compares what it gets with the checksum that S3 stored with the object.
+        do = "its bytes are not those that were deposited: it is damaged; the flow audit repairs it from another copy"
+        return [Wrong("object_bytes", ALTERED, do)]
+    except (ClientError, BotoCoreError) as error:
         if code_of(error) in _MISSING:
             return [Wrong("object_there", MISSING, f"version {expected.version} is not in bucket {which['Bucket']}")]
         raise _unread(error, "s3:GetObjectVersion") from error
@@ -105,7 +109,7 @@ def _lock(s3: Any, which: dict[str, str], answer: Any) -> tuple[str | None, date
     if not mode or not until:
         try:
             kept = s3.get_object_retention(**which).get("Retention", {})
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             if code_of(error) in _NO_LOCK | _MISSING:
                 return None, None
             raise _unread(error, "s3:GetObjectRetention") from error

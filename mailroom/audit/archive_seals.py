@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, overload
 
 import psycopg
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from mailroom.audit.archive_documents import Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome
@@ -137,7 +137,7 @@ def _bytes(place: Place, stored: Stored, report: ArchiveReport) -> bytes | None:
     try:
         answer = place.s3.get_object(Bucket=place.bucket, Key=stored.key, VersionId=stored.version)
         return bytes(answer["Body"].read())
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         what = f"cannot be read: S3 responds {code_of(error)}; grant the auditor access, or find out who removed it"
         report.failed("seal_form", stored.key, what)
         return None

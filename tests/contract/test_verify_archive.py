@@ -33,7 +33,6 @@ from tests.support.small_archive import (
     administrator,
     archive_on,
     named,
-    objects_of,
 )
 
 _numbers = count()
@@ -452,12 +451,8 @@ def test_what_was_done_to_objects_is_named(harmed: SmallArchive) -> None:
     store.put(key_of(note), b"other bytes")
     store.s3.delete_object(Bucket=store.bucket, Key=key_of(note))
     store.lose(removed)
-    until = datetime.now(UTC) + timedelta(days=1)
-    [version] = objects_of(store, unlocked)
-    which = {"Bucket": store.bucket, "Key": key_of(unlocked), "VersionId": version["VersionId"]}
-    # The emulator lets it be shortened, S3 would not: somebody with more rights than S3 gives.
-    store.s3.put_object_retention(**which, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until})
-    rot(store, other)
+    stored(store, unlocked).lock_until = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stored(store, other).value = b"X" + LEASE[1:]
 
     report = harmed.verify()
 
@@ -468,10 +463,9 @@ def test_what_was_done_to_objects_is_named(harmed: SmallArchive) -> None:
     }
 
 
-def rot(store: Store, archive_id: str) -> None:
-    """Change one byte of an object, as a disk may."""
-    versions = s3_backends["123456789012"]["global"].buckets[store.bucket].keys.getlist(key_of(archive_id))
-    versions[0].value = b"X" + versions[0].value[1:]
+def stored(store: Store, archive_id: str) -> Any:
+    """Return an object in the emulator, to be changed as S3 lets nobody: a disk may, or who has it."""
+    return s3_backends["123456789012"]["global"].buckets[store.bucket].keys.getlist(key_of(archive_id))[0]
 
 
 TIMES = st.sampled_from(["infinity", "-infinity", "0044-03-15 BC", "294276-01-01", "1582-10-15"])

@@ -31,7 +31,7 @@ from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.manifests import KeptManifests
 from mailroom.testing.retention_rules import MemoryRetentionRules
-from tests.support.archive_store import RETENTION, Store, key_of
+from tests.support.archive_store import RETENTION, Store
 from tests.support.filed_mail import inbound_on
 from tests.support.tampering import owner_of
 
@@ -187,8 +187,3 @@ def archive_on(store: Store, database_url: str) -> SmallArchive:
     archive.file(LEASE, ANNA, BOB)
     archive.seal()
     return archive
-
-
-def objects_of(store: Store, archive_id: str) -> list[dict[str, Any]]:
-    """Return the versions of a deposit."""
-    return [one for one in store.versions() if one["Key"] == key_of(archive_id)]

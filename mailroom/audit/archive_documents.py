@@ -210,7 +210,7 @@ class Documents:
             return
         if wrong is None:
             self._report.passed("object_there")
-        untils = (copy.retain_until, receipt.retain_until, said.until if said else None)
+        ends = (copy.retain_until, receipt.retain_until, said.until if said else None)
         modes = (copy.lock_mode, receipt.lock_mode, said.mode if said else None)
         if stored.size != receipt.size:
             what = f"it has {stored.size} bytes, its receipt says {receipt.size}: it is another object, or damaged"
@@ -225,7 +225,7 @@ class Documents:
             sha512=_sha512(receipt, document.entries),
             size=receipt.size,
             mode="COMPLIANCE" if "COMPLIANCE" in modes else "GOVERNANCE",
-            until=max(one for one in untils if one is not None),
+            until=max(one for one in ends if one is not None),
         )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,7 +48,7 @@ class _Mail:
 
 
 class Mails:
-    """Checks e-mails into a report; without `reading`, what needs the bytes of no object."""
+    """Checks e-mails into a report; without `reading`, what needs the bytes of no object. `listed` has the manifests that are there."""
 
     def __init__(
         self,
@@ -58,9 +58,10 @@ class Mails:
         *,
         since: datetime | None,
         reading: bool,
+        listed: Container[tuple[str, str]] | None = None,
     ) -> None:
         self._connection, self._source, self._report = connection, source, report
-        self._since, self._reading = since, reading
+        self._since, self._reading, self._listed = since, reading, listed
 
     def check(self, scope: Scope) -> None:
         """Check the mails of a scope, some at once."""
@@ -112,7 +113,9 @@ class Mails:
         if mail.items.keys() <= there:
             self._report.passed("mail_kept")
         self._check_entries(mail, items)
-        if self._reading:
+        if not self._reading:
+            self._look_up_manifests(mail)
+        else:
             self._read_manifests(mail, self._source)
             if mail.manifests:
                 self._compare(mail, items, is_whole=is_whole)
@@ -151,6 +154,14 @@ class Mails:
             if any(one["LastModified"] < self._since for one in page.get("Versions", [])):
                 return True
         return False
+
+    def _look_up_manifests(self, mail: _Mail) -> None:
+        """Check that the bucket's listing has every manifest that an entry names."""
+        for _, facts in mail.archived if self._listed is not None else []:
+            key, version = str(facts.get("key")), str(facts.get("version"))
+            is_there = self._listed is None or (key, version) in self._listed
+            what = None if is_there else f"manifest {key} version {version} is not in the archive: it was removed"
+            self._report.decide("manifest_there", mail.id, what)
 
     def _read_manifests(self, mail: _Mail, source: Source) -> None:
         """Read every manifest that an entry names; those with the entry's digest are what the rows are compared with."""

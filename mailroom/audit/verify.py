@@ -76,7 +76,8 @@ def verify(
         read_all(wanted, report) if reading else _drain(wanted)
         if scope.documents is None:
             source = Source(first.s3, first.bucket)
-            mails = Mails(connection, source, report, since=since, reading=reading)
+            listed = None if scope.is_part else {(one.key, one.version) for one in documents.manifests}
+            mails = Mails(connection, source, report, since=since, reading=reading, listed=listed)
             mails.check(replace(scope, documents=None))
         if not scope.is_part:
             _check_manifests(connection, documents.manifests, report, young)

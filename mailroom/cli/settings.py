@@ -25,6 +25,7 @@ _CALLS_REFUSED = "A call that none of them verifies is answered {} and not kept;
 CONSEQUENCES = {
     "region": "Not in `MAILROOM_REGIONS_ALLOWED`: worker and HTTP service do not start.",
     "storage_region": "Not in `MAILROOM_REGIONS_ALLOWED`, or the bucket is in another: worker and HTTP service do not start.",
+    "archive_audit_mb": "Too small: the run of `audit` says so, and copies are read less often than every 30 days. Large: it reads for hours.",
     "archive_region": "As `MAILROOM_STORAGE_REGION`.",
     "regions_allowed": "A word that is no region or host, or a resource outside: worker and HTTP service do not start, "
     "blocks do not open.",

@@ -18,8 +18,49 @@ from mailroom.ports.manifests import KeptManifests
 from tests.support.filed_mail import NOW, RAW, WAY, Filed, inbound_on
 
 #: The columns that docs/archive.md names, written again, for a checker shares no code with what it checks.
-ITEM = ["tenant", "recipient", "user_name", "plus_token", "plus_tokens", "received_at", "raw_archive_id", "message_id", "subject", "from", "to", "cc", "reply_to", "date", "in_reply_to", "references", "automatic_reply", "text", "html", "defects", "left_out", "protection", "partial_id", "partial_number", "partial_total", "reports", "invitations", "header_fields", "not_carried"]
-PART = ["number", "filename", "content_type", "detected_type", "size", "sha256", "inline", "content_id", "archive_id", "members"]
+ITEM = [
+    "tenant",
+    "recipient",
+    "user_name",
+    "plus_token",
+    "plus_tokens",
+    "received_at",
+    "raw_archive_id",
+    "message_id",
+    "subject",
+    "from",
+    "to",
+    "cc",
+    "reply_to",
+    "date",
+    "in_reply_to",
+    "references",
+    "automatic_reply",
+    "text",
+    "html",
+    "defects",
+    "left_out",
+    "protection",
+    "partial_id",
+    "partial_number",
+    "partial_total",
+    "reports",
+    "invitations",
+    "header_fields",
+    "not_carried",
+]
+PART = [
+    "number",
+    "filename",
+    "content_type",
+    "detected_type",
+    "size",
+    "sha256",
+    "inline",
+    "content_id",
+    "archive_id",
+    "members",
+]
 
 
 def entries(engine: Engine, kind: str) -> list[dict[str, Any]]:

@@ -119,6 +119,18 @@ class SqlArchiveAudit:
         ]
 
 
+def oldest_verified(connection: Connection) -> datetime | None:
+    """Return when the copy that was verified longest ago was."""
+    oldest = [select(func.min(_copy.verified_at)).where(_copy.place == place) for place in (FIRST, SECOND)]
+    return min(filter(None, (connection.execute(one).scalar_one() for one in oldest)), default=None)
+
+
+def incident_count(connection: Connection) -> int:
+    """Return how many documents have damage that is not repaired."""
+    damaged = select(func.count(_copy.archive_id.distinct())).where(_copy.damage.is_not(None))
+    return int(connection.execute(damaged).scalar_one())
+
+
 _WHOLE: dict[str, Any] = {"damage": None, "damaged_at": None, "alarmed_at": None}
 
 _STATE = text(

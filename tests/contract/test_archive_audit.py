@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from blocks.support.auditing import reading, repairing
+from blocks.support.auditing import Auditing, reading, repairing
 from mailroom.adapters.postgres.archive.audits import SqlArchiveAudit
 from mailroom.archive.auditing import AuditResult, audit_copies
 from mailroom.audit.archive_documents import Place
+from mailroom.audit.archive_report import ArchiveReport
 from mailroom.domain.errors import TransientError
 from mailroom.ports.archive_audit import AuditState, Incident
 from tests.support.archive_store import Refusing
@@ -30,11 +31,15 @@ class Audited:
         self.ids = [self.both.archive(copied=copied).deposit("acme", one).archive_id for one in CONTENTS]
         self.first: Any = self.both.first
 
-    def run(self, *, budget: int = 1000) -> AuditResult:
+    def ports(self, verify: Callable[[datetime], ArchiveReport] = lambda _: ArchiveReport()) -> Auditing:
         places = [Place("first", self.first, FIRST)]
         places += [Place("second", self.both.second, SECOND)] if self.copied else []
         repair = repairing(self.both.archive(copied=self.copied), places)
-        how: dict[str, Any] = {"read": reading(places), "repair": repair}
+        return Auditing(self.audit, reading(places), repair, verify, 1)
+
+    def run(self, *, budget: int = 1000) -> AuditResult:
+        ports = self.ports()
+        how: dict[str, Any] = {"read": ports.read, "repair": ports.repair}
         return audit_copies(self.audit, budget=budget, begun=datetime.now(UTC), **how)
 
     def rot(self, place: str, number: int) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
@@ -18,7 +19,8 @@ from tests.support.small_archive import SmallArchive, administrator, archive_on
 @pytest.fixture
 def small(engine: Engine, database_url: str, aws: str, monkeypatch: pytest.MonkeyPatch) -> SmallArchive:
     made = archive_on(store_on(aws, engine), database_url)
-    found = settings(database_url=database_url, archive_bucket=made.store.bucket)
+    changes = {"database_url": SecretStr(database_url), "archive_bucket": made.store.bucket, "archive_account": ""}
+    found = settings().model_copy(update=changes)
     monkeypatch.setattr(command, "load_settings", lambda: found)
     monkeypatch.setattr(command, "use_stack_environment", lambda: None)
     return made

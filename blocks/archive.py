@@ -8,11 +8,12 @@ from pydantic import Field
 
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import bucket_client
-from mailroom import wiring
-from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom import wiring, wiring_recovery
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.archive.access import JournalledArchive, Reader
+from mailroom.archive.exporting import Exporting
 from mailroom.archive.sealing import Sealing
-from mailroom.domain.archive.retention import RetentionClass
 from mailroom.ports.manifests import Manifests
 from mailroom.settings import load_archive_account
 
@@ -71,27 +72,39 @@ class LegalArchive(Block):
         found = credentials or self.copy_credentials or self.credentials
         return bucket_client(self.copy_region or self.region, found, owner=self.copy_account or self._owner)
 
+    def clients(self) -> list[Any]:
+        """Return a client for each bucket that has copies."""
+        return [self.client(), *([self.copy_client()] if self.copy_bucket else [])]
+
     def counter(self) -> S3Counter:
         """Return the installation's counter, an object without a lock in the archive's bucket."""
         return wiring.counter(self.client(), bucket=self.bucket)
 
-    def open(self) -> S3Archive:
-        """Return the archive."""
-        return wiring.archive(self.client(), self._store, **self._locked())
+    def open(self, purpose: str = "command") -> JournalledArchive:
+        """Return the archive; reads are journalled as the worker's, with this purpose."""
+        return wiring.archive(self.client(), self._store, Reader("worker", purpose), **self._locked())
 
-    def open_for_audit(self) -> S3Archive:
-        """Return the archive as the auditor reads it: without permissions to write, if it has credentials of its own."""
-        return wiring.archive(self.client(self.auditor), self._store, **self._locked(self.auditor))
+    def open_copies(self) -> ArchiveCopies:
+        """Return the copies of deposits, to repair, extend and hold them."""
+        return wiring.stored_archive(self.client(), self._store, **self._locked()).copies
+
+    def open_for_audit(self) -> ArchiveCopies:
+        """Return the copies of deposits as the auditor reads them: without permissions to write, if it has credentials."""
+        return wiring.stored_archive(self.client(self.auditor), self._store, **self._locked(self.auditor)).copies
 
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""
         return wiring.manifests(self.client(), self._store, **self._locked())
 
+    def open_exporting(self) -> Exporting:
+        """Return the ports of the installation's export, which is kept in the bucket too."""
+        return wiring_recovery.exporting(
+            self.client(), self.database.open(), bucket=self.bucket, lock_mode=self.lock_mode
+        )
+
     def open_sealing(self, *, key: str, authorities: str, witness: Any) -> Sealing:
         """Return the ports of sealing: seals are kept beside the deposits."""
-        days = self._store.retention_rules.of(RetentionClass.DOCUMENT).days
-        how: dict[str, Any] = {"bucket": self.bucket, "lock_mode": self.lock_mode, "days": days}
-        engine = self.database.open()
+        engine, how = self.database.open(), self._locked()
         return wiring.sealing(engine, self.client(), key=key, authorities=authorities, witness=witness, **how)
 
     @property

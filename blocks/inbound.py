@@ -103,7 +103,7 @@ class InboundMail(Block):
                 sesv2=for_one_try(self.credentials, timeout_s=30).get_client("sesv2"),
             ),
             self.database.open(),
-            archive=self.archive.open(),
+            archive=self.archive.open("process"),
             kms_key_arn=self.kms_key_arn,
             account_id=self.account_id,
             queue_url=self.queue_url,
@@ -138,7 +138,7 @@ class InboundMail(Block):
         }
         refuse_block_outside(
             "inbound",
-            clients=[self.archive.client(), self.client(), *(self._client(one, at) for one, at in regions.items())],
+            clients=[*self.archive.clients(), self.client(), *(self._client(one, at) for one, at in regions.items())],
             named=[self.kms_key_arn, self.queue_url],
             database_url=self.database.url.get_secret_value(),
         )

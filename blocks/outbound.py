@@ -80,7 +80,7 @@ class OutboundMail(Block):
             outside=self.archive.counter(),
             check_database=self.database.check,
             bounce_domain=bounce_domain(),
-            archive=self.archive.open(),
+            archive=self.archive.open("send"),
             leave_url=self._leave_url(),
             tracker=self._tracker(),
         )

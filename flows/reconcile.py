@@ -18,7 +18,7 @@ from mailroom.domain.inbound.notifications import can_be_announced
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG
 from mailroom.ports.reconciliations import Reconciliation
-from tasks.reconcile import compare, match_parked, note, prove
+from tasks.reconcile import compare, match_parked, note, prove, renew_holds
 from tasks.send_batch import settle
 from tasks.sweep_inbound import announce_all, waiting
 
@@ -47,6 +47,8 @@ async def reconcile(hours: int = 26, stuck_after_minutes: int = 60, archive_vers
     patience = Patience(begun, timedelta(minutes=stuck_after_minutes), since)
     report = await prove(work.prove, patience)
     await compare_archive(report, patience, archive_versions, work)
+    if work.renew_holds is not None:
+        await renew_holds(work.renew_holds)
     announced = await announce_unknown(report, work)
     proof = await conclude(report, begun, work)
     await acreate_markdown_artifact(

@@ -69,6 +69,10 @@ RARE = (
     "commit of rule",
     "commit of legal hold",
     "commit of journal",
+)
+
+#: Those of sealing, in their order.
+SEALING = (
     "seal",
     "sealed entries",
     "commit of seal",
@@ -81,6 +85,7 @@ RARE = (
 #: Names of all crash points of a received mail, such as `after commit of file`, and of those that only a batch has.
 POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "after"))
 SENDING_POINTS = tuple(f"{when} {effect}" for effect in SENDING for when in ("before", "after"))
+SEALING_POINTS = tuple(f"{when} {effect}" for effect in SEALING for when in ("before", "after"))
 
 
 class _ArmedPoint:
@@ -115,7 +120,7 @@ def arm(point: str, *, nth: int = 1, blow: signal.Signals = signal.SIGKILL) -> N
     Raises:
         ValueError: there is no such crash point.
     """
-    if point and point not in POINTS + SENDING_POINTS:
+    if point and point not in POINTS + SENDING_POINTS + SEALING_POINTS:
         raise ValueError(f"no crash point is called {point!r}")
     _armed.point, _armed.left, _armed.blow = point, nth, blow
 

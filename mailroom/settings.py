@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mailroom.archive_settings import ACCOUNT, ArchiveSettings
+from mailroom.database_settings import DatabaseSettings
 from mailroom.domain.delivery.return_paths import return_path_domain
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
@@ -36,7 +37,7 @@ def stack_file() -> Path:
     return data_folder() / "stack.json"
 
 
-class Settings(ArchiveSettings, PeopleSettings, SealSettings):
+class Settings(ArchiveSettings, PeopleSettings, DatabaseSettings, SealSettings):
     """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")
@@ -150,7 +151,6 @@ class Settings(ArchiveSettings, PeopleSettings, SealSettings):
         default=False,
         description="States that a TLS proxy is in front of the HTTP service, which then may listen beyond loopback.",
     )
-    database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://user:password@host/database.")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
 
@@ -337,6 +337,13 @@ def load_database_url() -> str:
             "MAILROOM_DATABASE_URL is empty, or not set and no stack is running here; set it, or run `mailroom up`"
         )
     return str(url)
+
+
+def load_owner_url() -> str:
+    """Return the URL of Mailroom's database for the owner of its tables: MAILROOM_DATABASE_OWNER_URL, else as `load_database_url`."""
+    url, stack = load_database_url(), running_stack() or {}
+    of_stack = stack.get("database_owner_url") if url == stack.get("database_url") else None
+    return str(os.environ.get("MAILROOM_DATABASE_OWNER_URL") or of_stack or url)
 
 
 def _is_complete(environment: Mapping[str, str]) -> bool:

@@ -29,6 +29,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_buckets import refuse_unfit_archive
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
@@ -69,6 +70,7 @@ from mailroom.adapters.providers.sender_lookup import SenderLookup
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.adapters.seal_key import Ed25519SealKey
 from mailroom.adapters.time_stamping import Authority, Rfc3161Authorities
+from mailroom.archive.access import CheckedArchive, JournalledArchive, Reader
 from mailroom.archive.sealing import Sealing
 from mailroom.domain.archive.retention import RetentionClass, refuse_other_days
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
@@ -119,19 +121,29 @@ class Installation:
         return Store(self.engine)
 
     @cached_property
-    def archive(self) -> S3Archive:
-        """The archive (SAE)."""
-        return archive(self._archive_s3, self.store, **self._locked)
+    def archive(self) -> JournalledArchive:
+        """The archive (SAE); what no request reads, an operator's command reads."""
+        return archive(self.archive_s3, self.store, Reader("operator", "command"), **self._locked)
+
+    @cached_property
+    def stored_archive(self) -> S3Archive:
+        """The archive for what is no access of a person: reads are not journalled."""
+        return stored_archive(self.archive_s3, self.store, **self._locked)
+
+    @cached_property
+    def archive_copies(self) -> ArchiveCopies:
+        """The copies of deposits, to repair, extend and hold them."""
+        return self.stored_archive.copies
 
     @cached_property
     def manifests(self) -> S3Manifests:
         """The manifests in the archive."""
-        return manifests(self._archive_s3, self.store, **self._locked)
+        return manifests(self.archive_s3, self.store, **self._locked)
 
     @cached_property
     def restores(self) -> SqlRestores:
         """The detector of database restores."""
-        return self.store.restores(counter(self._archive_s3, bucket=self.settings.archive_bucket))
+        return self.store.restores(counter(self.archive_s3, bucket=self.settings.archive_bucket))
 
     @cached_property
     def uploads(self) -> S3Uploads | None:
@@ -210,7 +222,8 @@ class Installation:
         return ServedSenders(self.sender_lookup.served)
 
     @cached_property
-    def _archive_s3(self) -> Any:
+    def archive_s3(self) -> Any:
+        """The client of the archive's bucket."""
         return client("s3", region=self.settings.region_of_archive, owner=self.settings.owner_of_archive)
 
     @cached_property
@@ -231,7 +244,14 @@ class Installation:
         return client("sqs", region=self.settings.region_of_queue(url))
 
 
-def archive(s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None) -> S3Archive:
+def archive(s3: Any, store: Store, reader: Reader, **places: Any) -> JournalledArchive:
+    """Return the archive of these places; see `stored_archive`. Reads without a request are journalled as `reader`'s."""
+    return JournalledArchive(stored_archive(s3, store, **places), store.journal, reader)
+
+
+def stored_archive(
+    s3: Any, store: Store, *, bucket: str, lock_mode: str, second: tuple[Any, str] | None = None
+) -> S3Archive:
     """Return the archive in this bucket; `second` is the bucket of second copies and its client, if there is one."""
     rules = store.retention_rules
     return S3Archive(s3, store.engine, bucket=bucket, lock_mode=lock_mode, rules=rules, second=second)
@@ -251,7 +271,7 @@ def sealing(
     stamping = (
         Rfc3161Authorities([Authority.read(word) for word in authorities.split()]) if authorities.split() else None
     )
-    retention = timedelta(days=locked["days"])
+    retention = Store(engine).retention_rules.of(RetentionClass.DOCUMENT).period
     kept = S3Seals(s3, bucket=locked["bucket"], lock_mode=locked["lock_mode"], retention=retention)
     copy = S3Seals(witness[0], bucket=witness[1]) if witness else None
     return Sealing(Store(engine).seals, kept, Ed25519SealKey.read(key), stamping, copy)
@@ -291,7 +311,7 @@ def inbound(
     clients: InboundClients,
     engine: Engine,
     *,
-    archive: S3Archive,
+    archive: CheckedArchive,
     kms_key_arn: str,
     account_id: str,
     queue_url: str,

@@ -33,6 +33,12 @@ async def compare(
     return await blocking(look, patience, after, most)
 
 
+@step("renew holds")
+async def renew_holds(renew: Callable[[], int]) -> int:
+    """Set the archive's legal holds in S3 again, as they are recorded; return how many are active."""
+    return await blocking(renew)
+
+
 @step("note")
 async def note(proof: Reconciliation, reconciliations: Reconciliations) -> None:
     """Store the result for the metrics."""

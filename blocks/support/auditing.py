@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 
 from blocks.seals import JournalSeals
-from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.seal_key import trusted_keys
 from mailroom.archive.auditing import Read, Repair
 from mailroom.audit.archive_documents import FIRST, Expected, Place
@@ -50,7 +50,7 @@ async def open_auditing(name: str = "archive") -> Auditing:
     return Auditing(
         Store(block.database.open()).archive_audit,
         reading(places),
-        repairing(block.open(), places),
+        repairing(block.open_copies(), places),
         lambda now: records_of(installation, now),
         block.audit_mb,
     )
@@ -84,7 +84,7 @@ def reading(places: list[Place]) -> Read:
     return read
 
 
-def repairing(archive: S3Archive, places: list[Place]) -> Repair:
+def repairing(copies: ArchiveCopies, places: list[Place]) -> Repair:
     """Return how a copy is repaired from the one in the other place."""
 
     def repair(copy: CopyToRead) -> bool:
@@ -92,7 +92,7 @@ def repairing(archive: S3Archive, places: list[Place]) -> Repair:
         if not others:
             return False
         try:
-            archive.copies.repair(copy.archive_id, from_place=others[0], to_place=copy.place)
+            copies.repair(copy.archive_id, from_place=others[0], to_place=copy.place)
         except (LookupError, KeyError, PermanentError):
             return False
         return True

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from blocks.inbound import InboundMail, open_inbound
 from blocks.outbound import open_outbound
+from mailroom.archive.holding import renew
 from mailroom.audit.check import Places, compare_archive, conserve
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
@@ -32,13 +33,15 @@ class Reconciling:
     reconciliations: Reconciliations
     prove: Callable[[Patience], Report]
     compare: Callable[[Patience, str, int], tuple[Report, str]] | None = None
+    #: Sets the archive's legal holds in S3 again, as they are recorded; returns how many are active.
+    renew_holds: Callable[[], int] | None = None
 
 
 async def open_reconciling(name: str = "inbound") -> Reconciling:
     """Return the ports of a reconciliation for the block `name` of inbound mail."""
     block = cast(InboundMail, await InboundMail.aload(name))
     store, s3 = Store(block.database.open()), block.client()
-    archive_s3 = block.archive.client()
+    archive_s3 = block.archive.client(block.archive.auditor)
     url = block.database.url.get_secret_value()
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
     return Reconciling(
@@ -48,6 +51,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
         store.reconciliations,
         lambda patience: prove(places, s3, archive_s3, patience),
         partial(compare, places, archive_s3, store.archive_findings(places.archive_bucket)),
+        lambda: renew(store.legal_holds, block.archive.open_copies(), now=datetime.now(UTC)),
     )
 
 

@@ -35,8 +35,8 @@ log = logging.getLogger("mailroom.seals")
 _MOST_BYTES = 1 << 16
 #: How long an authority may take in all, and for each read.
 _LONGEST_S, _READ_S = 20.0, 10.0
-#: How far an authority's clock may be ahead of ours.
-_AHEAD = timedelta(minutes=5)
+#: How far an authority's clock may be behind ours, and ahead of it.
+_BEHIND, _AHEAD = timedelta(minutes=1), timedelta(minutes=5)
 _SHA512 = x509.ObjectIdentifier("2.16.840.1.101.3.4.2.3")
 
 
@@ -103,7 +103,7 @@ class Rfc3161Authorities:
         info = response.tst_info
         if info.message_imprint.hash_algorithm != _SHA512:
             raise ValueError("the token is over another hash")
-        if info.gen_time < not_before.replace(microsecond=0):
+        if info.gen_time < not_before - _BEHIND:
             raise ValueError("the token is older than the seal")
         if info.gen_time > now + _AHEAD:
             raise ValueError("the token is from the future")

@@ -17,6 +17,7 @@ from mailroom.api.downloads import content_disposition, has_it
 from mailroom.api.services import Services
 from mailroom.api.spooled import chunks, spooled
 from mailroom.api.zipping import UniqueNames, zipped
+from mailroom.archive.access import show_files, show_mail
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment
@@ -62,6 +63,7 @@ def item_of(services: Services, tenant: str | None, item_id: str) -> FiledItem:
             if known
             else Text("This item was withdrawn: %(word)s. The archive keeps the e-mail.", word=filed.withdrawn),
         )
+    show_mail(filed.item.raw_archive_id)
     return filed
 
 
@@ -109,6 +111,7 @@ def files_download(services: Services, tenant: str | None, item_id: str) -> Resp
     filed = item_of(services, tenant, item_id)
     if not filed.item.attachments:
         raise HTTPException(404, "This mail has no files.")
+    show_files(part.archive_id for part in filed.item.attachments)
     files = _files(services, filed)
     first = next(files)
     if first[0] == _NOTE:

@@ -152,6 +152,7 @@ def services_for(installation: Installation) -> Services:
         openid=OpenIdServices(openid) if (openid := wiring.openid_provider(settings)) else None,
         people=PeopleServices(store.people, store.sessions, store.links),
         trail=store.trail,
+        journal=store.journal,
         sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
             message_reader=store.message_reader,

@@ -27,6 +27,7 @@ from mailroom.ports.endpoints import Endpoints
 from mailroom.ports.events import Events
 from mailroom.ports.inbox_reader import InboxReader
 from mailroom.ports.item_marks import ItemMarks
+from mailroom.ports.journal import Journal
 from mailroom.ports.message_reader import MessageReader
 from mailroom.ports.monitoring import Monitoring
 from mailroom.ports.openid import OpenIdProvider
@@ -133,7 +134,7 @@ class Services:
     """The ports of the HTTP service; `sending` None is an installation that only receives.
 
     `events` records delivery events, `event_recorder` those that may be lost, `hook_receiver` verifies providers' calls,
-    `key_uses` when keys were used; `trail` gets who saw and did what; `replayer` replays received mail, `status` looks at the whole installation;
+    `key_uses` when keys were used; `trail` gets who saw and did what, `journal` which archived documents that were; `replayer` replays received mail, `status` looks at the whole installation;
     `watch` counts for the metrics, `endpoints` are tenants' webhooks. Batches are prepared in `slots`, small ones in `small_slots`; sent mail is
     rendered again, to be shown, in `view_slots`. `opener` opens attachments, in `open_slots`; `previewer` draws them, in `preview_slots`.
     """
@@ -152,6 +153,7 @@ class Services:
     people: PeopleServices | None = None
     openid: OpenIdServices | None = None
     trail: Trail | None = None
+    journal: Journal | None = None
     sending: OutboundServices | None = None
     events: Events | None = None
     event_recorder: EventRecorder | None = None

@@ -3,12 +3,13 @@
     route ──> response begins ──> entry stored ──> response sent
                                      └── a look whose entry cannot be stored is not shown: 503
 
-What was changed is changed by then: if its entry cannot be stored, it is logged as an error with its ids. What has no route, or no
+Of archived documents that a look shows, the archive's journal gets an entry each, by the same rule. What was changed is changed by then: if its entry cannot be stored, it is logged as an error with its ids. What has no route, or no
 id in its path, is written where it is done: signing in and out, the commands; people and new keys, in the transaction of the change.
 """
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mailroom.api.problems import answer_to
 from mailroom.api.services import Services, services_of
+from mailroom.archive.access import Look, Reader, looking
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.trail import What
 from mailroom.ports.api_keys import Holder
@@ -27,6 +29,10 @@ log = logging.getLogger(__name__)
 
 #: In a request's state: the tenant that an operator names in a form.
 NAMED_TENANT = "named_tenant"
+#: In a request's state: what it reads of the archive.
+_LOOK = "look"
+#: What shows the text of a mail, which is in the database: the raw e-mail counts as read.
+_SHOWS_MAIL = frozenset({What.ITEM_OPENED, What.HTML_SHOWN, What.SOURCE_SHOWN})
 #: How a query says yes.
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _LOOKS = {
@@ -106,22 +112,47 @@ class TrailWriter:
             if not is_refused:
                 await send(message)
 
-        await self._app(scope, receive, send_written if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        look = scope.setdefault("state", {})[_LOOK] = Look(partial(_reader, scope))
+        with looking(look):
+            await self._app(scope, receive, send_written)
 
 
 async def _written(scope: Scope, entry: NewEntry) -> ASGIApp | None:
     """Write an entry; return the response to give instead of what could not be written."""
     request = Request(scope)
-    trail = services_of(request).trail
-    if trail is None:
-        return None
+    services = services_of(request)
     try:
-        await run_in_threadpool(trail.write, entry)
+        if entry.what.is_look:
+            await run_in_threadpool(_write_access, services, scope["state"][_LOOK], entry.what)
+        if services.trail is not None:
+            await run_in_threadpool(services.trail.write, entry)
     except MailroomError as error:
         if entry.what.is_look:
             return answer_to(request, error)
         _report(entry, error)
     return None
+
+
+def _write_access(services: Services, look: Look, what: What) -> None:
+    """Journal the access to the archived documents that a response shows and that no read has journalled yet."""
+    mail = [look.mail] if look.mail and what in _SHOWS_MAIL else []
+    entries = look.entries([*mail, *look.files])
+    if entries and services.journal is not None:
+        services.journal.append_all(entries)
+        look.entered(entries)
+
+
+def _reader(scope: Scope) -> Reader:
+    """Return who reads in this request, by a pseudonym, and what for: the trail's word, if it has one for the route."""
+    holder: Holder | None = scope["state"].get("holder")
+    what = WRITTEN.get(_route(scope))
+    purpose = what.value if what else "request"
+    if holder is None:
+        return Reader("link", purpose)
+    return Reader(f"user:{holder.person_id}" if holder.person_id else f"key:{holder.key_id or 'sql'}", purpose)
 
 
 def write_change(services: Services, holder: Holder, what: What, of: str) -> None:
@@ -142,13 +173,17 @@ def _report(entry: NewEntry, error: MailroomError) -> None:
 
 def _entry(scope: Scope, status: int) -> NewEntry | None:
     """Return what this response is about, or None: nothing was shown or done, or it is not written."""
-    what = WRITTEN.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
+    what = WRITTEN.get(_route(scope))
     holder: Holder | None = scope.get("state", {}).get("holder")
     if what is None or holder is None or not (200 <= status < 300 or status == 303) or _is_dry(scope):
         return None
     parameters: dict[str, Any] = scope.get("path_params", {})
     of = "/".join(str(value) for value in parameters.values()) or None
     return holder.entry(what, tenant=holder.tenant or _named_tenant(scope), of=of)
+
+
+def _route(scope: Scope) -> str:
+    return f"{scope['method']} {getattr(scope.get('route'), 'path', '')}"
 
 
 def _is_dry(scope: Scope) -> bool:

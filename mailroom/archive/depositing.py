@@ -36,8 +36,8 @@ def deposit_all(
     """Deposit every content for every tenant and return the receipts; equal contents are one deposit.
 
     The manifests in `described` are written at the same time, and added to `kept`; those that are in it already are renewed.
-    Raises what `Archive.deposit` and `Manifests.keep` raise: a part that cannot be deposited fails the whole mail.
-    `retention` is the class of the contents for each tenant.
+    Raises what `Archive.deposit` and `Manifests.keep` raise: a part that cannot be deposited fails the whole mail. `retention`
+    is the class of the contents for each tenant.
     """
     kept = {} if kept is None else kept
 

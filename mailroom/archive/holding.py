@@ -3,12 +3,16 @@
 A process may end between the two: the row alone already stops an elimination, and `renew` sets what is missing.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from mailroom.domain.archive.holds import LegalHold
+from mailroom.domain.errors import ConfigurationError, MailroomError
 from mailroom.ports.legal_holds import LegalHolds
+
+log = logging.getLogger(__name__)
 
 #: For how long after a release `renew` still removes what the release left set.
 _RECENT = timedelta(days=7)
@@ -40,15 +44,24 @@ def release_hold(
 
 
 def renew(holds: LegalHolds, copies: HeldCopies, *, now: datetime) -> int:
-    """Set the store's holds again by what is recorded, also on deposits that an e-mail has got since; return the active holds."""
-    active = 0
-    for hold in holds.all(released=True):
-        if hold.is_active:
-            copies.hold(holds.deposits_of(hold), is_held=True)
-            active += 1
-        elif hold.released_at is not None and now - hold.released_at < _RECENT:
-            copies.hold(_free(holds, hold), is_held=False)
-    return active
+    """Set the store's holds again by what is recorded, also on deposits that an e-mail has got since; return the active holds.
+
+    A hold that the store refuses is logged and stops no other: its row still stops an elimination.
+    """
+    active = holds.all()
+    for hold in active:
+        _set(copies, hold, holds.deposits_of(hold), is_held=True)
+    for hold in holds.released_since(now - _RECENT):
+        _set(copies, hold, _free(holds, hold), is_held=False)
+    return len(active)
+
+
+def _set(copies: HeldCopies, hold: LegalHold, archive_ids: Sequence[str], *, is_held: bool) -> None:
+    try:
+        copies.hold(archive_ids, is_held=is_held)
+    except (MailroomError, ConfigurationError) as error:
+        what = "set" if is_held else "removed"
+        log.warning("the legal hold %s cannot be %s in the archive's buckets: %s", hold.id, what, error)
 
 
 def _free(holds: LegalHolds, released: LegalHold) -> list[str]:

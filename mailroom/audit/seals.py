@@ -30,6 +30,9 @@ _NAMES = (
 )  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+#: The clock of an authority may be behind that of the database by so much.
+CLOCKS_DIFFER = timedelta(minutes=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Seal:
@@ -219,14 +222,14 @@ class _Sealed:
             if stamp is None:
                 status = Status.NOT_YET_SEALED if pending else Status.FAIL
                 self._fail("seal_token", f"seal/{seal.number}", what, status)
-            elif stamp.at < self._last_at(seal):
+            elif stamp.at < self._last_at(seal) - CLOCKS_DIFFER:
                 self._fail("seal_token", f"seal/{seal.number}", "the token is older than the entries that the seal has")
 
     def _last_at(self, seal: Seal) -> datetime:
-        """Return the time of the last sealed entry, in whole seconds, as an authority may state it."""
+        """Return the time of the last sealed entry."""
         if not 0 < seal.size <= len(self._rows):
             return _EPOCH
-        return _EPOCH + timedelta(seconds=self._rows[seal.size - 1].at // 1_000_000)
+        return _EPOCH + timedelta(microseconds=self._rows[seal.size - 1].at)
 
     def _check_journal(self) -> None:
         """Compare the entries with what each seal says about them."""
@@ -287,7 +290,7 @@ def stamps(
 
     A token whose authority's certificate has ended is valid if a later seal names it, whose token is from before that.
     """
-    proven_at, named = now, dict[int, str]()
+    proven_at, named = now, dict[int, tuple[str, datetime]]()
     for seal, document in chain:
         if document is None:
             yield seal, PENDING, None
@@ -298,14 +301,15 @@ def stamps(
                 yield seal, str(error), None
             else:
                 # At this time the token existed: now, or when a later one was made that covers it.
-                is_named = named.get(seal.number) == hashlib.sha512(document).hexdigest()
-                known_at = proven_at if is_named else now
+                sha512, covered_at = named.get(seal.number, ("", now))
+                known_at = covered_at if sha512 == hashlib.sha512(document).hexdigest() else now
                 if stamp.ends_at < known_at:
                     yield seal, "the authority's certificate has ended, and no later token covers this one", None
                 else:
                     proven_at = min(proven_at, stamp.at)
                     yield seal, "", stamp
-        named |= seal.tokens
+        # A token covers what its own seal names, and the seals before it; not what a later seal names.
+        named |= {number: (sha512, proven_at) for number, sha512 in seal.tokens.items()}
 
 
 def read_token(document: bytes, seal: Seal, roots: Sequence[x509.Certificate] | None) -> Stamp:

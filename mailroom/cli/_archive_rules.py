@@ -78,7 +78,7 @@ def hold(
         say(json.dumps({"deposits": count}) if as_json else f"would hold {_deposits(count)}")
         return
     placed = place_hold(
-        subject, tenant=tenant, author=getuser(), reason=reason, holds=holds, copies=opened.archive.copies, now=now
+        subject, tenant=tenant, author=getuser(), reason=reason, holds=holds, copies=opened.archive_copies, now=now
     )
     _show([placed], as_json=as_json)
 
@@ -101,7 +101,7 @@ def release(
         count = len(holds.deposits_of(found))
         say(json.dumps({"deposits": count}) if as_json else f"would release the hold on {_deposits(count)}")
         return
-    done = release_hold(hold_id, by=by, reason=reason, holds=holds, copies=opened.archive.copies, now=datetime.now(UTC))
+    done = release_hold(hold_id, by=by, reason=reason, holds=holds, copies=opened.archive_copies, now=datetime.now(UTC))
     _show([done], as_json=as_json)
 
 

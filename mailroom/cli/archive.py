@@ -1,4 +1,4 @@
-"""The archive: verify it, its retention rules and legal holds, and what is wrong in its bucket.
+"""The archive: verify it, its rules and legal holds, what is wrong in its bucket, and the rebuild of a lost database.
 
 Every hour `reconcile` compares the bucket's listing with the receipts. A version or delete marker that Mailroom did not
 write is a finding until it is removed or acknowledged. Deposits are not affected: each receipt names its version.
@@ -7,22 +7,26 @@ write is a finding until it is removed or acknowledged. Deposits are not affecte
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import StrEnum
 from getpass import getuser
 from typing import Annotated
 
 import typer
 
 from mailroom.adapters.postgres.archive.findings import DAMAGES, SqlArchiveFindings
+from mailroom.archive.proving import prove
+from mailroom.audit.proofs import check_proof
 from mailroom.cli import _archive_rules
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._archive_verify import verify
-from mailroom.cli._installation import Opened
+from mailroom.cli._installation import Opened, tenant_named
+from mailroom.cli._rebuild import rebuild
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.archive_findings import ArchiveFinding
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-for _command in (_archive_rules.rules, _archive_rules.hold, _archive_rules.release, _archive_rules.holds):
+for _command in (rebuild, _archive_rules.rules, _archive_rules.hold, _archive_rules.release, _archive_rules.holds):
     app.command()(_command)
 app.add_typer(_archive_rules.rule_app, name="rule")
 
@@ -77,6 +81,35 @@ def acknowledge(
         return
     for one in strangers:
         say(f"{'would be ' if dry_run else ''}acknowledged: {one.kind} {one.version}")
+
+
+class Stream(StrEnum):
+    """A journal of a tenant."""
+
+    LIFE = "life"
+    OPERATIONS = "operations"
+
+
+@app.command(name="prove")
+def prove_entry(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="The tenant whose journal it is.")],
+    stream: Annotated[Stream, typer.Argument(help="Its journal of documents and e-mails, or of operations.")],
+    seq: Annotated[int, typer.Argument(metavar="SEQ", help="The number of the entry in the journal.")],
+    as_json: AsJson = False,
+) -> None:
+    """Prove that an entry of a journal is in a seal: to be checked elsewhere, without this installation.
+
+    `mailroom archive prove acme life 17 --json > proof.json`, then `python -m mailroom.audit.proofs proof.json`.
+    """
+    try:
+        proof = prove(tenant_named(tenant), stream, seq, Opened().store.seals, now=datetime.now(UTC))
+    except LookupError as error:
+        raise ConfigurationError(f"{tenant} {stream} {seq}: {error}") from None
+    if as_json:
+        say(json.dumps(proof, ensure_ascii=False))
+        return
+    for one in check_proof(proof, now=datetime.now(UTC)):
+        say(f"{one.status}  {one.name}  {one.detail}")
 
 
 def _findings() -> SqlArchiveFindings:

@@ -22,7 +22,7 @@ from mailroom.cli._app import AsJson, say
 from mailroom.cli._backups import Backup, about_file, restores_of, revision_of
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
-from mailroom.settings import use_stack_environment
+from mailroom.settings import load_owner_url, use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -41,7 +41,7 @@ def backup(
         raise ConfigurationError(f"{file.parent} is not a folder; create it first")
     use_stack_environment()
     opened = Opened()
-    url, restores = opened.settings.database_url.get_secret_value(), restores_of(opened)
+    url, restores = load_owner_url(), restores_of(opened)
     restores.start()
     made = Backup(
         made_at=datetime.now(UTC),

@@ -16,6 +16,7 @@ import boto3
 import typer
 
 from mailroom.adapters.aws.archive_buckets import archive_faults
+from mailroom.adapters.postgres.roles import powers_of
 from mailroom.adapters.postgres.schema_upgrade import schema_status
 from mailroom.audit.batches import read_submissions
 from mailroom.audit.check import Places
@@ -89,6 +90,9 @@ def check(
         )
     for wrong in archive_faults(settings):
         report.violate("archive bucket", wrong.bucket, str(wrong))
+    if power := powers_of(places.database_url):
+        what = f"the application's login {power}, and can change its own journals: give it one of its own, see docs/archive.md"
+        report.violate("too many rights", "database", what)
     check_schedules(settings.prefect_api_url, report)
     if folder := logs or _stack_logs():
         # A drill's own list first: what it logs more often than usual is no fault.

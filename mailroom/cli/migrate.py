@@ -18,7 +18,7 @@ import typer
 from mailroom.adapters.postgres.schema_upgrade import SchemaStatus, refuse_newer, schema_status, sql_of, upgrade
 from mailroom.cli._app import AsJson, say
 from mailroom.domain.errors import ConfigurationError
-from mailroom.settings import load_database_url
+from mailroom.settings import load_database_url, load_owner_url
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -36,23 +36,32 @@ def migrate(
     """Migrate the database schema to the newest revision."""
     if check and dry_run:
         raise ConfigurationError("give either --check or --dry-run, not both")
-    url = load_database_url()
+    url = load_owner_url()
     if check:
         _check(schema_status(url), as_json=as_json)
     elif dry_run:
         _show(schema_status(url), as_json=as_json)
     else:
-        _migrate(url, as_json=as_json)
+        _migrate(url, load_database_url(), as_json=as_json)
 
 
-def _migrate(url: str, *, as_json: bool) -> None:
-    done = upgrade(url)
+def _migrate(url: str, application_url: str, *, as_json: bool) -> None:
+    done = upgrade(url, application_url)
     if as_json:
-        say(json.dumps({"from": done.begun_at, "to": done.ended_at, "applied": list(done.applied)}))
-    elif done.applied:
+        say(
+            json.dumps(
+                {"from": done.begun_at, "to": done.ended_at, "applied": list(done.applied), "role": done.roles.login}
+            )
+        )
+        return
+    if done.applied:
         say(f"schema migrated from {_name(done.begun_at)} to {done.ended_at}: {_migrations(len(done.applied))}")
     else:
         say(f"the schema is at {done.ended_at}, the newest; nothing changed")
+    if done.roles.login:
+        say(f"the application's login is {done.roles.login}, which cannot change journals")
+    else:
+        say(f"the application can change its own journals: {done.roles.why}; see docs/archive.md")
 
 
 def _check(schema: SchemaStatus, *, as_json: bool) -> None:

@@ -18,10 +18,11 @@ from typing import Annotated
 
 import typer
 
-from mailroom.adapters.postgres.engine import migrate
+from mailroom import wiring
 from mailroom.adapters.postgres.operations.dumps import check_dump, schema_aside
 from mailroom.adapters.postgres.operations.dumps import restore as put_back
 from mailroom.adapters.postgres.schema import this_code
+from mailroom.adapters.postgres.schema_upgrade import upgrade
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._backups import (
     Backup,
@@ -34,7 +35,7 @@ from mailroom.cli._backups import (
 from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.ports.holds import HoldReason
-from mailroom.settings import use_stack_environment
+from mailroom.settings import load_database_url, load_owner_url, use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -63,9 +64,11 @@ def restore(
     if file is None:
         _mark(opened, dry_run=dry_run, as_json=as_json)
         return
-    url, about = opened.settings.database_url.get_secret_value(), read_backup(file)
+    url, about = load_owner_url(), read_backup(file)
     check_dump(url, file)
-    others, there = others_at_work(opened.engine), contents_of(opened.engine)
+    # Only the owner sees who else is connected.
+    owner = wiring.engine_of(url, wiring.COMMAND)
+    others, there = others_at_work(owner), contents_of(owner)
     _refuse_newer(about)
     _show(file, about, there, others)
     if dry_run:
@@ -77,12 +80,13 @@ def restore(
             f"other processes are connected to the database: {', '.join(others)}; stop workers and HTTP service "
             "(`mailroom down`, or your orchestrator), or give --beneath-running-processes"
         )
-    before = revision_of(opened.engine)
+    before = revision_of(owner)
+    owner.dispose()
     opened.engine.dispose()
     # Tables of a newer schema that the dump lacks would stay otherwise.
     with schema_aside(url) if before and before != about.revision else nullcontext():
         put_back(url, file)
-    migrate(url)
+    upgrade(url, load_database_url())
     _finish(opened, file, as_json=as_json)
 
 

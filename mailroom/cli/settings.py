@@ -20,6 +20,7 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 _AS_PREFIX = "As `MAILROOM_INBOUND_PREFIX`."
 _CALLS_REFUSED = "A call that none of them verifies is answered {} and not kept; where this is empty, every call."
+_NO_PROFILE = "Not in AWS's configuration files: worker and HTTP service do not start."
 
 #: The effect of a value that is valid but wrong; Settings refuses invalid values at the start.
 CONSEQUENCES = {
@@ -47,8 +48,14 @@ CONSEQUENCES = {
     "archive_bucket": "No such bucket, or no permission: worker and HTTP service do not start. Without Object Lock: "
     "nothing is archived, and so nothing is filed.",
     "archive_lock_mode": "`GOVERNANCE`: who has `s3:BypassGovernanceRetention` can delete deposits. `COMPLIANCE` cannot be undone.",
-    "archive_retention_days": "Too short: deposits can be deleted early. Too long under `COMPLIANCE`: they are stored and paid "
-    "for until then.",
+    "archive_retention_days": "Other days than the rule `document` has: worker and HTTP service do not start.",
+    "archive_copy_bucket": "No such bucket, or without Object Lock: worker and HTTP service do not start. Away: no receipt is "
+    "given, and mail waits. Empty: the archive has one copy.",
+    "archive_copy_region": "As `MAILROOM_STORAGE_REGION`.",
+    "archive_copy_account": "S3 denies each call to second copies: worker and HTTP service do not start, or the worker pauses.",
+    "archive_copy_profile": _NO_PROFILE,
+    "archive_auditor_profile": _NO_PROFILE + " Without the permission to read: checks report it.",
+    "archive_eliminator_profile": _NO_PROFILE,
     "sender": "Empty: a message without `from` is refused with 422. Not verified by the provider: "
     "such batches are refused with 422 (SES), or wait.",
     "bounce_domain": "Not received here (MX, receipt rule): bounces are lost, and messages stay `dispatched`. Without the relay in its "
@@ -76,6 +83,8 @@ CONSEQUENCES = {
     "public_port": "In use, or the same as `--port`: the HTTP service does not start and says which.",
     "behind_tls_proxy": "Off: the service refuses to listen beyond loopback. On without a proxy: keys and mails can be read on the way.",
     "database_url": "Worker and HTTP service do not start, or pause until it answers; `mailroom migrate --check` says why.",
+    "database_owner_url": "Empty: the application may change its own journals; `mailroom check` says so. Wrong: `mailroom migrate`, `backup` "
+    "and `restore` fail.",
     "prefect_api_url": "The worker pauses (`Prefect is unavailable`). Off this machine without `PREFECT_API_AUTH_STRING`: worker "
     "and HTTP service do not start.",
     "prefect_url": "Links to runs lead nowhere.",

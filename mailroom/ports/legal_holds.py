@@ -34,6 +34,9 @@ class LegalHolds(Protocol):
     ) -> Sequence[LegalHold]:
         """Return active holds, newest first; with `released`, all."""
 
+    def released_since(self, moment: datetime) -> Sequence[LegalHold]:
+        """Return the holds that were released since then."""
+
     def deposits_of(self, hold: LegalHold) -> Sequence[str]:
         """Return the archive ids of the deposits that a hold is about."""
 

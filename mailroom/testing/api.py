@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from starlette.exceptions import StarletteDeprecationWarning
 
 from mailroom.api.services import InboundHook, PeopleServices, Services
+from mailroom.archive.access import JournalledArchive, Reader
 from mailroom.domain.inbound.received_email import Item
 from mailroom.domain.inbound.verdicts import CHECKS, Verdict, Verdicts
 from mailroom.domain.parsing import parse_member
@@ -22,6 +23,7 @@ from mailroom.testing.api_keys import MemoryKeys
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryLedgerReader
 from mailroom.testing.item_marks import MemoryItemMarks
+from mailroom.testing.journal import MemoryJournal
 from mailroom.testing.parser import MemoryParser
 from mailroom.testing.people import MemoryPeople, MemorySessions, MemorySignInLinks
 from mailroom.testing.previewer import MemoryPreviewer
@@ -54,6 +56,7 @@ class Memory:
     links: MemorySignInLinks = field(init=False)
     sessions: MemorySessions = field(init=False)
     trail: MemoryTrail = field(default_factory=MemoryTrail)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
     marks: MemoryItemMarks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,12 +73,13 @@ class Memory:
             settings=settings(),
             reader=self.reader,
             marks=self.marks,
-            archive=self.archive,
+            archive=JournalledArchive(self.archive, self.journal, Reader("operator", "command")),
             runs=self.runs,
             ledger=book,
             keys=self.keys,
             people=PeopleServices(self.people, self.sessions, self.links),
             trail=self.trail,
+            journal=self.journal,
             addresses=self.addresses,
             opener=MemoryParser(parse_member),
             previewer=MemoryPreviewer(),

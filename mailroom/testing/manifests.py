@@ -6,10 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from mailroom.domain.archive.manifests import Manifest, write
+from mailroom.domain.archive.manifests import Manifest, canonical
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.manifests import KeptManifest
-from mailroom.testing.retention_rules import MemoryRetentionRules
 
 
 class MemoryManifests:
@@ -45,9 +44,6 @@ class MemoryManifests:
 
 
 def _kept(manifest: Manifest, number: int) -> KeptManifest:
-    """Return the manifest with the digest that its stored bytes would have; `number` counts the versions of its key."""
-    at = manifest.written_at or manifest.received_at
-    rule = MemoryRetentionRules().of(manifest.retention)
-    dated = replace(manifest, written_at=at, retain_until=at + rule.period)
-    stored = write(dated, lock_mode="GOVERNANCE", rule=rule)
-    return KeptManifest(manifest, f"v{number}", sha256(stored).hexdigest())
+    """Return the manifest with a digest of its key and version; `number` counts the versions of its key."""
+    version = f"v{number}"
+    return KeptManifest(manifest, version, sha256(canonical([manifest.key, version])).hexdigest())

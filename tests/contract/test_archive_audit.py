@@ -34,7 +34,7 @@ class Audited:
     def ports(self, verify: Callable[[datetime], ArchiveReport] = lambda _: ArchiveReport()) -> Auditing:
         places = [Place("first", self.first, FIRST)]
         places += [Place("second", self.both.second, SECOND)] if self.copied else []
-        repair = repairing(self.both.archive(copied=self.copied), places)
+        repair = repairing(self.both.archive(copied=self.copied).copies, places)
         return Auditing(self.audit, reading(places), repair, verify, 1)
 
     def run(self, *, budget: int = 1000) -> AuditResult:

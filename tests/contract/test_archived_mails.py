@@ -147,7 +147,7 @@ def test_a_row_of_a_manifest_is_neither_changed_nor_deleted(mail: Archived, engi
     mail.archives()
 
     for change in ("update archived_mail set sha256 = ''", "delete from archived_mail", "truncate archived_mail"):
-        with pytest.raises(DBAPIError, match="never changed"), engine.begin() as connection:
+        with pytest.raises(DBAPIError, match=r"never changed|permission denied"), engine.begin() as connection:
             connection.execute(text(change))
 
 

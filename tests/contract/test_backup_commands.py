@@ -27,6 +27,7 @@ from mailroom.settings import Settings
 from mailroom.testing.counter import MemoryCounter
 from tests.contract.test_restores_sql import NOW
 from tests.support.sending import office_on
+from tests.support.tampering import owner_of
 
 _numbers = count()
 
@@ -46,6 +47,7 @@ def installation(aws: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MAILROOM_ACCOUNT_ID", "123456789012")
     monkeypatch.setenv("MAILROOM_REGION", "eu-west-1")
     monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
+    monkeypatch.setenv("MAILROOM_DATABASE_OWNER_URL", owner_of(database_url))
     monkeypatch.setenv("MAILROOM_ARCHIVE_BUCKET", bucket)
     SqlRestores._seen.clear()
 
@@ -150,20 +152,20 @@ def test_marking_holds_what_waits_in_a_database_that_was_put_back_otherwise(data
 
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(database_url: str, tmp_path: Path) -> None:
     """Yesterday's backup after today's upgrade."""
-    file, engine = tmp_path / "mailroom.dump", make_engine(database_url)
+    file, engine = tmp_path / "mailroom.dump", make_engine(owner_of(database_url))
     batch_of_three(database_url)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes |= {"engine": engine, "applied": []}
     command.downgrade(config, "0012")
-    dumps.dump(database_url, file)
+    dumps.dump(owner_of(database_url), file)
     (tmp_path / "mailroom.dump.json").write_text(
         json.dumps({"made_at": NOW.isoformat(), "revision": "0012", "counter": 0, "installation": None})
     )
     with engine.begin() as connection:
         connection.execute(text("drop schema public cascade; create schema public"))
     engine.dispose()
-    dumps.restore(database_url, file)
+    dumps.restore(owner_of(database_url), file)
 
     done = run(restore, file, "--json")
 

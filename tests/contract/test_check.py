@@ -60,7 +60,6 @@ class Installation:
     def forgets(self, name: str) -> None:
         """Make the database one from before this mail."""
         mine = f"(select id from inbound_email where key = 'in/{name}')"
-        self.execute("alter table inbound_activity disable trigger all")
         for table in ("inbound_activity", "inbox_item"):
             attachments = (
                 f"delete from attachment where item_id in (select id from inbox_item where email_id in {mine})"
@@ -353,9 +352,7 @@ def test_only_a_tenant_whose_policy_holds_the_mail_back_may_be_without_an_item(
 def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(installation: Installation) -> None:
     """An impossible time, or a history of another shape, must not end the check of everything else."""
     installation.execute("update inbound_email set received_at = 'infinity' where state = 'quarantined'")
-    installation.execute(
-        "set local session_replication_role = replica; update inbound_activity set facts = '{\"routes\": 5}'"
-    )
+    installation.execute("update inbound_activity set facts = '{\"routes\": 5}'")
     installation.put("forgotten")
 
     wrong = installation.wrong()

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.postgres.delivery.events import SqlEvents
@@ -29,6 +29,7 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.notices import an_event
 from mailroom.testing.retention_rules import MemoryRetentionRules
+from tests.support.tampering import tamper
 
 NOW = datetime.now(UTC)
 _numbers = count()
@@ -43,9 +44,7 @@ class Installation:
     places: Places
 
     def execute(self, statement: str) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text("set local session_replication_role = replica"))
-            connection.execute(text(statement))
+        tamper(self.engine, statement)
 
     def look(self, *, limit_s: float = 3600, since: datetime | None = None) -> Report:
         report = Report(emit=lambda _: None, progress=lambda _: None)

@@ -19,6 +19,7 @@ from mailroom.cli.migrate import app
 from mailroom.domain.errors import MailroomError, PermanentError
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.settings import CHECKOUT, Settings
+from tests.support.tampering import owner_of
 
 NEWEST = this_code().newest
 REQUIRED = {name: "x" for name, field in Settings.model_fields.items() if field.is_required()}
@@ -49,7 +50,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(owner_of(url), autocommit=True) as connection:
         answers = [connection.execute(one) for one in statements]
         return answers[-1].fetchall() if answers[-1].description else []
 
@@ -64,7 +65,8 @@ def test_it_says_from_where_to_where_and_then_that_nothing_is_to_be_done(
     assert first[0] == 0
     done = json.loads(first[1])
     assert (done["from"], done["to"], done["applied"][0], done["applied"][-1]) == (None, NEWEST, "0001", NEWEST)
-    assert second == (0, f"the schema is at {NEWEST}, the newest; nothing changed\n")
+    assert second[0] == 0
+    assert second[1].startswith(f"the schema is at {NEWEST}, the newest; nothing changed\n")
 
 
 def test_check_and_dry_run_change_nothing_and_say_what_is_missing(

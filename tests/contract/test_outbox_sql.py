@@ -15,6 +15,7 @@ from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import Conflict
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status, StoredAttachment
 from mailroom.ports.outbox import Accepted, SubmissionKey
+from tests.support.tampering import tampering
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)
@@ -220,7 +221,7 @@ def test_history_cannot_be_changed(outbox: SqlOutbox, engine: Engine, statement:
     """The record of what a customer was sent must not change."""
     accepted(outbox)
 
-    with pytest.raises(DBAPIError, match="never changed"), engine.begin() as connection:
+    with pytest.raises(DBAPIError, match="never changed"), tampering(engine, triggers=True) as connection:
         connection.execute(text(statement))
 
 

@@ -13,6 +13,7 @@ from mailroom.domain.trail import What
 from mailroom.ports.people import NewPerson
 from mailroom.ports.trail import NewEntry
 from tests.contract.test_people import LONG, Doors
+from tests.support.tampering import tampering
 
 
 def execute(engine: Engine, sql_: str, **values: Any) -> None:
@@ -21,12 +22,14 @@ def execute(engine: Engine, sql_: str, **values: Any) -> None:
 
 
 def test_the_trail_is_not_changed(engine: Engine) -> None:
-    """Not even by us."""
+    """Not even by us; its owner's own mistakes are stopped by triggers."""
     SqlTrail(engine).write(NewEntry(What.SIGNED_IN, "ada@acme.test", "acme"))
 
     for statement in ("update trail set who = 'x'", "delete from trail", "truncate trail"):
-        with pytest.raises(DBAPIError):
+        with pytest.raises(DBAPIError, match="permission denied"):
             execute(engine, statement)
+        with pytest.raises(DBAPIError, match="never changed"), tampering(engine, triggers=True) as connection:
+            connection.execute(text(statement))
 
 
 def test_no_secret_is_stored(engine: Engine) -> None:

@@ -1,14 +1,15 @@
 """Sealing on PostgreSQL and S3, and what the verifier says afterwards."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from mailroom.adapters.postgres import engine as sql_engine
+from mailroom.archive import sealing
 from mailroom.archive.sealing import give_to_witness, seal_journal, seal_journals, stamp_seals
+from mailroom.crash_points import SEALING_POINTS
 from mailroom.domain.archive.seals import key_of
 from mailroom.domain.errors import PermanentError
 from tests.support.archive_store import store_on
@@ -101,45 +102,44 @@ def test_two_runs_at_once_make_one_seal_of_each_number(one: Installation) -> Non
     assert failures(one.check()) == set()
 
 
+def seal_life(one: Installation) -> list[str]:
+    """Run the steps for the journal `life` alone."""
+    seal_journal("acme", "life", one.ports, now=now())
+    return [*stamp_seals(one.ports, now=now()).failed, *give_to_witness(one.ports, now=now()).failed]
+
+
 class Killed(BaseException):
     """The process ends here."""
 
 
-class Dying:
-    """A store that ends the process after this many documents were kept, or just before."""
+def test_a_run_that_is_killed_at_any_point_is_continued_by_the_next(
+    one: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each crash point in turn: in the archive and not recorded, stamped and not recorded, and so on. Never a fork."""
+    for point in SEALING_POINTS:
+        left = [1]
 
-    def __init__(self, store: Any, after: int) -> None:
-        self.store, self.left, self.name = store, after, store.name
+        def fire(when: str, effect: str, point: str = point, left: list[int] = left) -> None:
+            if f"{when} {effect}" == point and left:
+                left.pop()
+                raise Killed
 
-    def keep(self, key: str, content: bytes) -> bytes:
-        if self.left <= 0:
-            raise Killed
-        kept: bytes = self.store.keep(key, content)
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
-        return kept
+        one.append("a")
+        with monkeypatch.context() as patched:
+            patched.setattr(sealing, "crash_point", fire)
+            patched.setattr(sql_engine, "crash_point", fire)
+            with pytest.raises(Killed):
+                seal_life(one)
+        made = one.stored()
+        one.append("b")
 
-    def find(self, key: str) -> bytes | None:
-        found: bytes | None = self.store.find(key)
-        return found
+        assert seal_life(one) == [], point
+        assert made.items() <= one.stored().items(), point
 
-
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_run_that_ended_between_archive_and_record_is_continued(one: Installation, after: int) -> None:
-    """The seal is in the archive, alone or with its entries, and not in the database: the next run takes it over."""
-    sealed(one, ("a",))
-    one.append("b")
-    ports = replace(one.ports, archive=Dying(one.ports.archive, after))
-    with pytest.raises(Killed):
-        seal_journal("acme", "life", ports, now=now())
-    made = one.objects()[2]
-    one.append("c")
-
-    assert run(one) == []
-    assert one.objects()[2] == made
-    assert sorted(one.objects("entries")) == [1, 2, 3]
-    assert failures(one.check()) == set()
+    checks = one.check()
+    assert failures(checks) == set()
+    assert waiting(checks) == set()
+    assert sorted(one.objects()) == sorted(one.objects("entries")) == sorted(one.objects("token"))
 
 
 def test_an_older_database_is_never_sealed_over(one: Installation) -> None:

@@ -1,6 +1,7 @@
 """The second copy: in another bucket, confirmed, before the receipt is recorded; an interrupted deposit is completed."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.archive.retention import Lock, LockRefused
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound.received_email import Envelope, ObjectRef
-from tests.support.archive_store import Passing
+from tests.support.archive_store import Counting, Passing
 from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
@@ -50,6 +51,17 @@ def test_a_deposit_is_in_both_places_with_one_lock(both: TwoPlaces) -> None:
     assert both.archive().read(receipt.archive_id) == CONTENT
 
 
+def test_a_second_copy_costs_one_head_for_each_copy(both: TwoPlaces) -> None:
+    """With one place, S3's check of the put's own SHA-256 is enough."""
+    alone, first, second = Counting(both.first), Counting(both.first), Counting(both.second)
+
+    both.archive(copied=False, first=alone).deposit("acme", CONTENT)
+    both.archive(first=first, second=second).deposit("acme", CONTENT + b".")
+
+    assert alone.calls == ["put_object"]
+    assert first.calls == second.calls == ["put_object", "head_object"]
+
+
 def test_the_same_again_adds_nothing(both: TwoPlaces) -> None:
     """A retried mail."""
     first = both.archive().deposit("acme", CONTENT)
@@ -57,6 +69,16 @@ def test_the_same_again_adds_nothing(both: TwoPlaces) -> None:
     assert both.archive().deposit("acme", CONTENT) == first
     assert [len(one) for one in both.stored()] == [1, 1]
     assert both.kinds() == ["deposit", "copy"]
+
+
+def test_many_at_once_store_it_once_in_each_place(both: TwoPlaces) -> None:
+    """The same newsletter for many, on all workers."""
+    with ThreadPoolExecutor(8) as pool:
+        receipts = set(pool.map(lambda _: both.archive().deposit("acme", CONTENT).version, range(16)))
+
+    assert [len(one) for one in both.stored()] == [1, 1]
+    assert receipts == {both.stored()[0][0]["VersionId"]}
+    assert sorted(both.kinds())[:2] == ["copy", "deposit"]
 
 
 @pytest.mark.parametrize(

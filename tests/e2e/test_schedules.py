@@ -74,7 +74,7 @@ def test_every_active_schedule_of_prefect_yaml_has_runs_within_a_minute(stack: S
 
     took = {name: first(name) - datetime.fromisoformat(there[name]["created"]) for name in active}
 
-    assert {"watch", "reconcile", "audit", "sweep-inbound", "sweep-outbound"} <= took.keys()
+    assert {"watch", "reconcile", "seal", "audit", "sweep-inbound", "sweep-outbound"} <= took.keys()
     # A start of the stack takes about twenty seconds; where it took longer, the machine is as much slower.
     assert max(took.values()) < timedelta(seconds=max(60, 3 * stack.started_s)), took
 
@@ -102,7 +102,7 @@ def test_everything_that_says_how_the_installation_is_says_when_the_scheduler_la
 
 
 def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Path) -> None:
-    """Watch, sweeps, reconciliation, audit and a recurring send: from the schedule to Completed, and to a delivered message."""
+    """Watch, sweeps, reconciliation, seals, audit and a recurring send: from the schedule to Completed, and to a delivered message."""
     request = tmp_path / "often.json"
     message = {"to": "success@simulator.amazonses.com", "subject": "Often", "text": "Again."}
     request.write_text(json.dumps({"from": "desk@mailroom.test", "messages": [message]}))
@@ -115,7 +115,7 @@ def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Pat
         assert not [run["state"] for run in recent if run["state_type"] in ("FAILED", "CRASHED")]
         return [run for run in recent if run["state_type"] == "COMPLETED"]
 
-    names = ("watch", "sweep-inbound", "sweep-outbound", "reconcile", "audit")
+    names = ("watch", "sweep-inbound", "sweep-outbound", "reconcile", "export-installation", "seal", "audit")
     with (
         recurring(stack, request) as often,
         every(stack, _SHORT_S, there["watch"]),
@@ -123,11 +123,18 @@ def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Pat
         every(stack, _SHORT_S, there["sweep-outbound"]),
         every(stack, _SHORT_S, there["reconcile"]),
         every(stack, _SHORT_S, there["audit"]),
+        every(stack, _SHORT_S, there["export-installation"]),
+        every(stack, _SHORT_S, there["seal"]),
     ):
         for deployment in [*(there[name] for name in names), often]:
             done = wait_until(lambda which=deployment: completed(which), f"{deployment['name']} ran by itself")
             assert done[0]["auto_scheduled"]
 
+    stack.ask("select journal_append('acme', 'life', '{\"kind\":\"deposit\"}')")
+    with every(stack, _SHORT_S, there["seal"]):
+        wait_until(
+            lambda: stack.ask("select 1 from seal where tenant = 'acme' and stream = 'life'"), "a journal was sealed"
+        )
     key = "select batch_id from idempotency_key where key like 'often@%%'"
     sent = f"select 1 from message where batch_id in ({key}) and status = 'delivered'"
     wait_until(lambda: stack.ask(sent), "a recurring message was delivered")

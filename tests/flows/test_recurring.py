@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from blocks.outbound import SubmissionPorts
 from flows import send_recurring as recurring
-from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.dumps import dump
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
@@ -22,6 +22,7 @@ from mailroom.outbound.dispatching import Outbound
 from mailroom.testing.counter import MemoryCounter
 from tests.support.batch_requests import batch, message
 from tests.support.sending import Office, office_on
+from tests.support.tampering import restored
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_time_that_was_before_a_restore_of_both_databases_is_not_sent_again(
     due_at(monday, monkeypatch)
     assert run(file).is_completed()
 
-    restore(database_url, tmp_path / "dump")
+    restored(database_url, tmp_path / "dump")
     again = run(file)
     due_at(sunday, monkeypatch)
     known = run(file)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from blocks.outbound import OrderPorts
 from flows import send_batch as flows_outbound
 from flows import sweep_outbound as sweeping
-from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.dumps import dump
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
@@ -22,6 +22,7 @@ from mailroom.outbound.outbox_relay import relay
 from mailroom.testing.counter import MemoryCounter
 from tests.support.mailbox_listener import Desk
 from tests.support.sending import office_on
+from tests.support.tampering import restored
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_sweep_relay_and_run_send_nothing_of_a_restored_database_again(
     mailbox_setup.listen(mailbox_setup.empty)
     assert len(outbound_side.provider.accepted) == 5
 
-    restore(database_url, tmp_path / "dump")
+    restored(database_url, tmp_path / "dump")
     swept = asyncio.run(sweeping.sweep_outbound(return_state=True))
     relay(outbox, mailbox_setup.queue, now=datetime.now(UTC))
     mailbox_setup.order(batch_id, datetime.now(UTC))

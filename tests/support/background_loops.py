@@ -52,6 +52,7 @@ from mailroom.testing.webhooks import MemoryWebhooks
 from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, submitted
 from tests.support.filed_mail import Filed
 from tests.support.sending import office_on
+from tests.support.tampering import tampering
 
 LATER = NOW + timedelta(hours=1)
 #: Tables that identify the database: a wrong number there stops every process, on purpose.
@@ -138,8 +139,7 @@ class Installation:
     @contextmanager
     def without_triggers(self) -> Iterator[Any]:
         """Write without triggers, as an administrator in psql can: triggers refuse changes of activities."""
-        with self.engine.begin() as connection:
-            connection.execute(text("set local session_replication_role = replica"))
+        with tampering(self.engine) as connection:
             yield connection
 
     def spoil_times(self, value: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from mailroom.adapters.postgres.engine import make_engine
-from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.dumps import dump
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
@@ -26,6 +26,7 @@ from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.provider import MemoryProvider
 from mailroom.testing.queue import MemoryQueue
 from tests.support.sending import Office, office_on
+from tests.support.tampering import owner_of, restored
 
 _numbers = count()
 
@@ -118,12 +119,12 @@ class Installation:
 
     def dump(self, folder: Path) -> Path:
         file = folder / f"dump-{next(_numbers)}"
-        dump(self.url, file)
+        dump(owner_of(self.url), file)
         return file
 
     def restore_over(self, file: Path) -> None:
         """pg_restore over the same database."""
-        restore(self.url, file)
+        restored(self.url, file)
 
     def restore_fresh(self, file: Path) -> None:
         """pg_restore into a new database, which the installation uses from now on."""
@@ -132,16 +133,16 @@ class Installation:
             connection.execute(f'create database "{name}"')
         self.url = f"{self.url.rpartition('/')[0]}/{name}"
         self._made.append(name)
-        restore(self.url, file)
+        restored(self.url, file)
 
     def put_back(self, file: Path, *, tables: tuple[str, ...] = ()) -> None:
         """Put rows back by plain SQL, as an administrator does by hand: of all tables, or of these alone."""
         there = self.values("select tablename::text from pg_tables where schemaname = 'public'")
         wanted = tables or tuple(one for one in there if one != "alembic_version")
-        before, here = self.url, psycopg.connect(self.url)
+        before, here = self.url, psycopg.connect(owner_of(self.url))
         self.restore_fresh(file)
         there_url, self.url = self.url, before
-        with here, psycopg.connect(there_url) as there_:
+        with here, psycopg.connect(owner_of(there_url)) as there_:
             # As a superuser does, who keeps foreign keys and triggers out of the way.
             here.execute("set session_replication_role = replica")
             for name in wanted:

@@ -42,7 +42,8 @@ class Installation:
             self.asked += 1
             if self.is_away:
                 raise ValueError("away")
-            self.authority.at = lambda: self.clock or datetime.now(UTC)
+            now = datetime.now(UTC)
+            self.authority.at = lambda: max(self.clock or now, now)
             return self.authority.answer(request)
 
         return Sealing(
@@ -89,6 +90,13 @@ class Installation:
                 answer = store.s3.get_object(Bucket=store.bucket, Key=one["Key"], VersionId=one["VersionId"])
                 # The newest is listed first; the first stored one counts.
                 found[int(number)] = answer["Body"].read()
+        return found
+
+    def stored(self) -> dict[str, str]:
+        """Return the ETags of all objects of the archive by key; each key has one version."""
+        listed = self.store.versions()
+        found = {one["Key"]: one["ETag"] for one in listed}
+        assert len(found) == len(listed)
         return found
 
     def check(self, *, now: datetime | None = None, **given: Any) -> list[Check]:

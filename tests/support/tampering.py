@@ -5,10 +5,14 @@ The tests' databases have the owner `mailroom`, and the application's role has t
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import make_url
+
+from mailroom.adapters.postgres.operations.dumps import restore
+from mailroom.adapters.postgres.roles import grant_roles
 
 OWNER = "mailroom"
 
@@ -26,6 +30,12 @@ def tampering(engine: Engine, *, triggers: bool = False) -> Iterator[Connection]
         if not triggers:
             connection.execute(text("set local session_replication_role = replica"))
         yield connection
+
+
+def restored(url: str, file: Path) -> None:
+    """Restore a dump as an administrator does, who then runs `mailroom migrate`, which grants the application's role again."""
+    restore(owner_of(url), file)
+    grant_roles(owner_of(url), url)
 
 
 def tamper(engine: Engine, statement: str, **values: Any) -> None:

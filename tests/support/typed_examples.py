@@ -155,6 +155,9 @@ RUN = {
 
 #: Examples that start, stop, replace or load a whole installation, and the test that does so.
 ELSEWHERE = {
+    "mailroom archive rebuild --dry-run": "tests/contract/test_rebuild.py",
+    "mailroom archive rebuild --yes": "tests/contract/test_rebuild.py",
+    "mailroom archive prove acme life 17 --json > proof.json": "tests/contract/test_seal_proofs.py",
     "mailroom providers probe ses/123456789012/eu-west-1 --sender acme.example": "tests/contract/test_pauses_shown.py",
     "mailroom address import addresses.csv --dry-run": "tests/contract/test_address_command.py",
     "mailroom address import addresses.csv --tenant acme": "tests/contract/test_address_command.py",

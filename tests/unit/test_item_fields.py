@@ -27,12 +27,17 @@ from mailroom.inbound import filing
 from mailroom.testing.api import an_item
 
 #: Why a place leaves a field out.
-NOT_STORED = {"attachments": "rows of their own", "held": "stored as withdrawn, with the reason"}
+NOT_STORED = {
+    "attachments": "rows of their own",
+    "held": "stored as withdrawn, with the reason",
+    "salt": "stored with its digest",
+}
 NOT_ANSWERED = {
     "raw_archive_id": "the receipt, as `archive`",
     "held": "a withdrawn item is answered 410, with the reason",
+    "salt": "of its digest in the journal",
 }
-NOT_DRAWN = {"held": "a withdrawn item has a page that says the reason"}
+NOT_DRAWN = {"held": "a withdrawn item has a page that says the reason", "salt": "of its digest in the journal"}
 PART_NOT_ANSWERED = {"archive_id": "the receipt, as `archive`"}
 PAGE = "".join(
     (Path(FOLDER) / "templates" / name).read_text()

@@ -89,7 +89,7 @@ def test_a_later_version_with_more_names_is_read() -> None:
 
 def test_a_manifest_of_version_1_is_read() -> None:
     """An archive has them for ten years; they name the raw e-mail alone, and no parts."""
-    stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
+    stored = write(MANIFEST, lock_mode="GOVERNANCE", rule=RULE)
 
     assert read(stored.replace(b'"version":2,', b'"version":1,')) == MANIFEST
 
@@ -101,7 +101,7 @@ def test_parts_scan_and_salt_are_read_as_they_were_written() -> None:
     scan = Scan(Finding.INFECTED, "ClamAV", "Eicar", AT)
     whole = replace(MANIFEST, parts=(mail, lease), scan=scan, salt="ab" * 32, email_id="1", is_released=True)
 
-    assert read(write(whole, lock_mode="GOVERNANCE", period=SHORT)) == whole
+    assert read(write(whole, lock_mode="GOVERNANCE", rule=RULE)) == whole
 
 
 def test_another_attempt_keeps_attachments_and_salt_of_the_first() -> None:

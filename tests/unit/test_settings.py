@@ -26,6 +26,8 @@ BOUND: dict[str, tuple[str, str]] = {
     "mailbox_tenant": ("stack", "environment"),
     "storage_account": ("111111111111", "222222222222"),
     "archive_account": ("333333333333", "444444444444"),
+    "archive_copy_account": ("555555555555", "666666666666"),
+    "witness_account": ("555555555555", "666666666666"),
     "unsubscribe_key": ("key of the stack, long", "key of the environment"),
     "webhook_ports": ("8443", "443,9443"),
 }

@@ -72,8 +72,7 @@ class S3Manifests:
         older = self._versions(manifest.key, needed=False)
         renewed = manifest.renewing(one.manifest for one in older)
         newest = next((one for one in reversed(older) if one.manifest.is_of(manifest.ref, manifest.sha256)), None)
-        is_known = newest is not None and renewed.says_no_more_than(newest.manifest)
-        if newest is not None and is_known and not self._outlasts(renewed, newest) and self._is_copied(newest):
+        if newest is not None and self._is_enough(newest, renewed):
             return newest
         return self._unconditional(renewed)
 
@@ -100,17 +99,18 @@ class S3Manifests:
         now = datetime.now(UTC)
         rule = self._rules.of(manifest.retention)
         lock = rule.lock(self._lock_mode, now)
-        dated = replace(manifest, written_at=now, retain_until=lock.until)
+        dated = replace(manifest, written_at=now, retain_until=lock.until, rule=rule.label)
         body = write(dated, lock_mode=lock.mode, rule=rule)
+        digest = sha256(body).hexdigest()
         version = self._write(manifest.key, body, lock, **condition)
         if version is not None and self._second is not None:
             crash_point("before", "second copy")
             copy = self._second._write(manifest.key, body, lock) or ""
             for place, written in ((self, version), (self._second, copy)):
                 objects = LockedObjects(place._s3, place._bucket)
-                objects.confirm(manifest.key, written, sha256=sha256(body).hexdigest(), size=len(body), lock=lock)
+                objects.confirm(manifest.key, written, sha256=digest, size=len(body), lock=lock)
             crash_point("after", "second copy")
-        return None if version is None else KeptManifest(dated, version, sha256(body).hexdigest())
+        return None if version is None else KeptManifest(dated, version, digest)
 
     def _write(self, key: str, body: bytes, lock: ObjectLock, **condition: str) -> str | None:
         """Write a version into this bucket and return its id; None if the condition does not hold."""
@@ -138,8 +138,13 @@ class S3Manifests:
                 return None
         return str(answer["VersionId"])
 
+    def _is_enough(self, newest: KeptManifest, renewed: Manifest) -> bool:
+        """Return whether a stored version makes a new one needless: no new facts, no longer lock, and both copies are there."""
+        is_known = renewed.says_no_more_than(newest.manifest) and not self._outlasts(renewed, newest)
+        return is_known and self._is_copied(newest)
+
     def _is_copied(self, kept: KeptManifest) -> bool:
-        """Return whether the second bucket has this version too; a process may have ended between the two."""
+        """Return whether the second bucket has these bytes too; a process may have ended between the two."""
         if self._second is None:
             return True
         return any(one.sha256 == kept.sha256 for one in self._second._versions(kept.manifest.key, needed=False))

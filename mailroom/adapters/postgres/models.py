@@ -197,7 +197,7 @@ class ArchiveFindingRow(SQLModel, table=True):
 
 
 class InboxItemRow(SQLModel, table=True):
-    """An e-mail in one recipient's inbox. A withdrawn one is kept, with its reason, and not shown."""
+    """An e-mail in one recipient's inbox. A withdrawn one is kept, with its reason, and not shown. `salt`: docs/archive.md."""
 
     __tablename__ = "inbox_item"
     __table_args__ = (
@@ -306,7 +306,6 @@ class InboxItemRow(SQLModel, table=True):
     read_by: str | None = None
     done_at: datetime | None = time_column(nullable=True)
     done_by: str | None = None
-    #: Hex digits; dropped when the mail is eliminated, so that its digest in the journal says nothing. Null in rows of 0.1.0.
     salt: str | None = None
 
 

@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from mailroom.adapters.postgres.engine import make_engine, migrate, refuse_unfit, transaction
+from mailroom.adapters.postgres.roles import Grants, grant_roles
 from mailroom.adapters.postgres.schema import MIGRATIONS, Schema, fault, look, migrations, this_code
 from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError, TransientError, UnfitSchema
 
@@ -61,6 +62,7 @@ class UpgradeResult:
     begun_at: str | None
     ended_at: str
     applied: tuple[str, ...]
+    roles: Grants
 
 
 def schema_status(url: str) -> SchemaStatus:
@@ -77,8 +79,10 @@ def schema_status(url: str) -> SchemaStatus:
         engine.dispose()
 
 
-def upgrade(url: str) -> UpgradeResult:
+def upgrade(url: str, application_url: str = "") -> UpgradeResult:
     """Migrate the schema to the newest revision in one transaction; of two concurrent calls one waits for the other.
+
+    `url` is the owner's. Afterwards the application's role has what it needs, and the login of `application_url` is a member.
 
     Running workers and services hold locks in an order of their own: where the migrations meet one, they are tried again.
 
@@ -105,7 +109,7 @@ def upgrade(url: str) -> UpgradeResult:
     after = schema_status(url)
     if after.fault is not None:
         raise after.fault
-    return UpgradeResult(before.revision, this_code().newest, tuple(applied))
+    return UpgradeResult(before.revision, this_code().newest, tuple(applied), grant_roles(url, application_url))
 
 
 def _migrate(url: str, applied: list[str]) -> None:

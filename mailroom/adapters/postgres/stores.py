@@ -8,6 +8,7 @@ from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.postgres.archive.audits import SqlArchiveAudit
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.archive.holds import SqlHolds
+from mailroom.adapters.postgres.archive.journal import SqlJournal
 from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
 from mailroom.adapters.postgres.archive.seals import SqlSeals
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
@@ -61,7 +62,12 @@ class Store:
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
         self.archive_audit = SqlArchiveAudit(engine)
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
-        self.reconciliations, self.trail, self.seals = SqlReconciliations(engine), SqlTrail(engine), SqlSeals(engine)
+        self.reconciliations, self.trail, self.journal = (
+            SqlReconciliations(engine),
+            SqlTrail(engine),
+            SqlJournal(engine),
+        )
+        self.seals = SqlSeals(engine)
         self.people, self.sessions, self.links = SqlPeople(engine), SqlSessions(engine), SqlSignInLinks(engine)
         self.retention_rules, self.legal_holds = SqlRetentionRules(engine), SqlHolds(engine)
         self.api_keys, self.replays, self.facts = SqlApiKeys(engine), SqlReplays(engine), SqlStatusFacts(engine)

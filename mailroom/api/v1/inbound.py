@@ -26,6 +26,7 @@ from mailroom.api.v1.responses.inbound import (
     item_response,
     replay_response,
 )
+from mailroom.archive.access import show_mail
 from mailroom.domain.inbound.received_email import State
 from mailroom.domain.inbox.marks import MarkFilter
 from mailroom.inbound.replaying import run_again
@@ -110,6 +111,7 @@ def show_item(services: AppServices, holder: ApiHolder, item_id: str) -> ItemRes
         raise HTTPException(404, "Item not found.")
     if filed.withdrawn:
         raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.")
+    show_mail(filed.item.raw_archive_id)
     return item_response(filed, internal=holder.tenant is None)
 
 

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid5
 
 from mailroom.domain.archive.manifests import canonical
 
@@ -26,6 +27,11 @@ ATTACHMENT_COLUMNS = (
 )
 
 _EPOCH, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+def item_id(email_id: UUID, tenant: str, recipient: str) -> UUID:
+    """Return the id of an item: of its e-mail, tenant and recipient, so that a rebuilt item has the id that links have."""
+    return uuid5(email_id, f"{tenant}/{recipient}")
 
 
 def canonical_item(item: Mapping[str, Any], attachments: Sequence[Mapping[str, Any]]) -> bytes:

@@ -15,7 +15,7 @@ is a new version of the object, and names at least the recipients of the older o
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -66,7 +66,8 @@ class Manifest:
     that wrote it: a ledger with fewer attempts is older than the manifest. `sha256` and `size` are those of the raw e-mail,
     None if it could not be opened. `email_id` is the id of the ledger's line; `scan` is the scanner's result and `is_released`
     says that a person released the mail. `salt` (hex) makes the digests of its items in the journal unguessable; it is dropped
-    with the manifest. `written_at` and `retain_until` are set by the store.
+    with the manifest. `rule` (as `document/1`), `written_at` and `retain_until` are set by the
+    store.
     """
 
     tenant: str
@@ -85,6 +86,7 @@ class Manifest:
     scan: Scan | None = None
     is_released: bool = False
     salt: str | None = None
+    rule: str | None = field(default=None, compare=False)
     written_at: datetime | None = None
     retain_until: datetime | None = None
 
@@ -263,6 +265,7 @@ def _read(facts: Mapping[str, Any]) -> Manifest:
         scan=_scan_of(facts["routing"].get("scan")),
         is_released=bool(facts["routing"].get("released")),
         salt=facts.get("salt"),
+        rule=facts["retention"].get("rule"),
         written_at=_time(facts["written_at"]),
         retain_until=_time(facts["retention"]["until"]),
     )

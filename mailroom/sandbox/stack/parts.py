@@ -72,7 +72,7 @@ class Part:
 def stack_parts(
     *, data: Path, ports: Mapping[str, int], postgres: Postgres, own: Mapping[str, Callable[[], Mapping[str, str]]]
 ) -> list[Part]:
-    """Return the parts of the whole stack; `own` has the environment of each kind of part: server, client, mailroom."""
+    """Return the parts of the whole stack; `own` has the environment of each kind of part: server, client, mailroom, owner."""
     server, client, mailroom = own["server"], own["client"], own["mailroom"]
     ready_file = data / "worker.ready"
     return [
@@ -104,7 +104,7 @@ def stack_parts(
             port=ports["prefect"],
             heals=True,
         ),
-        _step("database", after=("postgres",), env=mailroom),
+        _step("database", after=("postgres",), env=own["owner"]),
         _step("provision", after=("aws",), env=mailroom),
         Part(
             name="deployments",

@@ -27,6 +27,8 @@ from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.ports import LOOPBACK
 
 USER = "mailroom"
+#: The application's login, which migrations make; it owns nothing.
+APPLICATION = "mailroom_sandbox"
 DATABASES = ("prefect", "mailroom")
 
 #: A unix socket's path ends after 107 bytes; its last part is at most `/.s.PGSQL.65535.lock`.
@@ -60,12 +62,14 @@ _SHORT_LIVED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes":
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """One cluster: its folder, its port on the loopback address, its only user's password, and whether its data outlives a power cut."""
+    """One cluster: its folder, its port on the loopback address, passwords of its owner and of the application (the same if
+    empty), and whether its data outlives a power cut."""
 
     folder: Path
     port: int
     password: str
     durable: bool = True
+    application_password: str = ""
 
     @property
     def data(self) -> Path:
@@ -111,6 +115,11 @@ class Postgres:
     def url(self, database: str) -> str:
         """Return the URL of `database` over TCP."""
         return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
+
+    def application_url(self, database: str) -> str:
+        """Return the URL of `database` over TCP for the application."""
+        password = self.application_password or self.password
+        return f"postgresql://{APPLICATION}:{password}@{LOOPBACK}:{self.port}/{database}"
 
     def socket_url(self, database: str, *, driver: str) -> str:
         """Return the URL of `database` over the unix socket, for SQLAlchemy with `driver`."""

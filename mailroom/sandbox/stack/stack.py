@@ -30,7 +30,8 @@ class Stack:
 
     def __init__(self, folder: DataFolder, ports: Mapping[str, int]) -> None:
         self.folder, self.ports = folder, ports
-        self.postgres = Postgres(folder.path, ports["postgres"], folder.secret("postgres"))
+        application = folder.secret("postgres-application")
+        self.postgres = Postgres(folder.path, ports["postgres"], folder.secret("postgres"), True, application)
         self._urls = {part: f"http://{LOOPBACK}:{port}" for part, port in ports.items()}
         self._prefect_home = folder.path / "prefect"
 
@@ -46,6 +47,7 @@ class Stack:
             ),
             "client": lambda: client_settings(home=self._prefect_home, url=self._urls["prefect"]) | self.settings(),
             "mailroom": self.settings,
+            "owner": lambda: {"MAILROOM_DATABASE_OWNER_URL": self.postgres.url("mailroom")} | self.settings(),
         }
         return stack_parts(data=self.folder.path, ports=self.ports, postgres=self.postgres, own=own)
 
@@ -58,7 +60,8 @@ class Stack:
         known = self.description()
         if "inbound_bucket" not in known:
             return {"MAILROOM_DATABASE_URL": known["database_url"]}
-        return Settings(**{name: known[name] for name in Settings.model_fields if name in known}).environment()
+        of_all = [name for name in Settings.model_fields if name in known and name != "database_owner_url"]
+        return Settings(**{name: known[name] for name in of_all}).environment()
 
     def description(self) -> dict[str, Any]:
         """Return the addresses of all services: the object of `mailroom status --json`, without the state of the parts."""
@@ -74,7 +77,8 @@ class Stack:
             "api_key": self.folder.secret(ADMIN_KEY),
             "prefect_url": self._urls["prefect"],
             "prefect_api_url": f"{self._urls['prefect']}/api",
-            "database_url": self.postgres.url("mailroom"),
+            "database_url": self.postgres.application_url("mailroom"),
+            "database_owner_url": self.postgres.url("mailroom"),
             "private_webhooks": True,
             "sender": "mailroom@mailroom.test",
             "bounce_domain": "bounces.mailroom.test",

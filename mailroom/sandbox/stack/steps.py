@@ -19,7 +19,7 @@ def database(environment: Mapping[str, str]) -> None:
     from mailroom.adapters.postgres.schema_upgrade import upgrade
 
     url = environment["MAILROOM_DATABASE_URL"]
-    done = upgrade(url)
+    done = upgrade(environment["MAILROOM_DATABASE_OWNER_URL"], url)
     print(f"the schema is at {done.ended_at}; {len(done.applied)} migrations applied")
     admit(url, DataFolder(Path(environment["MAILROOM_DATA"])).secret(ADMIN_KEY))
 

@@ -49,7 +49,7 @@ def _arrays(email_id: str, archived: Sequence[KeptManifest]) -> dict[str, list[s
         "keys": [one.manifest.key for one in archived],
         "versions": [one.version for one in archived],
         "digests": [one.sha256 for one in archived],
-        "rules": [one.manifest.retention.value for one in archived],
+        "rules": [_rule(one) for one in archived],
         "payloads": [_entry(email_id, one).payload for one in archived],
     }
 
@@ -58,4 +58,9 @@ def _entry(email_id: str, kept: KeptManifest) -> JournalEntry:
     manifest = kept.manifest
     parts = list(dict.fromkeys(part.sha256 for part in manifest.parts))
     facts = {"manifest": kept.sha256, "key": manifest.key, "version": kept.version, "parts": parts}
-    return JournalEntry(manifest.tenant, Kind.ARCHIVED, email_id, facts | {"rule": manifest.retention.value})
+    return JournalEntry(manifest.tenant, Kind.ARCHIVED, email_id, facts | {"rule": _rule(kept)})
+
+
+def _rule(kept: KeptManifest) -> str:
+    """Return the rule and its version, or the class if the store has none."""
+    return kept.manifest.rule or kept.manifest.retention.value

@@ -96,6 +96,11 @@ class SqlHolds:
         with transaction(self._engine) as connection:
             return [_hold(row) for row in connection.execute(wanted)]
 
+    def released_since(self, moment: datetime) -> Sequence[LegalHold]:
+        """Return the holds that were released since then."""
+        with transaction(self._engine) as connection:
+            return [_hold(row) for row in connection.execute(select(_holds).where(_holds.c.released_at >= moment))]
+
     def deposits_of(self, hold: LegalHold) -> Sequence[str]:
         """Return the archive ids of the deposits that a hold is about."""
         with transaction(self._engine) as connection:

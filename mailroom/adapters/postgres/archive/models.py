@@ -5,9 +5,11 @@ rules are only added, and a legal hold is released once.
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Integer, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, DateTime, Index, Integer, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.postgres.models import time_column
@@ -49,6 +51,16 @@ class ArchivedMailRow(SQLModel, table=True):
     sha256: str
     rule: str
     archived_at: datetime = time_column()
+
+
+class RebuildRow(SQLModel, table=True):
+    """A rebuild of the database from the archive; `ended_at` null: it was stopped, and may be continued."""
+
+    __tablename__ = "rebuild"
+
+    begun_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    ended_at: datetime | None = time_column(nullable=True)
+    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
 
 
 class JournalRow(SQLModel, table=True):

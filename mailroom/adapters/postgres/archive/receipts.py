@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, func, select, text
+from sqlalchemy import Connection, Engine, Select, and_, func, select, text
 
 from mailroom.adapters.postgres.archive.models import DepositCopyRow
 from mailroom.adapters.postgres.engine import statement, transaction
@@ -92,11 +92,17 @@ class SqlReceipts:
 
         What is known already changes nothing but the time of verification, which is no entry.
         """
+        with statement(self._engine, "commit of record") as connection:
+            self.record_in(connection, receipt, rule=rule, others=others)
+
+    def record_in(
+        self, connection: Connection, receipt: Deposit, *, rule: str | None = None, others: Sequence[Copy] = ()
+    ) -> None:
+        """Record a deposit in the caller's transaction, as its last statement."""
         first = Copy(FIRST, *(getattr(receipt, name) for name in Copy.__slots__ if name != "place"))
         values = {name: getattr(receipt, name) for name in receipt.__slots__}
         values |= {"deposited_at": datetime.now(UTC), "deposited": _deposited(receipt, first, rule).payload}
-        with statement(self._engine, "commit of record") as connection:
-            connection.execute(_RECORD, values | _arrays(receipt, [first, *others]))
+        connection.execute(_RECORD, values | _arrays(receipt, [first, *others]))
 
     def find(self, archive_id: str) -> Deposit | None:
         """Return the receipt of `archive_id` with the place and lock of its first copy, or None."""

@@ -7,19 +7,19 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from mailroom.adapters.postgres.archive.journal import append_entries
 from mailroom.adapters.postgres.archive.models import RetentionRuleRow
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
-from mailroom.domain.archive.manifests import canonical
+from mailroom.domain.archive.journal import JournalEntry, Stream
 from mailroom.domain.archive.retention import FinalAction, RetentionClass, RetentionRule, Trigger, rule_fault
 from mailroom.domain.errors import ConfigurationError, TransientError
 from mailroom.domain.tenants import NOBODY
 
 _rules = table(RetentionRuleRow)
-_append = text("select journal_append(:tenant, 'operations', :payload)")
 
 #: How long a reading of the rules is used, in seconds: each deposit needs one.
 _FRESH_S = 10.0
@@ -66,13 +66,13 @@ class SqlRetentionRules:
             since=now,
             by=by,
         )
-        entry = {"kind": "rule", "rule": rule.label, "days": days, "action": rule.action, "trigger": rule.trigger}
+        facts = {"rule": rule.label, "days": days, "action": rule.action, "trigger": rule.trigger}
         with transaction(self._engine, "commit of rule") as connection:
             try:
                 connection.execute(insert(_rules), {one.name: getattr(rule, one.name) for one in fields(rule)})
             except IntegrityError:
                 raise TransientError("another version of the rule was added at the same moment", rule=name) from None
-            connection.execute(_append, {"tenant": NOBODY, "payload": canonical(entry).decode()})
+            append_entries(connection, [JournalEntry(NOBODY, "rule", facts=facts, stream=Stream.OPERATIONS)])
         with self._lock:
             self._read_at = float("-inf")
         return rule

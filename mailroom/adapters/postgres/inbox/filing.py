@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Text, bindparam, case, cast, false, func, select, update
 from sqlalchemy.dialects.postgresql import TSVECTOR, insert
@@ -19,7 +19,7 @@ from mailroom.adapters.postgres.inbox.reindexing import index_again
 from mailroom.adapters.postgres.inbox.search_index import WORDS_VERSION, tsvector_of
 from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.skipped_rows import stepping_over
-from mailroom.domain.archive.item_digests import item_digest
+from mailroom.domain.archive.item_digests import item_digest, item_id
 from mailroom.domain.archive.journal import JournalEntry, Kind
 from mailroom.domain.inbound.received_email import Item
 from mailroom.ports.monitoring import Loop
@@ -44,11 +44,6 @@ _file = (
 )
 
 
-def item_id(email_id: UUID, tenant: str, recipient: str) -> UUID:
-    """Return the id of an item: of its e-mail, tenant and recipient, so that a rebuilt item has the id that links have."""
-    return uuid5(email_id, f"{tenant}/{recipient}")
-
-
 class SqlInbox:
     """The port `Inbox` on PostgreSQL."""
 
@@ -62,8 +57,8 @@ class SqlInbox:
             row = connection.execute(_line, {"which": UUID(email_id)}).one()
             check_attempt(row, attempt)
             times = {"received_at": row.received_at, "filed_at": now}
-            filed = [_file_one(connection, UUID(email_id), item, times) for item in items]
-            append_entries(connection, _entries(email_id, filed))
+            filed = [file_one(connection, UUID(email_id), item, times) for item in items]
+            append_entries(connection, filed_entries(email_id, filed))
             return [str(one.id) for one in filed]
 
     def index_again(self, *, limit: int) -> int:
@@ -74,7 +69,7 @@ class SqlInbox:
 
 
 @dataclass(frozen=True, slots=True)
-class _Filed:
+class Filed:
     """An item in an inbox; `digest` is None if it was there already."""
 
     id: UUID
@@ -82,7 +77,7 @@ class _Filed:
     digest: str | None = None
 
 
-def _entries(email_id: str, filed: Sequence[_Filed]) -> list[JournalEntry]:
+def filed_entries(email_id: str, filed: Sequence[Filed]) -> list[JournalEntry]:
     """Return each tenant's entry of the items that are new."""
     items: dict[str, dict[str, str]] = {}
     for one in filed:
@@ -91,7 +86,8 @@ def _entries(email_id: str, filed: Sequence[_Filed]) -> list[JournalEntry]:
     return [JournalEntry(tenant, Kind.FILED, email_id, {"items": digests}) for tenant, digests in items.items()]
 
 
-def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> _Filed:
+def file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> Filed:
+    """Put one item into its inbox, with its `received_at` and `filed_at`; one that is there stays, released or withdrawn."""
     salt = item.salt or secrets.token_hex(32)
     values = item_values(item) | times | _withdrawn(item, times)
     values |= {"id": item_id(email_id, item.tenant, item.recipient), "email_id": email_id, "salt": salt}
@@ -103,11 +99,11 @@ def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[st
         released = _items.c.withdrawn_at.is_not(None) if item.held is None else false()
         listed = {"listed_at": case((released, func.clock_timestamp()), else_=_items.c.listed_at)}
         there = update(_items).where(mine).values(_withdrawn(item, times) | listed).returning(_items.c.id)
-        return _Filed(UUID(str(connection.execute(there).scalar_one())), item.tenant)
+        return Filed(UUID(str(connection.execute(there).scalar_one())), item.tenant)
     parts = [attachment_values(part) for part in item.attachments]
     if parts:
         connection.execute(insert(_attachments), [{"item_id": made} | part for part in parts])
-    return _Filed(UUID(str(made)), item.tenant, item_digest(salt, values, parts))
+    return Filed(UUID(str(made)), item.tenant, item_digest(salt, values, parts))
 
 
 def _withdrawn(item: Item, times: dict[str, datetime]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The manifest of each archived e-mail, and the salt of an item's digest in the journal.
+"""The manifest of each archived e-mail, the salt of an item's digest in the journal, and rebuilds of a lost database.
 
 An earlier release beside this one archives and files without them: its e-mails have no row here, its items no salt, and
 neither is in the journal.
@@ -6,6 +6,7 @@ neither is in the journal.
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0036"
 down_revision = "0035"
@@ -36,8 +37,16 @@ def upgrade() -> None:
         "create trigger archived_mail_not_emptied before truncate on archived_mail execute function refuse_change()"
     )
     op.add_column("inbox_item", sa.Column("salt", sa.Text(), nullable=True))
+    op.create_table(
+        "rebuild",
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("facts", postgresql.JSONB(), nullable=False),
+        sa.PrimaryKeyConstraint("begun_at"),
+    )
 
 
 def downgrade() -> None:
     op.drop_column("inbox_item", "salt")
     op.drop_table("archived_mail")
+    op.drop_table("rebuild")

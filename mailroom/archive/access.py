@@ -1,0 +1,124 @@
+"""Reads of archived content: each is an entry `access` of its tenant's journal, written before a byte is returned.
+
+    request or task ──> Look (who, what for) ──> JournalledArchive.read ──> entry ──> the archive
+
+The entry says who by a pseudonym: `user:<id>`, `key:<id>`, `worker` or `operator`. Within one look, which is one request, a
+document is entered once, however often it is read. A read whose entry cannot be written fails, and serves nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import IO, Protocol
+
+from mailroom.domain.archive.journal import JournalEntry, Kind
+from mailroom.domain.archive.retention import RetentionClass
+from mailroom.ports.archive import Archive, Deposit
+from mailroom.ports.journal import Journal
+
+
+class CheckedArchive(Archive, Protocol):
+    """An archive whose permissions can be checked."""
+
+    def check(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads, by a pseudonym, and what for, in a word."""
+
+    actor: str
+    purpose: str
+
+
+@dataclass(slots=True)
+class Look:
+    """One request that reads archived content: its reader, and what of it is entered already.
+
+    `mail` is the raw e-mail whose text the response shows, `files` are deposits that it will contain: both are entered by
+    `pending` when the response begins, because their text is in the database, or their bytes are read later.
+    """
+
+    who: Callable[[], Reader]
+    mail: str | None = None
+    files: list[str] = field(default_factory=list)
+    _entered: set[str] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def entries(self, archive_ids: Iterable[str]) -> list[JournalEntry]:
+        """Return the entries about those of these deposits that are not entered yet."""
+        with self._lock:
+            return _entries(self.who(), [one for one in dict.fromkeys(archive_ids) if one not in self._entered])
+
+    def entered(self, entries: Iterable[JournalEntry]) -> None:
+        """Note that these entries are stored."""
+        with self._lock:
+            self._entered.update(one.subject for one in entries if one.subject)
+
+
+_look: ContextVar[Look | None] = ContextVar("look", default=None)
+
+
+@contextmanager
+def looking(look: Look) -> Iterator[None]:
+    """Run the block as this look."""
+    before = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(before)
+
+
+def show_mail(archive_id: str) -> None:
+    """Note that the current look shows the text of this raw e-mail, if its route shows mail at all."""
+    if look := _look.get():
+        look.mail = archive_id
+
+
+def show_files(archive_ids: Iterable[str]) -> None:
+    """Note that the current look's response will contain these deposits."""
+    if look := _look.get():
+        look.files += archive_ids
+
+
+class JournalledArchive:
+    """The port `Archive`, whose reads are journalled: by the current look, else by the process's own reader."""
+
+    def __init__(self, archive: CheckedArchive, journal: Journal, reader: Reader) -> None:
+        self._archive, self._journal, self._reader = archive, journal, reader
+
+    def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
+        """Archive `content`."""
+        return self._archive.deposit(tenant, content, retention=retention)
+
+    def find(self, archive_id: str) -> Deposit | None:
+        """Return the receipt of `archive_id`, or None; it has no content."""
+        return self._archive.find(archive_id)
+
+    def read(self, archive_id: str) -> bytes:
+        """Return the content."""
+        self._enter(archive_id)
+        return self._archive.read(archive_id)
+
+    def copy(self, archive_id: str, target: IO[bytes]) -> None:
+        """Write the content to `target`."""
+        self._enter(archive_id)
+        self._archive.copy(archive_id, target)
+
+    def check(self) -> None:
+        """Return if the archive works."""
+        self._archive.check()
+
+    def _enter(self, archive_id: str) -> None:
+        look = _look.get()
+        entries = look.entries([archive_id]) if look else _entries(self._reader, [archive_id])
+        self._journal.append_all(entries)
+        if look:
+            look.entered(entries)
+
+
+def _entries(reader: Reader, archive_ids: Iterable[str]) -> list[JournalEntry]:
+    facts = {"actor": reader.actor, "purpose": reader.purpose}
+    return [JournalEntry(one.partition("/")[0], Kind.ACCESS, one, facts) for one in archive_ids]

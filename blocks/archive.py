@@ -56,6 +56,9 @@ class LegalArchive(Block):
     auditor: AwsCredentials | None = Field(
         default=None, description="Credentials that only read the archive, for checks; by default those that write it."
     )
+    audit_mb: int = Field(
+        default=10_000, ge=1, description="MiB of the archive that the flow audit reads again in a run."
+    )
     eliminator: AwsCredentials | None = Field(
         default=None,
         description="Credentials that may delete versions whose lock has ended; by default those that write.",

@@ -1,6 +1,6 @@
 """The block of seals over the archive's journals."""
 
-from typing import cast
+from typing import Any, cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
@@ -45,9 +45,10 @@ class JournalSeals(Block):
             ConfigurationError: the key, or an authority, cannot be used.
         """
         key = load_settings().seal_key.get_secret_value()
-        return self.archive.open_sealing(key=key, authorities=self.authorities, witness=self._witness())
+        return self.archive.open_sealing(key=key, authorities=self.authorities, witness=self.witness())
 
-    def _witness(self) -> tuple[object, str] | None:
+    def witness(self) -> tuple[Any, str] | None:
+        """Return a client for the bucket of the witness, and its name; None without one."""
         if not self.witness_bucket:
             return None
         owner, credentials = self.witness_account, self.witness_credentials

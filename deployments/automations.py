@@ -108,6 +108,12 @@ ALARMS = (
         events=frozenset({EventName.DIFFERENCE}),
     ),
     Alarm(
+        name="archive damage",
+        about="A document of the archive is damaged or missing and no other copy of it is good, or its records were altered. "
+        "The resource names it: run mailroom archive verify ID, and see docs/archive.md for what to do.",
+        events=frozenset({EventName.ARCHIVE_DAMAGE}),
+    ),
+    Alarm(
         name="row skipped",
         about="A loop cannot read some rows of the database and skips them, so they are not processed. Repair them.",
         events=frozenset({EventName.ROW_SKIPPED}),

@@ -115,6 +115,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         account=settings.owner_of_archive,
         region=settings.archive_region or settings.storage_region,
         lock_mode=settings.archive_lock_mode,
+        audit_mb=settings.archive_audit_mb,
         copy_bucket=settings.archive_copy_bucket,
         copy_account=settings.archive_copy_account,
         copy_region=settings.archive_copy_region,

@@ -54,6 +54,13 @@ class ArchiveSettings(BaseSettings):
     archive_auditor_profile: str = Field(
         default="", description="AWS profile that only reads the archive, for checks; empty is the one of the process."
     )
+    archive_audit_mb: int = Field(
+        default=10_000,
+        ge=1,
+        json_schema_extra={"unit": "MiB"},
+        description="MiB of the archive that the flow `audit` reads again in each hourly run; it says when they are too few to read all "
+        "within 30 days.",
+    )
     archive_eliminator_profile: str = Field(
         default="",
         description="AWS profile that may delete versions whose lock has ended; empty is the one of the process.",

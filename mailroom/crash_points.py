@@ -66,6 +66,7 @@ RARE = (
     "commit of replay",
     "second copy",
     "repair",
+    "audited",
     "commit of rule",
     "commit of legal hold",
     "commit of journal",

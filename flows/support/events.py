@@ -20,6 +20,7 @@ class EventName(StrEnum):
     BATCHES_HELD = "mailroom.batches.held"
     BREAKER_OPENED = "mailroom.breaker.opened"
     DIFFERENCE = "mailroom.reconcile.difference"
+    ARCHIVE_DAMAGE = "mailroom.archive.damage"
     ROW_SKIPPED = "mailroom.row.skipped"
     QUARANTINED = "mailroom.email.quarantined"
     SEALS_BEHIND = "mailroom.seals.behind"

@@ -11,6 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mailroom.domain.errors import ConfigurationError
 
 
+def trusted_keys(key: str, before: str) -> frozenset[str] | None:
+    """Return the ids of the keys that may have signed seals, from the settings; None if no key is configured."""
+    return frozenset({Ed25519SealKey.read(key).id, *before.split()}) if key else None
+
+
 class Ed25519SealKey:
     """The port `SealKey`. The same statement always has the same signature."""
 

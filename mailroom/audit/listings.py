@@ -46,9 +46,12 @@ def stored_versions(s3: Any, bucket: str) -> Iterator[Stored]:
                 yield Stored(one["Key"], one["VersionId"], one["Size"], one["LastModified"])
 
 
-def archived_versions(s3: Any, bucket: str, *, after: str = "", key: str | None = None) -> Iterator[Stored]:
+def archived_versions(
+    s3: Any, bucket: str, *, after: str = "", key: str | None = None, prefix: str = ""
+) -> Iterator[Stored]:
     """Yield every version and delete marker of a bucket by key: those with keys after `after`, or those of one `key`."""
-    which: dict[str, str] = {"Prefix": key} if key is not None else {"KeyMarker": after} if after else {}
+    which: dict[str, str] = {"Prefix": key or prefix} if key is not None or prefix else {}
+    which |= {"KeyMarker": after} if after and key is None else {}
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, **which):
         versions = [_stored(one) for one in page.get("Versions", [])]
         markers = [_stored(one, is_marker=True) for one in page.get("DeleteMarkers", [])]

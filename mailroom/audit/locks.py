@@ -94,5 +94,5 @@ def is_denied(error: Any) -> bool:
 
 
 def code_of(error: Any) -> str:
-    """Return S3's error code."""
-    return str(error.response["Error"]["Code"])
+    """Return S3's error code, or the name of an error of the client."""
+    return str(error.response["Error"]["Code"]) if hasattr(error, "response") else type(error).__name__

@@ -1,4 +1,4 @@
-"""The archive: its retention rules and legal holds, what is wrong in its bucket, and the rebuild of a lost database.
+"""The archive: verify it, its rules and legal holds, what is wrong in its bucket, and the rebuild of a lost database.
 
 Every hour `reconcile` compares the bucket's listing with the receipts. A version or delete marker that Mailroom did not
 write is a finding until it is removed or acknowledged. Deposits are not affected: each receipt names its version.
@@ -18,6 +18,7 @@ from mailroom.archive.proving import prove
 from mailroom.audit.proofs import check_proof
 from mailroom.cli import _archive_rules
 from mailroom.cli._app import AsJson, say
+from mailroom.cli._archive_verify import verify
 from mailroom.cli._installation import Opened, tenant_named
 from mailroom.cli._rebuild import rebuild
 from mailroom.domain.errors import ConfigurationError
@@ -30,6 +31,8 @@ for _command in (rebuild, _archive_rules.rules, _archive_rules.hold, _archive_ru
 app.add_typer(_archive_rules.rule_app, name="rule")
 
 _MOST = 1000
+
+app.command()(verify)
 
 
 @app.command()

@@ -26,6 +26,7 @@ _NO_PROFILE = "Not in AWS's configuration files: worker and HTTP service do not 
 CONSEQUENCES = {
     "region": "Not in `MAILROOM_REGIONS_ALLOWED`: worker and HTTP service do not start.",
     "storage_region": "Not in `MAILROOM_REGIONS_ALLOWED`, or the bucket is in another: worker and HTTP service do not start.",
+    "archive_audit_mb": "Too small: the run of `audit` says so, and copies are read less often than every 30 days. Large: it reads for hours.",
     "archive_region": "As `MAILROOM_STORAGE_REGION`.",
     "regions_allowed": "A word that is no region or host, or a resource outside: worker and HTTP service do not start, "
     "blocks do not open.",

@@ -22,6 +22,8 @@ _SILENT = timedelta(seconds=60)
 #: The flow `reconcile` runs every hour.
 _PROOF_OLD = timedelta(hours=3)
 _LATE = timedelta(minutes=5)
+#: The flow `audit` reads every byte within this time, and a day for the run that is under way.
+_CYCLE = timedelta(days=31)
 _QUERY_TIME = timedelta(seconds=1)
 _ENDED_BADLY = frozenset({"Failed", "Crashed", "TimedOut"})
 
@@ -170,6 +172,7 @@ def _proofs(found: InstallationFacts, now: datetime) -> list[StatusRow]:
         )
         for loop, count in found.skipped.items()
     ]
+    rows += _archive(found, now)
     proof = found.proof
     if proof is None:
         remedy = Text("`mailroom check`, or wait for the flow `reconcile`")
@@ -187,6 +190,22 @@ def _proofs(found: InstallationFacts, now: datetime) -> list[StatusRow]:
     level = Level.BAD if wrong else Level.LOOK if old else Level.GOOD
     needs = remedy if wrong or old else None
     return [*rows, _row(PROOFS, Text("Last proof"), value, level, since=proof.ended_at, what_to_do=needs)]
+
+
+def _archive(found: InstallationFacts, now: datetime) -> list[StatusRow]:
+    """Return the archive's row: documents with damage, and since when every copy has been read again."""
+    oldest = found.oldest_verified
+    if found.incidents:
+        value = Text.counted("%(count)s document has damage", "%(count)s documents have damage", found.incidents)
+        remedy = Text("docs/archive.md, damage: the alarm names each; `mailroom archive verify ID` says what is wrong")
+        return [_row(PROOFS, Text("Archive"), value, Level.BAD, what_to_do=remedy)]
+    if oldest is None:
+        return []
+    is_late = now - oldest > _CYCLE
+    value = Text("every copy was read within %(time)s", time=lasted(now - oldest))
+    late = Text("see whether the flow `audit` runs, and what its last run says about MAILROOM_ARCHIVE_AUDIT_MB")
+    level = Level.LOOK if is_late else Level.GOOD
+    return [_row(PROOFS, Text("Archive"), value, level, since=oldest, what_to_do=late if is_late else None)]
 
 
 def _workers(found: InstallationFacts, now: datetime) -> list[StatusRow]:

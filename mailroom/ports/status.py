@@ -36,6 +36,9 @@ class InstallationFacts:
     workers: Sequence[WorkerLine] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     proof: Reconciliation | None = None
+    #: When the copy of the archive that was read longest ago was read, and documents with damage that is not repaired.
+    oldest_verified: datetime | None = None
+    incidents: int = 0
     schema: str | None = None
     may_change_journals: bool = False
 

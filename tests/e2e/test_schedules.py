@@ -74,7 +74,7 @@ def test_every_active_schedule_of_prefect_yaml_has_runs_within_a_minute(stack: S
 
     took = {name: first(name) - datetime.fromisoformat(there[name]["created"]) for name in active}
 
-    assert {"watch", "reconcile", "seal", "sweep-inbound", "sweep-outbound"} <= took.keys()
+    assert {"watch", "reconcile", "seal", "audit", "sweep-inbound", "sweep-outbound"} <= took.keys()
     # A start of the stack takes about twenty seconds; where it took longer, the machine is as much slower.
     assert max(took.values()) < timedelta(seconds=max(60, 3 * stack.started_s)), took
 
@@ -102,7 +102,7 @@ def test_everything_that_says_how_the_installation_is_says_when_the_scheduler_la
 
 
 def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Path) -> None:
-    """Watch, sweeps, reconciliation, seals and a recurring send: from the schedule to Completed, and to a delivered message."""
+    """Watch, sweeps, reconciliation, seals, audit and a recurring send: from the schedule to Completed, and to a delivered message."""
     request = tmp_path / "often.json"
     message = {"to": "success@simulator.amazonses.com", "subject": "Often", "text": "Again."}
     request.write_text(json.dumps({"from": "desk@mailroom.test", "messages": [message]}))
@@ -115,13 +115,14 @@ def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Pat
         assert not [run["state"] for run in recent if run["state_type"] in ("FAILED", "CRASHED")]
         return [run for run in recent if run["state_type"] == "COMPLETED"]
 
-    names = ("watch", "sweep-inbound", "sweep-outbound", "reconcile", "export-installation", "seal")
+    names = ("watch", "sweep-inbound", "sweep-outbound", "reconcile", "export-installation", "seal", "audit")
     with (
         recurring(stack, request) as often,
         every(stack, _SHORT_S, there["watch"]),
         every(stack, _SHORT_S, there["sweep-inbound"]),
         every(stack, _SHORT_S, there["sweep-outbound"]),
         every(stack, _SHORT_S, there["reconcile"]),
+        every(stack, _SHORT_S, there["audit"]),
         every(stack, _SHORT_S, there["export-installation"]),
         every(stack, _SHORT_S, there["seal"]),
     ):

@@ -26,10 +26,12 @@ from prefect.states import Running
 from prefect.variables import Variable
 from sqlalchemy import Engine
 
+from blocks.support.auditing import Auditing
 from blocks.support.reconciling import Reconciling
 from blocks.watch import Watching
 from deployments.automations import ALARMS, NOTIFICATION, RAISE_ALARM, ensure_automations
 from deployments.worker.pool_worker import MailroomWorker
+from flows import audit as auditing
 from flows import reconcile as reconciling
 from flows import watch as watching
 from flows.raise_alarm import raise_alarm
@@ -40,6 +42,7 @@ from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.skipped_rows import note_skipped
+from mailroom.audit.archive_report import ArchiveReport
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.inbound.notifications import read_notification
@@ -48,6 +51,7 @@ from mailroom.ports.holds import HoldReason
 from mailroom.ports.ledger import Lease
 from mailroom.ports.monitoring import Loop
 from mailroom.testing.queue import MemoryQueue
+from tests.contract.test_archive_audit import Audited
 from tests.support.filed_mail import inbound_on
 from tests.support.inbound_listener import holds_on_server
 from tests.support.prefect_server import PrefectServers
@@ -308,6 +312,33 @@ def test_differences_of_the_archive_count_and_each_run_goes_on_where_the_last_on
     assert {state.message for state in states} == {"1 inbound, 0 outbound differences"}
     assert "| versions | `acme/aa/&#124;1` | remove it |" in shown
     assert "versions of the archive compared with their receipts: 2" in shown
+
+
+def test_document_without_a_good_copy_raises_one_alarm_however_often_it_is_read(
+    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never silent, and not repeated each hour; the run says what is open, and records are verified once a day."""
+    audited, verified = Audited(engine, copied=False), list[datetime]()
+    audited.drop("first", 1)
+
+    async def opened() -> Auditing:
+        return audited.ports(lambda now: verified.append(now) or ArchiveReport())
+
+    monkeypatch.setattr(auditing, "open_auditing", opened)
+
+    async def audit() -> tuple[list[State], list[FlowRun]]:
+        async with get_client() as client:
+            await ensure_automations(client)
+            states = [await auditing.audit(return_state=True) for _ in range(3)]
+            return states, await _alarms(client, "archive damage")
+
+    states, alarms = asyncio.run(audit())
+
+    assert [run.parameters["resource"] for run in alarms] == [f"mailroom.archive.{audited.ids[1]}"]
+    assert [state.message for state in states] == [
+        "3 copies, 0 MiB read, 0 repaired, 1 documents with damage: see docs/archive.md"
+    ] * 3
+    assert len(verified) == 1
 
 
 @contextmanager

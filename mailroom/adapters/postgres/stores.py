@@ -5,6 +5,7 @@ from functools import partial
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.postgres.archive.audits import SqlArchiveAudit
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.archive.holds import SqlHolds
 from mailroom.adapters.postgres.archive.journal import SqlJournal
@@ -59,6 +60,7 @@ class Store:
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
         self.pauses, self.endpoints, self.breakers = SqlPauses(engine), SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
+        self.archive_audit = SqlArchiveAudit(engine)
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
         self.reconciliations, self.trail, self.journal = (
             SqlReconciliations(engine),

@@ -22,6 +22,7 @@ class DepositCopyRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_deposit_copy_key", "bucket", text('key collate "C"')),
         Index("ix_deposit_copy_verified", "place", text("verified_at nulls first")),
+        Index("ix_deposit_copy_damage", "archive_id", postgresql_where=text("damage is not null")),
     )
 
     archive_id: str = Field(primary_key=True)
@@ -32,6 +33,10 @@ class DepositCopyRow(SQLModel, table=True):
     lock_mode: str
     retain_until: datetime = time_column()
     verified_at: datetime | None = time_column(nullable=True)
+    #: What the flow `audit` found and could not repair; null: nothing.
+    damage: str | None = None
+    damaged_at: datetime | None = time_column(nullable=True)
+    alarmed_at: datetime | None = time_column(nullable=True)
 
 
 class ArchivedMailRow(SQLModel, table=True):

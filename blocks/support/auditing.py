@@ -1,0 +1,107 @@
+"""What the audit of the archive works with: its record, reading with the auditor's credentials, and repair with the writer's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from blocks.seals import JournalSeals
+from mailroom.adapters.aws.archive_copies import ArchiveCopies
+from mailroom.adapters.seal_key import trusted_keys
+from mailroom.archive.auditing import Read, Repair
+from mailroom.audit.archive_documents import FIRST, Expected, Place
+from mailroom.audit.archive_reading import NotReadError, read_copy
+from mailroom.audit.archive_report import ArchiveReport
+from mailroom.audit.archive_rows import Scope
+from mailroom.audit.archive_seals import SealTrust
+from mailroom.audit.verify import Installation, verify
+from mailroom.domain.archive.damage import Damage
+from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.ports.archive_audit import ArchiveAudit, CopyToRead
+from mailroom.settings import load_settings
+from mailroom.wiring import Store
+
+_SECOND = "second"
+
+
+@dataclass(frozen=True, slots=True)
+class Auditing:
+    """The ports of an audit; `verify` checks journals, seals and records at a time, without the bytes of the archive."""
+
+    audit: ArchiveAudit
+    read: Read
+    repair: Repair
+    verify: Callable[[datetime], ArchiveReport]
+    budget_mb: int
+
+
+async def open_auditing(name: str = "archive") -> Auditing:
+    """Return the ports of an audit for the block `name` of seals."""
+    seals, settings = cast(JournalSeals, await JournalSeals.aload(name)), load_settings()
+    block, witness = seals.archive, seals.witness()
+    places = [Place(FIRST, block.client(block.auditor), block.bucket)]
+    if block.copy_bucket:
+        places.append(Place(_SECOND, block.copy_client(block.auditor), block.copy_bucket))
+    trust = SealTrust(
+        Place("witness", *witness) if witness else None,
+        trusted_keys(settings.seal_key.get_secret_value(), settings.seal_keys_before),
+    )
+    installation = Installation(block.database.url.get_secret_value(), places, trust)
+    return Auditing(
+        Store(block.database.open()).archive_audit,
+        reading(places),
+        repairing(block.open_copies(), places),
+        lambda now: records_of(installation, now),
+        block.audit_mb,
+    )
+
+
+def reading(places: list[Place]) -> Read:
+    """Return how a copy is read, with the independent code of `mailroom archive verify`."""
+    by_name = {one.name: one for one in places}
+
+    def read(copy: CopyToRead) -> Damage | None:
+        place = by_name.get(copy.place)
+        if place is None or place.bucket != copy.bucket:
+            raise PermanentError("the bucket of a copy is not configured", archive_id=copy.archive_id, place=copy.place)
+        expected = Expected(
+            archive_id=copy.archive_id,
+            place=place,
+            key=copy.key,
+            version=copy.version,
+            sha256=copy.archive_id.rpartition("/")[2],
+            sha512=copy.sha512,
+            size=copy.size,
+            mode=copy.lock_mode,
+            until=copy.retain_until,
+        )
+        try:
+            wrong = read_copy(expected)
+        except NotReadError as error:
+            raise TransientError(str(error), archive_id=copy.archive_id, place=copy.place) from error
+        return Damage(wrong[0].kind) if wrong else None
+
+    return read
+
+
+def repairing(copies: ArchiveCopies, places: list[Place]) -> Repair:
+    """Return how a copy is repaired from the one in the other place."""
+
+    def repair(copy: CopyToRead) -> bool:
+        others = [one.name for one in places if one.name != copy.place]
+        if not others:
+            return False
+        try:
+            copies.repair(copy.archive_id, from_place=others[0], to_place=copy.place)
+        except (LookupError, KeyError, PermanentError):
+            return False
+        return True
+
+    return repair
+
+
+def records_of(installation: Installation, now: datetime) -> ArchiveReport:
+    """Return what journals, seals, rows and listings show."""
+    report = ArchiveReport()
+    verify(installation, Scope(), report, now=now, reading=False)
+    return report

@@ -1,0 +1,39 @@
+"""The steps of an audit of the archive. Each may be killed at any point and run again."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from mailroom.archive.auditing import AuditResult, Read, Repair, audit_copies
+from mailroom.audit.archive_report import ArchiveReport
+from mailroom.ports.archive_audit import ArchiveAudit, AuditState, Incident
+from tasks.support.steps import blocking, step
+
+
+@step("read copies")
+async def read_copies(audit: ArchiveAudit, *, read: Read, repair: Repair, budget: int, begun: datetime) -> AuditResult:
+    """Read the copies that were verified longest ago, repair bad ones, and return what was done."""
+    return await blocking(audit_copies, audit, read=read, repair=repair, budget=budget, begun=begun)
+
+
+@step("verify records")
+async def verify_records(verify: Callable[[datetime], ArchiveReport], now: datetime) -> ArchiveReport:
+    """Return what journals, seals and records of the archive show, without reading its bytes."""
+    return await blocking(verify, now)
+
+
+@step("incidents")
+async def incidents_to_alarm(audit: ArchiveAudit, now: datetime) -> Sequence[Incident]:
+    """Return the documents with damage of which no event was emitted for a day."""
+    return await blocking(audit.to_alarm, now=now)
+
+
+@step("note incidents")
+async def note_alarmed(audit: ArchiveAudit, incidents: Sequence[Incident], now: datetime) -> None:
+    """Record that events of these were emitted."""
+    await blocking(audit.alarmed, incidents, now=now)
+
+
+@step("state of the audit")
+async def audit_state(audit: ArchiveAudit) -> AuditState:
+    """Return how far the audit is."""
+    return await blocking(audit.state)

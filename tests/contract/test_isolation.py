@@ -31,6 +31,7 @@ from tests.support.role_table import (
     Request,
     Role,
     about,
+    signed_in,
 )
 
 #: Whose the object of a request is.
@@ -153,7 +154,7 @@ def sweep(engine: Engine) -> Sweep:
     for name, (inboxes, role) in PEOPLE.items():
         person = on.person(name.split()[0], OURS, *inboxes)
         holders.append(Holder(name, role, on.signed_in(person)))
-    holders.append(Holder("operator", OPERATOR, on.signed_in(on.person("operator", None))))
+    holders.append(Holder("operator", signed_in(OPERATOR), on.signed_in(on.person("operator", None))))
     holders.append(Holder("operator's key", OPERATOR, _bearer(on.operator)))
     holders += [Holder("nobody", NOBODY, {}), Holder("wrong key", NOBODY, _bearer("mr_wrong"))]
     holders.append(Holder("revoked key", NOBODY, _bearer(_revoked(on))))

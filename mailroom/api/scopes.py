@@ -42,7 +42,9 @@ class Need:
         return [f"{INBOX}ADDRESS" if scope == INBOX else scope for scope in (*self.scopes, ADMINISTER)]
 
     def is_met(self, holder: Holder) -> bool:
-        """Return whether the holder has one of the scopes."""
+        """Return whether the holder has one of the scopes, or is a person where that is what counts."""
+        if self.is_personal:
+            return holder.person_id is not None
         held = {INBOX if scope.startswith(INBOX) else scope for scope in holder.scopes}
         return self.is_open or not held.isdisjoint({*self.scopes, ADMINISTER})
 
@@ -240,11 +242,9 @@ async def admit(request: Request) -> None:
     read_as(holder)
     if need is None:
         raise HTTPException(403, "This route is not open to any key yet; report it to the operator.")
-    if need.is_personal:
-        if holder.person_id is None:
-            raise HTTPException(404, "A key has no settings; sign in as a person.")
-        return
     if not need.is_met(holder):
+        if need.is_personal:
+            raise HTTPException(404, "A key has no settings; sign in as a person.")
         raise ScopeMissing(need.words, holder)
     if INBOX in need.scopes and reads_some(holder):
         await run_in_threadpool(_refuse_other_inboxes, request, services, holder, need)

@@ -25,6 +25,7 @@ from mailroom.api.pages import raw_mail as raw_mail_pages
 from mailroom.api.pages import resends as resend_pages
 from mailroom.api.pages import senders as sender_pages
 from mailroom.api.pages import sent_mail, unsubscribe
+from mailroom.api.pages import settings as settings_pages
 from mailroom.api.pages import sign_in as sign_in_pages
 from mailroom.api.pages import status as status_pages
 from mailroom.api.pages import trail as trail_pages
@@ -76,6 +77,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, keys.router),
     (Face.PRIVATE, key_pages.router),
     (Face.PRIVATE, people_pages.router),
+    (Face.PRIVATE, settings_pages.router),
     (Face.PRIVATE, trail.router),
     (Face.PRIVATE, trail_pages.router),
     (Face.PRIVATE, sign_in_pages.router),

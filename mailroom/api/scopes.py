@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from mailroom.api.addresses import compared
 from mailroom.api.auth import holder_of, page_holder
+from mailroom.api.pages.reader import read_as
 from mailroom.api.services import Services, services_of
 from mailroom.delivery.provider_events.registered import HOOKS
 from mailroom.domain.api_keys import ADMINISTER, ARCHIVE, INBOX, SEND, inboxes_of, may_read
@@ -26,10 +27,14 @@ from mailroom.ports.archive import Archive
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The scopes of which a key needs one, besides `administer`, which always suffices; `is_open` needs no key."""
+    """The scopes of which a key needs one, besides `administer`, which always suffices; `is_open` needs no key.
+
+    `is_personal` is of everybody who is signed in; for a key it does not exist.
+    """
 
     scopes: tuple[str, ...] = ()
     is_open: bool = False
+    is_personal: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -37,7 +42,9 @@ class Need:
         return [f"{INBOX}ADDRESS" if scope == INBOX else scope for scope in (*self.scopes, ADMINISTER)]
 
     def is_met(self, holder: Holder) -> bool:
-        """Return whether the holder has one of the scopes."""
+        """Return whether the holder has one of the scopes, or is a person where that is what counts."""
+        if self.is_personal:
+            return holder.person_id is not None
         held = {INBOX if scope.startswith(INBOX) else scope for scope in holder.scopes}
         return self.is_open or not held.isdisjoint({*self.scopes, ADMINISTER})
 
@@ -45,6 +52,8 @@ class Need:
 #: Counts, links of mails, and hooks, which authenticate their callers by other means.
 OPEN = Need(is_open=True)
 TO_SEND, TO_ADMINISTER = Need((SEND,)), Need()
+#: What a person settles for themselves alone.
+PERSONAL = Need(is_personal=True)
 #: One inbox; the path names it, or an item in it.
 TO_READ = Need((INBOX,))
 #: The archived bytes and receipts of an item.
@@ -179,6 +188,8 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "POST /keys/{key_id}/revoke": TO_ADMINISTER,
         "POST /keys/{key_id}/rotate": TO_ADMINISTER,
         # People, and what was seen and done.
+        "GET /settings": PERSONAL,
+        "POST /settings": PERSONAL,
         "GET /people": TO_ADMINISTER,
         "POST /people": TO_ADMINISTER,
         "POST /people/{person_id}/inboxes": TO_ADMINISTER,
@@ -228,9 +239,12 @@ async def admit(request: Request) -> None:
     services, holder = services_of(request), getattr(request.state, "holder", None)
     if holder is None:
         holder = request.state.holder = await run_in_threadpool(_holder, request, services)
+    read_as(holder)
     if need is None:
         raise HTTPException(403, "This route is not open to any key yet; report it to the operator.")
     if not need.is_met(holder):
+        if need.is_personal:
+            raise HTTPException(404, "A key has no settings; sign in as a person.")
         raise ScopeMissing(need.words, holder)
     if INBOX in need.scopes and reads_some(holder):
         await run_in_threadpool(_refuse_other_inboxes, request, services, holder, need)

@@ -14,11 +14,14 @@ from starlette.responses import Response
 
 from mailroom.api.services import Services
 from mailroom.domain.people import secret_digest
+from mailroom.domain.texts import Text
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.people import Person
 from mailroom.settings import Settings
 
-NOT_HERE = "Nobody can sign in here: MAILROOM_PAGES_URL must be the https URL of these pages. Ask the operator."
+NOT_HERE = Text(
+    "Signing in is not set up here: MAILROOM_PAGES_URL must be the https URL of these pages. Ask the operator."
+)
 _HOST = "__Host-mailroom"
 #: Pages with a `refresh`; with `still` they have none.
 _RELOADING = frozenset({"/status", "/batches", "/batches/{batch_id}", "/quarantine/replays/{replay_id}"})
@@ -81,7 +84,7 @@ def begin_session(request: Request, services: Services, person: Person, response
     """Begin a session of this person and put its cookie on the response; the session that the browser had ends.
 
     Raises:
-        HTTPException: 403, the person was removed in this moment; 404, nobody can sign in here.
+        HTTPException: 403, the person was removed in this moment; 404, signing in is not set up here.
     """
     settings = services.settings
     if services.people is None or not settings.pages_at:

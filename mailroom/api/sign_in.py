@@ -27,7 +27,7 @@ def people_of(services: Services) -> PeopleServices:
     """Return the ports of people.
 
     Raises:
-        HTTPException: 404, nobody can sign in here; the message says what the operator must set.
+        HTTPException: 404, signing in is not set up here; the message says what the operator must set.
     """
     if services.people is None or not services.settings.pages_at:
         raise HTTPException(404, NOT_HERE)

@@ -88,7 +88,7 @@ def add(
 
 @app.command("list")
 def list_(tenant: OfTenant = None, as_json: AsJson = False) -> None:
-    """List people: role, tenant, inboxes, and when each was last seen."""
+    """List people: role, tenant, inboxes, when each was last seen, and the language and time zone that each chose."""
     people, after = list[Person](), None
     store = Opened().store
     while True:
@@ -280,7 +280,8 @@ def _sentence(person: Person) -> str:
     reads = f", reads {', '.join(person.inboxes) or 'no inbox yet'}" if person.role is Role.MEMBER else ""
     seen = f"last seen {_when(person.last_seen_at)}" if person.last_seen_at else "never signed in"
     added = f"added {_when(person.created_at)} by {person.added_by}"
-    return f"{person.address}  {_as_what(person.role, person.tenant)}{reads}; {added}; {seen}"
+    chosen = ", ".join(one for one in (person.language, person.zone) if one)
+    return f"{person.address}  {_as_what(person.role, person.tenant)}{reads}; {added}; {seen}{f'; pages: {chosen}' if chosen else ''}"
 
 
 def _as_what(role: Role, tenant: str | None) -> str:
@@ -292,7 +293,7 @@ def _when(moment: datetime | None) -> str:
 
 
 def _values(person: Person) -> dict[str, Any]:
-    names = ("id", "address", "role", "tenant", "added_by")
+    names = ("id", "address", "role", "tenant", "added_by", "language", "zone")
     moments = {name: getattr(person, name) for name in ("created_at", "last_seen_at")}
     values: dict[str, Any] = {name: getattr(person, name) for name in names} | {"inboxes": list(person.inboxes)}
     return values | {name: one.isoformat() if one else None for name, one in moments.items()}

@@ -56,6 +56,7 @@ class What(StrEnum):
     KEY_ADDED = "key_added"
     KEY_REVOKED = "key_revoked"
     KEY_ROTATED = "key_rotated"
+    SETTINGS_CHOSEN = "settings_chosen"
     PERSON_ADDED = "person_added"
     PERSON_REMOVED = "person_removed"
     ROLE_CHANGED = "role_changed"
@@ -133,6 +134,7 @@ _SENTENCES = {
     What.KEY_ADDED: "added a key",
     What.KEY_REVOKED: "revoked a key",
     What.KEY_ROTATED: "rotated a key",
+    What.SETTINGS_CHOSEN: "chose a language and a time zone",
     What.PERSON_ADDED: "added a person",
     What.PERSON_REMOVED: "removed a person",
     What.ROLE_CHANGED: "changed the role of a person",

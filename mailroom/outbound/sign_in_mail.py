@@ -19,6 +19,7 @@ from mailroom.domain.tenants import OWN_TENANT
 from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Letter, Recipient, Request, RequestContent
+from mailroom.outbound.sign_in_texts import subject_and_text
 from mailroom.ports.archive import Archive
 from mailroom.ports.dispatch import Claimed
 from mailroom.ports.outbox import Outbox
@@ -28,18 +29,6 @@ from mailroom.ports.people import LINK_LASTS, Person, SignInLinks
 STAND_IN = "its-recipient-alone-gets-the-link"
 #: The start of the message's reference; the id of the link follows.
 _REFERENCE = "sign-in:"
-_SUBJECT = "Your link to sign in to Mailroom ({place})"
-_TEXT = """\
-Somebody, probably you, asked to sign in to Mailroom as {address},
-{role}.
-
-Open this link and press the button:
-
-{pages_at}/sign-in/{stand_in}
-
-The link works once, for {minutes} minutes. If you did not ask for it, do nothing: without
-this link nobody signs in. Mailroom will never ask you to forward it.
-"""
 
 
 def send_link(
@@ -59,13 +48,10 @@ def send_link(
         Unacceptable: the sender is no valid address.
     """
     minutes = int(LINK_LASTS.total_seconds() // 60)
-    text = _TEXT.format(
-        address=person.address, role=person.of_what, pages_at=pages_at, stand_in=STAND_IN, minutes=minutes
-    )
-    subject = _SUBJECT.format(place=person.tenant or "the installation")
+    subject, text = subject_and_text(person, url=f"{pages_at}/sign-in/{STAND_IN}", minutes=minutes)
     recipient = Recipient(to=person.address, where=(0,), at=(0, "to"), reference=f"{_REFERENCE}{link_id}")
     letter = Letter(words=RequestContent(subject=subject, text=text), where=(0,), recipients=(recipient,))
-    # Later than that nobody waits for it.
+    # It is not sent later than that.
     request = Request(from_=sender, letters=(letter,), lane=Lane.TRANSACTIONAL, expires_at=now + LINK_LASTS)
     # Without the table of senders: the address is the installation's own, by its settings.
     attachments = AttachmentResolver(OWN_TENANT, archive=archive, uploads=None)

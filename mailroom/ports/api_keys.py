@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from mailroom.domain.api_keys import EVERYTHING
 from mailroom.domain.people import Role
@@ -27,7 +28,7 @@ class Holder:
     """The owner of an API key, or a person who is signed in. `tenant` None is an administrator of the installation.
 
     `scopes`: see `mailroom.domain.api_keys`. `ends_at` is when the key ends, None for never. A person has a `role` and a
-    `person_id`, no `key_id`, and an address as the name.
+    `person_id`, no `key_id`, an address as the name, and may have chosen a `language` and a time `zone` for pages.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Holder:
     key_id: str | None = field(default=None, compare=False)
     role: Role | None = field(default=None, compare=False)
     person_id: str | None = field(default=None, compare=False)
+    language: str | None = field(default=None, compare=False)
+    zone: ZoneInfo | None = field(default=None, compare=False)
 
     def entry(self, what: What, *, tenant: str | None = None, of: str | None = None) -> NewEntry:
         """Return an entry of the trail about what this holder saw or did; see `NewEntry`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mailroom.domain.languages import zone_named
 from mailroom.domain.people import Role, scopes_of
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.inbox_reader import Page, Position
@@ -35,7 +36,10 @@ class NewPerson:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who may sign in. `inboxes` are kept for every role, and count for members. `last_seen_at`: see `Sessions.touch`."""
+    """Someone who may sign in. `inboxes` are kept for every role, and count for members. `last_seen_at`: see `Sessions.touch`.
+
+    `language` and `zone` are the person's own choice for pages and mails; None is none.
+    """
 
     id: str
     address: str
@@ -45,6 +49,8 @@ class Person:
     created_at: datetime
     added_by: str
     last_seen_at: datetime | None = None
+    language: str | None = None
+    zone: str | None = None
 
     @property
     def of_what(self) -> str:
@@ -54,7 +60,15 @@ class Person:
     def holder(self) -> Holder:
         """Return what this person may do, as for the owner of a key."""
         scopes = scopes_of(self.role, self.inboxes)
-        return Holder(self.address, self.tenant, scopes, role=self.role, person_id=self.id)
+        return Holder(
+            self.address,
+            self.tenant,
+            scopes,
+            role=self.role,
+            person_id=self.id,
+            language=self.language,
+            zone=zone_named(self.zone),
+        )
 
 
 class People(Protocol):
@@ -98,6 +112,11 @@ class People(Protocol):
         Raises:
             Conflict: an operator stays one, and nobody of a tenant becomes one.
         """
+
+    def choose(
+        self, person_id: str, *, language: str | None, zone: str | None, entry: NewEntry | None = None
+    ) -> Person | None:
+        """Store a person's own language and time zone, None for no choice; return the person, None as for `find`."""
 
     def remove(self, tenant: str | None, person_id: str, entry: NewEntry | None = None) -> Person | None:
         """Remove a person with all sessions and links; return who it was, None as for `find`."""

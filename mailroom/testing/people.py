@@ -79,6 +79,13 @@ class MemoryPeople:
             raise Conflict("an operator belongs to no tenant")
         return self._changed(replace(person, role=role), entry) if person else None
 
+    def choose(
+        self, person_id: str, *, language: str | None, zone: str | None, entry: NewEntry | None = None
+    ) -> Person | None:
+        """Store a person's own language and time zone."""
+        person = self.find(None, person_id)
+        return self._changed(replace(person, language=language, zone=zone), entry) if person else None
+
     def remove(self, tenant: str | None, person_id: str, entry: NewEntry | None = None) -> Person | None:
         """Remove a person."""
         person = self.find(tenant, person_id)

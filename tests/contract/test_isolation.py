@@ -31,6 +31,7 @@ from tests.support.role_table import (
     Request,
     Role,
     about,
+    signed_in,
 )
 
 #: Whose the object of a request is.
@@ -153,7 +154,7 @@ def sweep(engine: Engine) -> Sweep:
     for name, (inboxes, role) in PEOPLE.items():
         person = on.person(name.split()[0], OURS, *inboxes)
         holders.append(Holder(name, role, on.signed_in(person)))
-    holders.append(Holder("operator", OPERATOR, on.signed_in(on.person("operator", None))))
+    holders.append(Holder("operator", signed_in(OPERATOR), on.signed_in(on.person("operator", None))))
     holders.append(Holder("operator's key", OPERATOR, _bearer(on.operator)))
     holders += [Holder("nobody", NOBODY, {}), Holder("wrong key", NOBODY, _bearer("mr_wrong"))]
     holders.append(Holder("revoked key", NOBODY, _bearer(_revoked(on))))
@@ -242,7 +243,7 @@ def test_the_other_tenants_data_is_there_to_be_found(sweep: Sweep) -> None:
     # Of one tenant each, the operator's own unless the request names one; what is sent to one address; events without a message.
     one_tenants = {"GET /v1/quotas", "GET /v1/senders", "GET /v1/streams"}
     counts = {"GET /status", "GET /v1/status", "GET /v1/inbound/reasons", "GET /quarantine/replay"}
-    of_nobody = {"GET /recipients", "GET /parked", "GET /senders", "GET /quarantine/address"}
+    of_nobody = {"GET /recipients", "GET /parked", "GET /senders", "GET /quarantine/address", "GET /settings"}
     assert silent - one_tenants - counts <= of_nobody
     for route in one_tenants:
         assert THEIRS in sweep.ask(operator, route, REQUESTS[route], {}, f"tenant={THEIRS}").text

@@ -30,6 +30,7 @@ from mailroom.domain.inbound.replaying import ReplayState
 from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.domain.inbox.marks import Show
 from mailroom.domain.inbox.notices import TEXTS
+from mailroom.domain.languages import REGIONS
 from mailroom.domain.openid import OpenIdFault
 from mailroom.domain.outbound.advice import SENDERS_DOMAIN
 from mailroom.domain.outbound.message import Lane, ResendPolicy, Status
@@ -119,6 +120,8 @@ def of_the_domain() -> Iterator[Message]:
     for text in TEXTS.values():
         yield from (text.sentence, text.what, *filter(None, (text.remedy, text.of)))
     yield from OTHER_WORDS
+    yield from REGIONS
+    yield from ("choose a language of the list", "choose a time zone of the list")
     yield from (verdict.value.lower().replace("_", " ") for verdict in Verdict)
     yield from (show.words for show in Show)
     yield from (SENDERS_DOMAIN, _NO_MAIL_FROM, WHAT_A_NAME_IS, HOW, OUT_OF_BOUNDS, f"unknown scope; use {SCOPES}")

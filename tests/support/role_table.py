@@ -5,7 +5,7 @@ The sweep of tests/contract/test_isolation.py compares the service with this tab
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # What the routes are about. A role may do some of it.
@@ -13,6 +13,8 @@ SENDING, INBOX, DOCUMENTS, STATES = "sending", "inbox", "documents", "states"
 ADMINISTERING, OPERATING, OPEN = "administering", "operating", "open"
 #: Pages and routes of the installation, which do not exist for those who administer a tenant.
 INSTALLATION = "installation"
+#: What a person settles for themselves alone; for keys it does not exist.
+PERSONAL = "personal"
 EVERYTHING_OF_A_TENANT = frozenset({SENDING, INBOX, DOCUMENTS, STATES, ADMINISTERING})
 
 
@@ -33,6 +35,12 @@ ARCHIVIST = Role(frozenset({DOCUMENTS, STATES}))
 ADMINISTRATOR = Role(EVERYTHING_OF_A_TENANT)
 OPERATOR = Role(EVERYTHING_OF_A_TENANT | {OPERATING, INSTALLATION}, of_all_tenants=True)
 
+
+def signed_in(role: Role) -> Role:
+    """Return the role of a person who may do what a key with these scopes may."""
+    return replace(role, may=role.may | {PERSONAL})
+
+
 #: By scopes of a key of the tenant.
 KEYS: Mapping[tuple[str, ...], Role] = {
     ("send",): SENDER,
@@ -50,11 +58,11 @@ KEYS: Mapping[tuple[str, ...], Role] = {
 
 #: By role of a person of the tenant, with the inboxes that were given.
 PEOPLE: Mapping[str, tuple[tuple[str, ...], Role]] = {
-    "member": (("anna@quokka.test",), MEMBER),
-    "member of two inboxes": (("@quokka.test",), Role(MEMBER.may, BOTH)),
-    "member of a foreign inbox": (("anna@numbat.test",), Role(MEMBER.may, NONE)),
-    "archivist": ((), ARCHIVIST),
-    "administrator": ((), ADMINISTRATOR),
+    "member": (("anna@quokka.test",), signed_in(MEMBER)),
+    "member of two inboxes": (("@quokka.test",), signed_in(Role(MEMBER.may, BOTH))),
+    "member of a foreign inbox": (("anna@numbat.test",), signed_in(Role(MEMBER.may, NONE))),
+    "archivist": ((), signed_in(ARCHIVIST)),
+    "administrator": ((), signed_in(ADMINISTRATOR)),
 }
 
 #: What a route is about: the first pattern that matches method and path.
@@ -73,6 +81,7 @@ ABOUT = (
     (r"GET /v1/addresses", ADMINISTERING),
     (r"\w+ /v1/addresses", OPERATING),
     (r"GET /parked", OPERATING),
+    (r"\w+ /settings", PERSONAL),
     (r"\w+ (/people.*|(/v1)?/trail)", ADMINISTERING),
     (r"\w+ (/v1)?/keys.*", ADMINISTERING),
     (r"\w+ (/v1)?/(batches|messages|recipients).*", SENDING),
@@ -216,6 +225,8 @@ REQUESTS: Mapping[str, Request] = {
     "POST /keys": Request(201, form={"name": "quokka's", "scope": "send", "tenant": "quokka"}),
     "POST /keys/{key_id}/revoke": Request(303, fresh=_KEY),
     "POST /keys/{key_id}/rotate": Request(201, fresh=_KEY),
+    "GET /settings": Request(refused=404),
+    "POST /settings": Request(303, form={"language": "de", "zone": "Europe/Berlin"}, refused=404),
     "GET /people": Request(),
     "POST /people": Request(
         303,

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from mailroom.api.pages.formats import day, number, size, when, zone_of
-from mailroom.api.pages.reader import LANGUAGES, language_of, read_by, read_by_holder, reader
+from mailroom.api.pages.reader import LANGUAGES, language_of, read_as, read_by, reader
 from mailroom.api.pages.translations import gettext, ngettext, plain, translation, words
 from mailroom.domain.inbox.notices import notices_of
 from mailroom.domain.outbound.advice import SENDERS_DOMAIN, advice
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.texts import Octets, Text
+from mailroom.ports.api_keys import Holder
 from tests.support.page_texts import REASONS, Message, all_texts, catalogue, of_the_domain
 
 OTHERS = LANGUAGES[1:]
@@ -116,24 +117,13 @@ def test_a_reader_gets_the_language_that_the_browser_asks_for(accepted: str | No
     assert language_of(accepted) == language
 
 
-class Chooser:
-    """A holder with a language and a zone of their own."""
-
-    language, zone = "fr", ZoneInfo("Europe/Paris")
-
-
-class Hostile:
-    language = "../../etc/passwd"
-
-
 def test_a_holders_own_language_comes_before_the_browsers() -> None:
     """The browser of a shared machine may ask for another; a language that is none of ours is passed over."""
     with read_by("de", "UTC"):
-        with read_by_holder(Chooser()) as one:
-            assert (one.language, one.zone) == ("fr", "Europe/Paris")
-        with read_by_holder(Hostile()) as other:
-            assert other.language == "de"
-        assert reader().language == "de"
+        read_as(Holder("eve", language="../../etc/passwd"))
+        assert (reader().language, reader().zone) == ("de", "UTC")
+        read_as(Holder("ada", language="fr", zone=ZoneInfo("Europe/Paris")))
+        assert (reader().language, reader().zone) == ("fr", "Europe/Paris")
     assert reader().language == "en"
 
 

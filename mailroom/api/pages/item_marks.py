@@ -15,7 +15,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mailroom.api.auth import PageHolder, from_this_site
 from mailroom.api.mail_pictures import text_of_html
 from mailroom.api.originals import item_of
-from mailroom.api.pages.mail_lists import MailList, beside, is_opened, list_of, zone_of
+from mailroom.api.pages.mail_lists import MailList, beside, is_opened, list_of
+from mailroom.api.pages.reader import reader
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import decode
 from mailroom.api.services import AppServices, Services
@@ -68,7 +69,7 @@ def bar_of(request: Request, services: Services, holder: Holder, filed: FiledIte
         was=_id(request.query_params.get("was")),
         history=services.marks.history(holder.tenant, filed.id),
         now=services.now(),
-        zone=zone_of(holder),
+        zone=reader().time_zone,
     )
 
 
@@ -107,7 +108,7 @@ def printed(services: AppServices, holder: PageHolder, item_id: str) -> Response
     letter: str | None = filed.item.text if (filed.item.text or "").strip() else None
     if letter is None and filed.item.html:
         letter = text_of_html(filed.item.html)
-    values: dict[str, Any] = {"letter": letter, "now": services.now(), "zone": zone_of(holder)}
+    values: dict[str, Any] = {"letter": letter, "now": services.now(), "zone": reader().time_zone}
     return render("print.html", holder=holder, filed=filed, mail=list_of({}, holder), **values)
 
 

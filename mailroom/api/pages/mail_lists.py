@@ -6,7 +6,6 @@ trusted: an inbox that the person may not read, or a word that is no tab, is as 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import tzinfo
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -99,12 +98,6 @@ def beside(services: Services, holder: Holder, mail: MailList, item_id: str) -> 
     return services.reader.beside(owner, item_id, only=only, question=mail.question, marks=mail.show.filter)
 
 
-def zone_of(holder: Holder) -> tzinfo:
-    """Return the time zone of a person's lists: their own, else the installation's."""
-    found = getattr(holder, "zone", None)
-    return found if isinstance(found, tzinfo) else reader().time_zone
-
-
 @router.get("/")
 def everything(
     services: AppServices,
@@ -155,7 +148,7 @@ def _page(services: Services, holder: Holder, mail: MailList, cursor: str | None
         "tabs": tuple(Show),
         "cursor": cursor,
         "now": services.now(),
-        "zone": zone_of(holder),
+        "zone": reader().time_zone,
         "unread": _unread(services, holder),
     }
     try:

@@ -108,7 +108,7 @@ def _openid(services: Services) -> tuple[OpenIdServices, bytes]:
         HTTPException: 404, there is none.
     """
     if services.openid is None:
-        raise HTTPException(404, "Nobody signs in with OpenID Connect here: MAILROOM_OPENID_ISSUER is not set.")
+        raise HTTPException(404, "OpenID Connect is not set up here: MAILROOM_OPENID_ISSUER is empty.")
     return services.openid, attempt_key(services.settings.openid_client_secret.get_secret_value())
 
 
@@ -155,7 +155,7 @@ def _choice(services: Services, found: tuple[Person, ...], path: str) -> Respons
 
 def _refused(services: Services, refusal: Refused) -> Response:
     fault = OpenIdFault(refusal.facts["step"])
-    log.warning("nobody is signed in by OpenID Connect: %s %s", fault.value, refusal.facts.get("detail", ""))
+    log.warning("a sign-in by OpenID Connect was refused: %s %s", fault.value, refusal.facts.get("detail", ""))
     return _page(services, _STATUS.get(fault, 403), fault.sentence, fault.remedy)
 
 

@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mailroom.api.auth import PageHolder, from_this_site
 from mailroom.api.pages.forms import Form, field
 from mailroom.api.pages.rendering import render
+from mailroom.api.pages.settings import OWN_NAMES
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.people_changes import add_person, change_inboxes, change_role, person_of, remove_person
 from mailroom.api.services import AppServices, Services
@@ -94,5 +95,6 @@ def _page(
         cursor=cursor,
         older=encode(page.next),
         roles=roles,
+        languages=OWN_NAMES,
         **values,
     )

@@ -1,6 +1,6 @@
 """The reader of a page: language and time zone, for the time of one request.
 
-The guard sets the reader from the request; `rendering` replaces the language by the holder's own where there is one. It is a
+The guard sets the reader from the request; `mailroom.api.scopes` puts what a person has chosen in its place. It is a
 context variable, so that no route and no template has to pass it on: one that forgot would be in English. Threads of routes
 get a copy of the context.
 """
@@ -11,8 +11,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
-#: The first is the language of the texts themselves, and of a reader whose languages are not among them.
-LANGUAGES = ("en", "fr", "de")
+from mailroom.domain.languages import LANGUAGES as LANGUAGES
+from mailroom.ports.api_keys import Holder
+
 #: Characters and entries of an Accept-Language header that are read.
 _MOST, _ENTRIES = 500, 20
 
@@ -30,8 +31,8 @@ class Reader:
         return ZoneInfo(self.zone)
 
 
-_NOBODY = Reader()
-_READER: ContextVar[Reader] = ContextVar("reader", default=_NOBODY)
+_DEFAULT = Reader()
+_READER: ContextVar[Reader] = ContextVar("reader", default=_DEFAULT)
 
 
 def reader() -> Reader:
@@ -49,20 +50,14 @@ def read_by(accepted: str | None, zone: str) -> Iterator[None]:
         _READER.reset(token)
 
 
-@contextmanager
-def read_by_holder(holder: object) -> Iterator[Reader]:
-    """Make a page for a holder, who may have chosen a language and a time zone, inside the block."""
-    language, zone = getattr(holder, "language", None), getattr(holder, "zone", None)
+def read_as(holder: Holder) -> None:
+    """Make what follows of this response for a holder, who may have chosen a language and a time zone."""
     found = reader()
-    if language in LANGUAGES:
-        found = replace(found, language=language)
-    if isinstance(zone, ZoneInfo):
-        found = replace(found, zone=zone.key)
-    token = _READER.set(found)
-    try:
-        yield found
-    finally:
-        _READER.reset(token)
+    if holder.language in LANGUAGES:
+        found = replace(found, language=holder.language)
+    if holder.zone is not None:
+        found = replace(found, zone=holder.zone.key)
+    _READER.set(found)
 
 
 def language_of(accepted: str | None) -> str:

@@ -16,7 +16,7 @@ from mailroom.api.pages import carried_words
 from mailroom.api.pages.batch_progress import segments, settled, tone
 from mailroom.api.pages.formats import number, size, when, zone_of
 from mailroom.api.pages.letters import answers_elsewhere
-from mailroom.api.pages.reader import read_by_holder
+from mailroom.api.pages.reader import reader
 from mailroom.api.pages.replay_progress import replay_tone
 from mailroom.api.pages.short_times import short_time
 from mailroom.api.pages.translations import gettext, ngettext, plain, words
@@ -40,10 +40,10 @@ FOLDER = Path(__file__).parent
 def render(
     template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
-    """Return the template as a page in the language of its reader: of `holder` if that is among the values, else of the request."""
-    with read_by_holder(values.get("holder")) as reader:
-        body = _templates.get_template(template).render(values, lang=reader.language)
-    own = {"Content-Language": reader.language, "Vary": "Accept-Language"}
+    """Return the template as a page in the language of its reader."""
+    language = reader().language
+    body = _templates.get_template(template).render(values, lang=language)
+    own = {"Content-Language": language, "Vary": "Accept-Language"}
     return HTMLResponse(body, status, headers=own | dict(headers or {}))
 
 

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mailroom.api.attempts import client_of
 from mailroom.api.auth import from_this_site, key_needed, page_holder
 from mailroom.api.pages.forms import Form, field
+from mailroom.api.pages.reader import read_as
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import AppServices
 from mailroom.api.sessions import begin_session, end_session, session_holder
@@ -34,7 +35,8 @@ Next = Annotated[str, Query(alias="next", max_length=10_000)]
 def show_sign_in(request: Request, services: AppServices, next_: Next = HOME) -> Response:
     """A form for an address; somebody who is signed in sees as who."""
     people_of(services)
-    holder = session_holder(request, services)
+    if holder := session_holder(request, services):
+        read_as(holder)
     return _page(services, signed_in=holder, path=local_path(next_), fault=None, asked=False)
 
 
@@ -66,6 +68,7 @@ def show_link(services: AppServices, secret: str) -> Response:
     found = _found(services, secret)
     if found is None:
         return render("sign_in_link.html", status=404, found=None, why=_OVER)
+    read_as(found.person.holder())
     return render("sign_in_link.html", found=found, why=None)
 
 

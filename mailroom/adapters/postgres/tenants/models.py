@@ -19,7 +19,10 @@ def _of_person() -> Any:
 
 
 class PersonRow(SQLModel, table=True):
-    """Someone who may sign in. `tenant` null is an operator; `inboxes` are addresses and patterns."""
+    """Someone who may sign in. `tenant` null is an operator; `inboxes` are addresses and patterns.
+
+    `language` and `zone` null: no choice.
+    """
 
     __tablename__ = "person"
     __table_args__ = (
@@ -37,6 +40,8 @@ class PersonRow(SQLModel, table=True):
     created_at: datetime = time_column()
     added_by: str
     last_seen_at: datetime | None = time_column(nullable=True)
+    language: str | None = None
+    zone: str | None = None
 
 
 class PersonSessionRow(SQLModel, table=True):

@@ -116,6 +116,14 @@ class SqlPeople:
                 raise Conflict("an operator belongs to no tenant: remove this person, and add one with the new role")
             return _changed(connection, person.id, entry, role=role.value)
 
+    def choose(
+        self, person_id: str, *, language: str | None, zone: str | None, entry: NewEntry | None = None
+    ) -> Person | None:
+        """Store a person's own language and time zone."""
+        with transaction(self._engine) as connection:
+            person = _found(connection, None, person_id, lock=True)
+            return _changed(connection, person.id, entry, language=language, zone=zone) if person else None
+
     def remove(self, tenant: str | None, person_id: str, entry: NewEntry | None = None) -> Person | None:
         """Remove a person; sessions and links go with the row."""
         if (uuid := uuid_of(person_id)) is None:
@@ -283,4 +291,6 @@ def _read(row: Row[Any]) -> Person:
         created_at=row.created_at,
         added_by=row.added_by,
         last_seen_at=row.last_seen_at,
+        language=row.language,
+        zone=row.zone,
     )

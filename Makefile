@@ -25,12 +25,13 @@ $(INSTALLED): requirements.lock requirements-dev.lock pyproject.toml
 demo: setup ## Mail a document to an inbox, send a batch, and show the outcomes; leaves the stack up
 	@$(BIN)/mailroom demo
 
+# The slowest files are in tests/contract, so the two processes end together.
 # These start processes: the files that use a whole stack share one in each of the two processes, flows have servers of their own. In the order
 # of their names: tests that put databases back to earlier ones come after those that read what a Prefect server has just recorded.
 STACKS := tests/e2e tests/faults tests/contract/test_api_crowded.py tests/flows
 
 test: setup debian ## Run every test, on real parts
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract $(addprefix --ignore=,$(STACKS))
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/contract tests/unit $(addprefix --ignore=,$(STACKS))
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(STACKS)
 
 check: setup ## Format, lint, types, architecture, spelling, words, sizes

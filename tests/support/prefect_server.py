@@ -101,7 +101,9 @@ class PrefectServers:
             process.join()
         if found := unexpected(logs):
             # No failure: tests delete runs, and end servers that have just begun, under which Prefect stumbles in many words.
-            warnings.warn("Prefect's server logged errors:\n" + "\n".join(found), stacklevel=1)
+            warnings.warn(
+                "Prefect's server logged errors:\n" + "\n".join(one.partition("\n")[0] for one in found), stacklevel=1
+            )
 
 
 def _is_healthy(url: str) -> bool:

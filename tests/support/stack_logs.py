@@ -12,11 +12,24 @@ from mailroom.audit.report import Report
 EXPECTED = read_known(Path(__file__).parents[1] / "e2e" / "expected_logs.toml")
 
 
+#: Lines of a log that are shown after an unexpected entry: a stack's folder is removed, and the reason with it.
+_SHOWN = 80
+
+
 def unexpected(folder: Path, *lists: Sequence[Known]) -> list[str]:
-    """Return the log entries in `folder` that are on none of these lists, a line for each kind."""
+    """Return the log entries in `folder` that are on none of these lists, one for each kind with the lines after it."""
     report = Report(emit=lambda _: None, progress=lambda _: None)
     known = [*read_known(KNOWN), *(one for expected in lists for one in expected)]
     check_logs(folder, known, report)
     if kept := os.environ.get("MAILROOM_KEEP_LOGS"):
         shutil.copytree(folder, Path(kept) / folder.parent.name, dirs_exist_ok=True)
-    return [str(one) for one in report.violations]
+    return [f"{one}\n{_excerpt(folder, one.subject)}" for one in report.violations]
+
+
+def _excerpt(folder: Path, where: str) -> str:
+    """Return the lines of a log from an entry on; `where` is `<log>:<line>`, or a log alone."""
+    log, _, line = where.partition(":")
+    if not line:
+        return ""
+    lines = (folder / log).read_text(errors="replace").splitlines()
+    return "\n".join(lines[int(line) - 1 :][:_SHOWN])

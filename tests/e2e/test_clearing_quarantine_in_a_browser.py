@@ -31,9 +31,9 @@ def desk(engine: Engine) -> Desk:
     """Mails that a tenant's policy holds back, and mails to an address that nobody added."""
     desk = Desk(engine)
     for number in range(HELD):
-        desk.receives(f"held{number}", "bob@other.test", verdicts=SPAM, at=NOW - number * MINUTE)
+        desk.receives(f"held{number}", "bob@other.test", verdicts=SPAM, at=NOW - (number + 1) * MINUTE)
     for number in range(LOST):
-        desk.receives(f"lost{number}", "invoices@acme.test", at=NOW - number * MINUTE)
+        desk.receives(f"lost{number}", "invoices@acme.test", at=NOW - (number + 1) * MINUTE)
     return desk
 
 

@@ -200,6 +200,8 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installatio
     assert set(read.values()) <= {200, 404}
     assert {asked for asked, status in read.items() if status == 404} == {
         "GET /parked",
+        # Of people.
+        "GET /settings",
         # Of operators.
         "GET /status",
         "GET /v1/status",

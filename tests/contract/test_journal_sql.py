@@ -23,6 +23,7 @@ from mailroom.adapters.postgres.archive.receipts import Copy, SqlReceipts
 from mailroom.adapters.postgres.engine import make_engine, transaction
 from mailroom.archive.depositing import deposit_all
 from mailroom.domain.archive.journal import JournalEntry, Stream
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.ports.archive import Deposit
 from mailroom.ports.journal import Journal
 from mailroom.testing.journal import MemoryJournal
@@ -167,7 +168,9 @@ def test_a_mail_with_fifty_attachments_for_three_tenants(engine: Engine) -> None
     """Every content is a deposit of each tenant, and an entry of each tenant's journal."""
 
     class Receipts:
-        def deposit(self, tenant: str, content: bytes, *, period: timedelta | None = None) -> Deposit:
+        def deposit(
+            self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT
+        ) -> Deposit:
             digest = hashlib.sha256(content).hexdigest()
             receipt = replace(RECEIPT, archive_id=f"{tenant}/{digest}", tenant=tenant, sha256=digest, key=digest)
             SqlReceipts(engine).record(receipt)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from sqlalchemy import BigInteger, DateTime, Engine, Integer, insert, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
@@ -161,14 +162,15 @@ class Installation:
                         connection.execute(text(spoilt), {"value": value})
 
     def spoil_numbers(self, *, largest: bool) -> None:
-        """Set every number to the largest that its column takes, or to -1."""
+        """Set every number to the largest that its column takes, or to -1; those with a constraint that refuses it stay."""
         with self.without_triggers() as connection:
             for one in SQLModel.metadata.tables.values():
                 for column in one.columns:
                     if isinstance(column.type, Integer) and not column.primary_key and one.name not in OF_ALL:
                         bits = 63 if isinstance(column.type, BigInteger) else 31
                         number = 2**bits - 1 if largest else -1
-                        connection.execute(text(f'update "{one.name}" set "{column.name}" = {number}'))
+                        with suppress(IntegrityError), connection.begin_nested():
+                            connection.execute(text(f'update "{one.name}" set "{column.name}" = {number}'))
 
     def spoil_words(self) -> None:
         """Set every word that code compares to an unknown one."""

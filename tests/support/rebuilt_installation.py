@@ -122,7 +122,7 @@ class Installation:
     def seal(self) -> Sequence[str]:
         """Seal every journal, as the flow `seal` does, and return what failed."""
         s3, bucket = self.store.s3, self.store.bucket
-        archive = S3Seals(s3, bucket=bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1))
+        archive = S3Seals(s3, bucket=bucket, lock_mode="GOVERNANCE", rules=SqlRetentionRules(self.engine))
         return seal_journals(Sealing(SqlSeals(self.engine), archive, self.key), now=datetime.now(UTC)).failed
 
     def _close(self, entry: Entry, state: State, *, reason: str | None = None) -> None:

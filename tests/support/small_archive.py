@@ -81,7 +81,8 @@ class SmallArchive:
 
     def seal(self) -> None:
         """Seal all journals, as the flow `seal` does."""
-        seals = S3Seals(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+        rules = MemoryRetentionRules(RETENTION)
+        seals = S3Seals(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", rules=rules)
         witness = S3Seals(self.store.s3, bucket=self.witness)
         ports = Sealing(SqlSeals(self.store.engine), seals, Ed25519SealKey(bytes(32)), witness=witness)
         seal_journals(ports, now=datetime.now(UTC))

@@ -6,16 +6,15 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-import boto3
 import typer
 
+from mailroom.adapters.aws.clients import client_as
 from mailroom.adapters.postgres.schema_upgrade import schema_status
 from mailroom.adapters.seal_key import trusted_keys
 from mailroom.audit.archive_documents import FIRST, Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome, Result, family_of
 from mailroom.audit.archive_rows import Scope
 from mailroom.audit.archive_seals import SealTrust
-from mailroom.audit.owners import of_account
 from mailroom.audit.verify import Installation, UnknownSubjectError
 from mailroom.audit.verify import verify as look
 from mailroom.cli._app import AsJson, say
@@ -93,7 +92,6 @@ def installation_of(settings: Settings) -> Installation:
 
 def place(settings: Settings, name: str) -> Place:
     """Return a place of copies, or of the witness, read with the auditor's credentials."""
-    session = boto3.Session(profile_name=settings.archive_auditor_profile or None)
     region, owner, bucket = settings.region_of_archive, settings.owner_of_archive, settings.archive_bucket
     if name == _SECOND:
         region = settings.archive_copy_region or region
@@ -101,7 +99,7 @@ def place(settings: Settings, name: str) -> Place:
     elif name == _WITNESS:
         region, owner = settings.witness_region or region, settings.witness_account or owner
         bucket = settings.witness_bucket
-    return Place(name, of_account(session.client("s3", region_name=region), owner), bucket)
+    return Place(name, client_as(settings.archive_auditor_profile, "s3", region=region, owner=owner), bucket)
 
 
 def _show_result(one: Result) -> None:

@@ -163,5 +163,5 @@ def late_filing(installation: SqlInstallation) -> Iterator[tuple[Connection, str
     with installation.engine.connect() as connection:
         line = connection.execute(filing._line, {"which": email.id}).one()
         times = {"received_at": line.received_at, "filed_at": datetime.now(UTC)}
-        yield connection, str(filing._file_one(connection, email.id, item, times))
+        yield connection, str(filing.file_one(connection, email.id, item, times).id)
         connection.rollback()

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.dumps import dump
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.testing.counter import MemoryCounter
 from tests.contract.test_processors import NOW, Desk, processing_setup
+from tests.support.tampering import restored
 
 __all__ = ["processing_setup"]
 
@@ -23,7 +24,7 @@ def test_a_mail_that_comes_back_after_a_restore_is_not_answered_again(
     processing_setup.answer(processing_setup.mail("forgotten", sender="dora@sender.test"))
     assert len(processing_setup.answers.sent) == 2
 
-    restore(database_url, tmp_path / "dump")
+    restored(database_url, tmp_path / "dump")
     assert restores.look() is not None
 
     assert processing_setup.answer(waiting) == {"not_answered": "restored"}

@@ -11,6 +11,8 @@ from itertools import count
 
 from sqlalchemy import Engine, text
 
+from tests.support.tampering import tampering
+
 _BEGIN = 1_000_000.0
 
 _OWN_CLOCK = """
@@ -19,6 +21,8 @@ create table lockstep.clock (seconds float not null);
 insert into lockstep.clock values (0);
 create function lockstep.clock_timestamp() returns timestamptz language sql volatile
     as 'select to_timestamp(seconds) from lockstep.clock';
+grant usage on schema lockstep to public;
+grant select, update on lockstep.clock to public;
 do 'begin execute format(''alter database %I set search_path = lockstep, pg_catalog, public'', current_database()); end';
 """
 
@@ -83,7 +87,7 @@ class Lockstep:
 
 def lockstep(engine: Engine) -> Lockstep:
     """Return a clock that all sessions of the engine use from now on."""
-    with engine.begin() as connection:
+    with tampering(engine) as connection:
         connection.execute(text(_OWN_CLOCK))
     # The sessions that are open have the old path.
     engine.dispose()

@@ -331,6 +331,7 @@ def test_every_change_is_in_the_trail_or_is_named_here() -> None:
         # A batch is its own record; a preview and a test mail too.
         "POST /v1/batches",
         # Written where they are done, with the id of what was made.
+        "POST /settings",
         *("POST /keys", "POST /v1/keys", "POST /people", "POST /people/{person_id}/inboxes"),
         *("POST /people/{person_id}/role", "POST /people/{person_id}/remove"),
         *("POST /quarantine/replay", "POST /v1/inbound/replay"),

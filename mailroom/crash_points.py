@@ -53,7 +53,7 @@ SENDING = (
     "commit of remind",
 )
 
-#: Steps that no drill causes: the second copy of a deposit, a restore, an operator's command, an unreadable message, a provider's refusals; and the
+#: Steps that no drill causes: the second copy of a deposit, a restore, a rebuild, an operator's command, an unreadable message, a provider's refusals; and the
 #: counter that detects restores, which advances every few seconds, even in a process that only starts.
 RARE = (
     "commit of advance",
@@ -70,6 +70,10 @@ RARE = (
     "commit of rule",
     "commit of legal hold",
     "commit of journal",
+    "commit of rebuild",
+    "commit of put back",
+    "commit of archived",
+    "commit of finish",
 )
 
 #: Those of sealing, in their order.

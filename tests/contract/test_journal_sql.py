@@ -26,6 +26,7 @@ from mailroom.domain.archive.journal import JournalEntry, Stream
 from mailroom.domain.archive.retention import RetentionClass
 from mailroom.ports.archive import Deposit
 from mailroom.ports.journal import Journal
+from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.journal import MemoryJournal
 from tests.support.tampering import tamper, tampering
 
@@ -167,12 +168,11 @@ def test_the_same_content_at_once_is_one_deposit_and_one_entry(engine: Engine) -
 def test_a_mail_with_fifty_attachments_for_three_tenants(engine: Engine) -> None:
     """Every content is a deposit of each tenant, and an entry of each tenant's journal."""
 
-    class Receipts:
+    class Recorded(MemoryArchive):
         def deposit(
             self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT
         ) -> Deposit:
-            digest = hashlib.sha256(content).hexdigest()
-            receipt = replace(RECEIPT, archive_id=f"{tenant}/{digest}", tenant=tenant, sha256=digest, key=digest)
+            receipt = super().deposit(tenant, content, retention=retention)
             SqlReceipts(engine).record(receipt)
             return receipt
 
@@ -182,7 +182,7 @@ def test_a_mail_with_fifty_attachments_for_three_tenants(engine: Engine) -> None
     tenants = ["acme", "globex", "umbrella"]
     line: Any = SimpleNamespace(id="1")
 
-    deposit_all(line, tenants, [b"%d" % n for n in range(51)], archive=Receipts(), ledger=Ledger(), now=NOW)  # type: ignore[arg-type]
+    deposit_all(line, tenants, [b"%d" % n for n in range(51)], archive=Recorded(), ledger=Ledger(), now=NOW)  # type: ignore[arg-type]
 
     assert [kinds(engine, tenant) for tenant in tenants] == [["deposit"] * 51] * 3
 

@@ -8,6 +8,8 @@ import asyncio
 import hashlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import yaml
@@ -56,11 +58,30 @@ _OPERATORS: dict[type[Block], tuple[str, ...]] = {
 }
 
 
+@contextmanager
+def _each_type_once() -> Iterator[None]:
+    """Register each block type once: saving a block registers all types in it, one after the other, wherever they stand."""
+    register: Any = Block.__dict__["aregister_type_and_schema"]
+    done: set[type[Block]] = set()
+
+    async def once(cls: type[Block], client: PrefectClient | None = None) -> None:
+        if cls not in done:
+            await register.__get__(None, cls)(client=client)
+            done.add(cls)
+
+    Block.aregister_type_and_schema = classmethod(once)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        Block.aregister_type_and_schema = register  # type: ignore[method-assign]
+
+
 async def ensure(settings: Settings) -> None:
     """Create or update everything that differs from the settings."""
     async with get_client() as client:
         await ensure_pool(client)
-        await _ensure_blocks(settings)
+        with _each_type_once():
+            await _ensure_blocks(settings)
         await _ensure_deployments(client)
         for name in await ensure_automations(client):
             print(f"created, changed or removed automation {name}")

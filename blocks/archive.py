@@ -89,10 +89,6 @@ class LegalArchive(Block):
         """Return the copies of deposits, to repair, extend and hold them."""
         return wiring.stored_archive(self.client(), self._store, **self._locked()).copies
 
-    def open_for_audit(self) -> ArchiveCopies:
-        """Return the copies of deposits as the auditor reads them: without permissions to write, if it has credentials."""
-        return wiring.stored_archive(self.client(self.auditor), self._store, **self._locked(self.auditor)).copies
-
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""
         return wiring.manifests(self.client(), self._store, **self._locked())
@@ -115,6 +111,6 @@ class LegalArchive(Block):
     def _store(self) -> wiring.Store:
         return wiring.Store(self.database.open())
 
-    def _locked(self, credentials: AwsCredentials | None = None) -> dict[str, Any]:
-        second = (self.copy_client(credentials), self.copy_bucket) if self.copy_bucket else None
+    def _locked(self) -> dict[str, Any]:
+        second = (self.copy_client(), self.copy_bucket) if self.copy_bucket else None
         return {"bucket": self.bucket, "lock_mode": self.lock_mode, "second": second}

@@ -167,8 +167,8 @@ async def _ensure_blocks(settings: Settings) -> None:
         authorities=settings.time_stamping,
         witness_credentials=credentials,
         witness_bucket=settings.witness_bucket,
-        witness_account=settings.witness_account or settings.owner_of_archive,
-        witness_region=settings.witness_region or settings.archive_region or settings.storage_region,
+        witness_account=settings.owner_of_witness,
+        witness_region=settings.region_of_witness,
     )
     await _ensure_block(seals, "archive")
     watched = MailroomWatch(

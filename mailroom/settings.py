@@ -184,6 +184,16 @@ class Settings(ArchiveSettings, SealSettings, PeopleSettings, DatabaseSettings):
         return self.archive_copy_account or self.owner_of_archive
 
     @property
+    def region_of_witness(self) -> str:
+        """The AWS region of the bucket of the witness."""
+        return self.witness_region or self.region_of_archive
+
+    @property
+    def owner_of_witness(self) -> str:
+        """The AWS account that owns the bucket of the witness."""
+        return self.witness_account or self.owner_of_archive
+
+    @property
     def mail_prefixes(self) -> tuple[str, ...]:
         """The key prefixes of all receipt rules."""
         return self.inbound_prefix, *self.inbound_prefixes.split()

@@ -9,7 +9,7 @@ from blocks.seals import JournalSeals
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.seal_key import trusted_keys
 from mailroom.archive.auditing import Read, Repair
-from mailroom.audit.archive_documents import FIRST, Expected, Place
+from mailroom.audit.archive_documents import FIRST, SECOND, Expected, Place
 from mailroom.audit.archive_reading import NotReadError, read_copy
 from mailroom.audit.archive_report import ArchiveReport
 from mailroom.audit.archive_rows import Scope
@@ -20,8 +20,6 @@ from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports.archive_audit import ArchiveAudit, CopyToRead
 from mailroom.settings import load_settings
 from mailroom.wiring import Store
-
-_SECOND = "second"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ async def open_auditing(name: str = "archive") -> Auditing:
     block, witness = seals.archive, seals.witness()
     places = [Place(FIRST, block.client(block.auditor), block.bucket)]
     if block.copy_bucket:
-        places.append(Place(_SECOND, block.copy_client(block.auditor), block.copy_bucket))
+        places.append(Place(SECOND, block.copy_client(block.auditor), block.copy_bucket))
     trust = SealTrust(
         Place("witness", *witness) if witness else None,
         trusted_keys(settings.seal_key.get_secret_value(), settings.seal_keys_before),

@@ -12,7 +12,7 @@ def as_markdown(done: str, report: ArchiveReport | None) -> str:
         return "\n".join(lines)
     lines += ["", "### Journals, seals and records", "", f"| family | check | {' | '.join(Outcome)} |"]
     lines.append(f"|{'---|' * (len(Outcome) + 2)}")
-    for name in sorted({name for name, _ in report.counts}, key=lambda name: (family_of(name), name)):
+    for name in report.checks():
         counts = " | ".join(str(report.counts[name, outcome]) for outcome in Outcome)
         lines.append(f"| {family_of(name)} | {name} | {counts} |")
     if report.results:

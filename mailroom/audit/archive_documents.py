@@ -20,7 +20,7 @@ from mailroom.audit.listings import Stored
 #: More than the clocks of the workers and of the database differ.
 _SLACK = timedelta(hours=1)
 
-FIRST = "first"
+FIRST, SECOND = "first", "second"
 
 
 @dataclass(frozen=True, slots=True)

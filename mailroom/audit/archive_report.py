@@ -121,6 +121,10 @@ class ArchiveReport:
             if self.read_objects % 1000 == 0:
                 self.progress(f"{self.read_objects} objects, {self.read_bytes >> 20} MiB read")
 
+    def checks(self) -> list[str]:
+        """Return the names of the checks that were made, by family."""
+        return sorted({name for name, _ in self.counts}, key=lambda name: (family_of(name), name))
+
     def failures(self) -> list[Result]:
         """Return the failures that are kept."""
         return [one for one in self.results if one.outcome is Outcome.FAIL]

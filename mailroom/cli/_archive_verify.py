@@ -11,7 +11,7 @@ import typer
 from mailroom.adapters.aws.clients import client_as
 from mailroom.adapters.postgres.schema_upgrade import schema_status
 from mailroom.adapters.seal_key import trusted_keys
-from mailroom.audit.archive_documents import FIRST, Place
+from mailroom.audit.archive_documents import FIRST, SECOND, Place
 from mailroom.audit.archive_report import ArchiveReport, Outcome, Result, family_of
 from mailroom.audit.archive_rows import Scope
 from mailroom.audit.archive_seals import SealTrust
@@ -22,7 +22,7 @@ from mailroom.cli._installation import tenant_named
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings, load_settings, use_stack_environment
 
-_SECOND, _WITNESS = "second", "witness"
+_WITNESS = "witness"
 
 
 def verify(
@@ -84,7 +84,7 @@ def scope_of(subject: str | None, tenant: str | None) -> Scope:
 
 def installation_of(settings: Settings) -> Installation:
     """Return the database, the places of copies and the witness."""
-    places = [place(settings, FIRST), *([place(settings, _SECOND)] if settings.archive_copy_bucket else [])]
+    places = [place(settings, FIRST), *([place(settings, SECOND)] if settings.archive_copy_bucket else [])]
     witness = place(settings, _WITNESS) if settings.witness_bucket else None
     keys = trusted_keys(settings.seal_key.get_secret_value(), settings.seal_keys_before)
     return Installation(settings.database_url.get_secret_value(), places, SealTrust(witness, keys))
@@ -92,14 +92,13 @@ def installation_of(settings: Settings) -> Installation:
 
 def place(settings: Settings, name: str) -> Place:
     """Return a place of copies, or of the witness, read with the auditor's credentials."""
-    region, owner, bucket = settings.region_of_archive, settings.owner_of_archive, settings.archive_bucket
-    if name == _SECOND:
-        region = settings.archive_copy_region or region
-        owner, bucket = settings.archive_copy_account or owner, settings.archive_copy_bucket
-    elif name == _WITNESS:
-        region, owner = settings.witness_region or region, settings.witness_account or owner
-        bucket = settings.witness_bucket
-    return Place(name, client_as(settings.archive_auditor_profile, "s3", region=region, owner=owner), bucket)
+    one = settings
+    bucket, region, owner = {
+        FIRST: (one.archive_bucket, one.region_of_archive, one.owner_of_archive),
+        SECOND: (one.archive_copy_bucket, one.region_of_copies, one.owner_of_copies),
+        _WITNESS: (one.witness_bucket, one.region_of_witness, one.owner_of_witness),
+    }[name]
+    return Place(name, client_as(one.archive_auditor_profile, "s3", region=region, owner=owner), bucket)
 
 
 def _show_result(one: Result) -> None:
@@ -109,7 +108,7 @@ def _show_result(one: Result) -> None:
 
 def _show(report: ArchiveReport, *, is_listing: bool) -> None:
     _progress("")
-    for name in sorted({name for name, _ in report.counts}, key=lambda name: (family_of(name), name)):
+    for name in report.checks():
         counts = ", ".join(f"{report.counts[name, one]} {one}" for one in Outcome if report.counts[name, one])
         say(f"{family_of(name):<8} {name:<18} {counts}")
     if is_listing:

@@ -19,7 +19,7 @@ from mailroom.adapters.aws.locked_objects import EXTEND, MISSING, denied
 from mailroom.adapters.postgres.archive.copies import copies_of
 from mailroom.adapters.postgres.archive.holds import SqlHolds
 from mailroom.adapters.postgres.archive.journal import SqlJournal
-from mailroom.adapters.postgres.archive.receipts import FIRST, Copy, SqlReceipts
+from mailroom.adapters.postgres.archive.receipts import FIRST, SECOND, Copy, SqlReceipts
 from mailroom.crash_points import crash_point
 from mailroom.domain.archive.journal import Kind, Stream
 from mailroom.domain.archive.retention import Lock
@@ -90,12 +90,12 @@ class ArchiveCopies:
     def copy_missing(self, archive_ids: Sequence[str]) -> int:
         """Add the second copies that these deposits lack, of before there was a second place; return how many were added."""
         added = 0
-        if "second" not in self._places:
+        if SECOND not in self._places:
             return added
         found = copies_of(self._engine, archive_ids)
         for archive_id in archive_ids:
-            if FIRST in found.get(archive_id, {}) and "second" not in found[archive_id]:
-                self.repair(archive_id, from_place=FIRST, to_place="second")
+            if FIRST in found.get(archive_id, {}) and SECOND not in found[archive_id]:
+                self.repair(archive_id, from_place=FIRST, to_place=SECOND)
                 added += 1
         return added
 

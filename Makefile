@@ -68,8 +68,9 @@ fuzz: setup ## Search ten minutes each for a mail, an object and a notification 
 	@.cache/fuzz/bin/python -m tests.fuzz.notices .cache/fuzz/notices $(wildcard tests/data/hooks/*) \
 		-max_len=4096 -timeout=20 -max_total_time=600
 
-test-long: setup debian ## The long forms of tests: every crash point, outages of minutes, kills by the dozen
+test-long: setup debian ## The long forms of tests: every crash point, outages of minutes, kills by the dozen, new examples of properties
 	@$(BIN)/python -m pytest -m long
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile search $(shell grep -rl "from hypothesis import" tests/unit)
 
 test-pythons: debian ## Run the unit and contract tiers on each of Python 3.11, 3.12 and 3.13 that is here
 	@./tests/pythons.sh

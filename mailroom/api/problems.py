@@ -49,9 +49,7 @@ def answer_error(
     if _is_for_a_person(request):
         # The public face's error page has no link to inboxes, and reveals nothing of the private face.
         template = "error_public.html" if request.app.state.face is Face.PUBLIC else "error.html"
-        # Who is signed in sees so, and can sign out, also where there is nothing else to see.
-        values = {"title": phrase, "code": status, "detail": detail, "holder": getattr(request.state, "holder", None)}
-        return render(template, status=status, headers=headers, **values)
+        return render(template, status=status, headers=headers, title=phrase, code=status, detail=detail)
     body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, **more}
     return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
 

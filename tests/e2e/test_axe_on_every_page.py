@@ -1,4 +1,7 @@
-"""Every page is accessible, at two widths, in light and dark; a new page is walked by itself. It needs no stack."""
+"""Every page is accessible, at two widths, in light and dark, and offers who is signed in to sign out; a new page is walked by itself.
+
+It needs no stack.
+"""
 
 import json
 import re
@@ -42,7 +45,7 @@ def faults_of(page: Page) -> list[Any]:
 
 
 def test_every_page_has_no_violation(engine: Engine, browser: Browser) -> None:
-    """With everything folded out, but the menu, which would cover the page; and once that too."""
+    """With everything folded out, but the menu, which would cover the page; and once that too. Whose page it is, is on it."""
     faults, counts = dict[str, Any](), Counter[str]()
     with walked(Installation(engine)) as site:
         for name, paths in site.paths.items():
@@ -53,7 +56,10 @@ def test_every_page_has_no_violation(engine: Engine, browser: Browser) -> None:
                 assert "sandbox" not in answer.headers.get("content-security-policy", ""), path
                 page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true })")
                 counts[name] += 1
-                if found := faults_of(page):
+                found = faults_of(page)
+                if site.cookies[name] and page.locator("header.top").count() and not page.locator(".who").count():
+                    found.append("it does not say who is signed in")
+                if found:
                     faults[f"{name} {path}"] = found
             if name == "member":
                 page.goto(site.url)

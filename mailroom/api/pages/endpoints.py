@@ -28,7 +28,7 @@ AGAIN = {1: "1 hour", 24: "1 day", 168: "1 week"}
 def webhooks(services: AppServices, holder: PageHolder, kept: Registered) -> Response:
     """All of them."""
     endpoints, targets = kept.all(holder.tenant), services.settings.webhook_targets
-    return render("webhooks.html", holder=holder, endpoints=endpoints, fault_of=targets.url_fault)
+    return render("webhooks.html", endpoints=endpoints, fault_of=targets.url_fault)
 
 
 @router.get("/{webhook_id}")
@@ -49,7 +49,7 @@ def webhook(
         "replayed": replayed,
         "fault": services.settings.webhook_targets.url_fault(endpoint.url),
     }
-    return render("webhook.html", holder=holder, endpoint=endpoint, attempts=attempts, **more)
+    return render("webhook.html", endpoint=endpoint, attempts=attempts, **more)
 
 
 @router.post("/{webhook_id}/replay")

@@ -36,7 +36,6 @@ def item(request: Request, services: AppServices, holder: PageHolder, item_id: s
     unseen = filed.item.html and (framed is None or framed.hidden)
     return render(
         "item.html",
-        holder=holder,
         filed=filed,
         bar=bar_of(request, services, holder, filed),
         framed=framed,

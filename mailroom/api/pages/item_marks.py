@@ -109,7 +109,7 @@ def printed(services: AppServices, holder: PageHolder, item_id: str) -> Response
     if letter is None and filed.item.html:
         letter = text_of_html(filed.item.html)
     values: dict[str, Any] = {"letter": letter, "now": services.now(), "zone": reader().time_zone}
-    return render("print.html", holder=holder, filed=filed, mail=list_of({}, holder), **values)
+    return render("print.html", filed=filed, mail=list_of({}, holder), **values)
 
 
 def _pressed(request: Request, services: Services, holder: Holder, item_id: str) -> FiledItem:

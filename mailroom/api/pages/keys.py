@@ -107,7 +107,6 @@ def _page(
     return render(
         "keys.html",
         status=status,
-        holder=holder,
         page=page,
         cursor=cursor,
         older=encode(page.next),

@@ -118,7 +118,7 @@ def everything(
 def inboxes(services: AppServices, holder: PageHolder) -> Response:
     """The inboxes."""
     lines = services.reader.inboxes(holder.tenant, limit=_INBOXES, only=inboxes_for(holder))
-    return render("inboxes.html", holder=holder, inboxes=lines, full=len(lines) == _INBOXES)
+    return render("inboxes.html", inboxes=lines, full=len(lines) == _INBOXES)
 
 
 @router.get("/inboxes/{address:path}")
@@ -143,7 +143,6 @@ def inbox(
 
 def _page(services: Services, holder: Holder, mail: MailList, cursor: str | None) -> Response:
     values: dict[str, Any] = {
-        "holder": holder,
         "mail": mail,
         "tabs": tuple(Show),
         "cursor": cursor,

@@ -42,7 +42,6 @@ def batches(
     page = sending.message_reader.batches(holder.tenant, after=decode(cursor), limit=_BATCHES)
     return render(
         "batches.html",
-        holder=holder,
         page=page,
         older=encode(page.next),
         cursor=cursor,
@@ -131,14 +130,13 @@ def recipient(
     """Everything that was sent to one address, and what became of it; without an address, where to ask for one."""
     typed_address = (address or "").strip()
     if not typed_address:
-        return render("recipient.html", holder=holder, address="", page=None, suppressed=[])
+        return render("recipient.html", address="", page=None, suppressed=[])
     owner, name = tenant_for(holder, tenant), address_of(typed_address)
     page = sending.message_reader.messages(
         owner, recipient=name, batch_id=None, statuses=[], after=decode(cursor), limit=_LINES
     )
     return render(
         "recipient.html",
-        holder=holder,
         address=name,
         page=page,
         older=encode(page.next),
@@ -172,7 +170,6 @@ def suppressions(
     last = entries[_LINES - 1] if len(entries) > _LINES else None
     return render(
         "suppressions.html",
-        holder=holder,
         suppressions=entries[:_LINES],
         asked=typed_address,
         now=services.now(),
@@ -192,7 +189,7 @@ def parked(
         raise HTTPException(404, "Page not found.")
     lines = sending.message_reader.parked(before=before, limit=_LINES + 1)
     older = lines[_LINES - 1].id if len(lines) > _LINES else None
-    return render("parked.html", holder=holder, lines=lines[:_LINES], older=older, before=before)
+    return render("parked.html", lines=lines[:_LINES], older=older, before=before)
 
 
 def _soonest(services: Services, *lines: BatchLine) -> int | None:

@@ -90,7 +90,6 @@ def _page(
     return render(
         "people.html",
         status=status,
-        holder=holder,
         page=page,
         cursor=cursor,
         older=encode(page.next),

@@ -55,7 +55,6 @@ def quarantine(services: AppServices, holder: PageHolder, reason: Reason = None,
     shows_recipients = may_act and holder.tenant is None and reason in (None, InboundReason.NO_ROUTE.value)
     return render(
         "quarantine.html",
-        holder=holder,
         page=page,
         groups=groups,
         chosen=next((one for one in groups if one.reason == reason), None) if reason else None,
@@ -82,12 +81,12 @@ def preview(
 ) -> Response:
     """What a replay would touch, with the button that begins it; nothing is changed."""
     if not (id or reason or recipient):
-        return render("replay_nothing.html", holder=holder)
+        return render("replay_nothing.html")
     # E-mails that come after this look are not among those that the button replays.
     until = None if id else services.now()
     order = checked(ReplayOrder(action=action, ids=tuple(id or ()), reason=reason, recipient=recipient, until=until))
     seen = foreseen(services, replayer, holder, order)
-    return render("replay_preview.html", holder=holder, order=order, seen=seen)
+    return render("replay_preview.html", order=order, seen=seen)
 
 
 @router.post("/replay")
@@ -107,7 +106,6 @@ def progress(
     troubled = replayer.replays.mails(holder.tenant, replay.id, states=TROUBLED, limit=_TROUBLED)
     return render(
         "replay.html",
-        holder=holder,
         replay=replay,
         bar=bar(replay),
         refresh=None if still else refresh_s(replay),
@@ -162,7 +160,6 @@ def _address_page(
     return render(
         "quarantine_address.html",
         status=422 if fault else 200,
-        holder=holder,
         recipient=pattern,
         seen=foreseen(services, replayer, holder, order, [supposed]),
         processors=sorted(known_processors()),

@@ -54,7 +54,7 @@ def item_source(services: AppServices, holder: PageHolder, item_id: str) -> Resp
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         head = file.read(Reading().limits.header_block_bytes + MOST_BODY)
-    return render("source.html", holder=holder, filed=filed, source=source_of(head, size))
+    return render("source.html", filed=filed, source=source_of(head, size))
 
 
 def source_of(head: bytes, size: int) -> Source:

@@ -1,7 +1,7 @@
-"""The reader of a page: language and time zone, for the time of one request.
+"""The reader of a page: who it is, language and time zone, for the time of one request.
 
 The guard sets the reader from the request; `mailroom.api.scopes` puts what a person has chosen in its place. It is a
-context variable, so that no route and no template has to pass it on: one that forgot would be in English. Threads of routes
+context variable, so that no route and no template has to pass it on: one that forgot would be in English, or without its button to sign out. Threads of routes
 get a copy of the context.
 """
 
@@ -20,10 +20,11 @@ _MOST, _ENTRIES = 500, 20
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads a page: a language of `LANGUAGES`, and the time zone of the times shown."""
+    """Who reads a page: a language of `LANGUAGES`, the time zone of the times shown, and the holder who was admitted, if any."""
 
     language: str = LANGUAGES[0]
     zone: str = "UTC"
+    holder: Holder | None = None
 
     @property
     def time_zone(self) -> ZoneInfo:
@@ -52,7 +53,7 @@ def read_by(accepted: str | None, zone: str) -> Iterator[None]:
 
 def read_as(holder: Holder) -> None:
     """Make what follows of this response for a holder, who may have chosen a language and a time zone."""
-    found = reader()
+    found = replace(reader(), holder=holder)
     if holder.language in LANGUAGES:
         found = replace(found, language=holder.language)
     if holder.zone is not None:

@@ -40,9 +40,9 @@ FOLDER = Path(__file__).parent
 def render(
     template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
-    """Return the template as a page in the language of its reader."""
+    """Return the template as a page for its reader: in that language, with `holder`, who is signed in."""
     language = reader().language
-    body = _templates.get_template(template).render(values, lang=language)
+    body = _templates.get_template(template).render(values, lang=language, holder=reader().holder)
     own = {"Content-Language": language, "Vary": "Accept-Language"}
     return HTMLResponse(body, status, headers=own | dict(headers or {}))
 

@@ -36,7 +36,6 @@ def senders(
     report, away = _report(sending, name) if name else (None, False)
     return render(
         "senders.html",
-        holder=holder,
         owner=owner,
         lines=[(one, served.covering(f"any@{one}") if served is not None else None) for one in domains[:_MOST]],
         more=max(0, len(domains) - _MOST),

@@ -67,7 +67,6 @@ def _page(
     return render(
         "settings.html",
         status=status,
-        holder=holder,
         fault=fault,
         saved=saved,
         languages=OWN_NAMES,

@@ -29,4 +29,4 @@ def status(services: AppServices, holder: PageHolder, still: bool = False) -> Re
     found = status_for(services, holder)
     groups = [(name, list(rows)) for name, rows in groupby(found.rows, key=lambda row: row.group)]
     refresh = None if still else _REFRESH_S
-    return render("status.html", holder=holder, found=found, groups=groups, badges=_BADGES, refresh=refresh)
+    return render("status.html", found=found, groups=groups, badges=_BADGES, refresh=refresh)

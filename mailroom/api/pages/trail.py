@@ -21,4 +21,4 @@ def trail(services: AppServices, holder: PageHolder, cursor: Cursor = None) -> R
         raise HTTPException(404, "This installation keeps no trail.")
     page = services.trail.entries(holder.tenant, after=decode(cursor), limit=_LINES)
     lines = [(one, sentence(one.what)) for one in page.lines]
-    return render("trail.html", holder=holder, lines=lines, cursor=cursor, older=encode(page.next))
+    return render("trail.html", lines=lines, cursor=cursor, older=encode(page.next))

@@ -104,6 +104,8 @@ def _show(outcome: Outcome | SendOutcome) -> None:
     for name in ("mails", "accepted", "received", "lost", "duplicates", "unknown"):
         if name in values:
             say(f"{name:<12} {values[name]}")
+    if isinstance(outcome, Outcome):
+        say(f"archive      {outcome.archive.sentence()}")
     drained = "timed out" if values["drained_s"] is None else f"{values['drained_s']} s after the last kill"
     say(f"drained      {drained}")
     say(f"seed         {values['seed']}")
@@ -112,6 +114,9 @@ def _show(outcome: Outcome | SendOutcome) -> None:
             "No random kill hit a mail in progress, so this drill proves nothing. Repeat it with more --minutes, or "
             "on an idle machine."
         )
+    if isinstance(outcome, Outcome):
+        for reason in outcome.archive.reasons:
+            say(reason)
     for violation in values["check"]["violations"]:
         say(f"{violation['kind']}  {violation['subject']}  {violation['do']}")
 

@@ -4,7 +4,7 @@ The next process does the same again. Then each mail is archived once, in both p
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -22,7 +22,7 @@ from mailroom.archive.auditing import AuditResult, audit_copies
 from mailroom.archive.sealing import give_to_witness, seal_journal, stamp_seals
 from mailroom.audit.archive_documents import SECOND, Place
 from mailroom.audit.verify import Installation
-from mailroom.crash_points import SEALING_POINTS
+from mailroom.crash_points import SEALING
 from mailroom.domain.inbound.routing import Route
 from mailroom.testing.retention_rules import MemoryRetentionRules
 from tests.support.archive_store import RETENTION, store_on
@@ -58,7 +58,7 @@ SHORT = (
     ("before commit of file", 1),
     ("after commit of file", 1),
 )
-#: What a repair passes.
+#: What a run of the audit with a repair passes.
 MENDING = (
     "audited",
     "commit of verified",
@@ -68,6 +68,9 @@ MENDING = (
     "commit of record",
     "commit of repaired",
 )
+
+
+Chosen = Callable[[Sequence[str]], list[str]]
 
 
 @dataclass(slots=True)
@@ -112,6 +115,11 @@ def copied(emulator: str, engine: Engine, database_url: str) -> CopiedArchive:
 
 def points(effects: Sequence[str]) -> list[str]:
     return [f"{when} {effect}" for effect in effects for when in ("before", "after")]
+
+
+def states(effects: Sequence[str]) -> list[str]:
+    """Return points for each state that a death can leave: dying after an effect leaves what dying before the next one does."""
+    return [*(f"before {effect}" for effect in effects), f"after {effects[-1]}"]
 
 
 def archives_once(copied: CopiedArchive, deaths: Path, point: str, *to: Route, nth: int, number: int) -> bool:
@@ -173,11 +181,14 @@ def seal_life(one: Sealed) -> list[str]:
     return [*stamp_seals(one.ports, now=now).failed, *give_to_witness(one.ports, now=now).failed]
 
 
-def test_sealing_that_is_killed_at_any_point_is_continued(emulator: str, engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chosen", [states, pytest.param(points, marks=pytest.mark.long)])
+def test_sealing_that_is_killed_at_any_point_is_continued(
+    emulator: str, engine: Engine, tmp_path: Path, chosen: Chosen
+) -> None:
     """In the archive and not recorded, stamped and not recorded, and so on: one seal of each number, and never a fork."""
     one = Sealed(store_on(emulator, engine), store_on(emulator, engine))
 
-    for point in SEALING_POINTS:
+    for point in chosen(SEALING):
         one.append("a")
         assert is_killed(point, lambda: seal_life(one), [one.store, one.witness], deaths=tmp_path / "deaths"), point
         made = one.stored()
@@ -193,11 +204,14 @@ def test_sealing_that_is_killed_at_any_point_is_continued(emulator: str, engine:
     assert one.objects(of=one.witness) == one.objects()
 
 
-def test_a_repair_that_is_killed_at_any_point_is_completed(copied: CopiedArchive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chosen", [states, pytest.param(points, marks=pytest.mark.long)])
+def test_a_repair_that_is_killed_at_any_point_is_completed(
+    copied: CopiedArchive, tmp_path: Path, chosen: Chosen
+) -> None:
     """The copy is there again, once; nothing is taken for lost; each repair has its entry."""
     copied.file(NOTE, ANNA)
     [[archive_id, key]] = copied.rows("select archive_id, key from deposit")
-    wanted = points(MENDING)
+    wanted = chosen(MENDING)
     for point in wanted:
         copied.store.lose(archive_id)
         assert is_killed(point, copied.audit, [copied.store], deaths=tmp_path / "deaths"), point

@@ -42,7 +42,7 @@ def client(emulator: str) -> Callable[[str], Any]:
 
 
 class Bucket:
-    """A bucket with Object Lock, for whoever asks."""
+    """A bucket with Object Lock."""
 
     def __init__(self, s3: Any) -> None:
         self.s3, self.name = s3, f"lenient-{next(_numbers)}"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_LINES
@@ -179,12 +179,16 @@ class DrillStack:
 
 
 @contextmanager
-def open_drill_stack(folder: Path, *, seed: int) -> Iterator[DrillStack]:
-    """Run a drill stack for the duration of a block, in a folder that is deleted at its end."""
+def open_drill_stack(folder: Path, *, seed: int, archived: bool = False) -> Iterator[DrillStack]:
+    """Run a drill stack for the duration of a block, in a folder that is deleted at its end.
+
+    With `archived` it has second copies, a witness and time stamps, without which nothing counts as sealed.
+    """
     drill_stack = DrillStack(folder, random.Random(seed))
     folder.mkdir(mode=0o700)
     choose_apart(folder / "ports.json")
-    with archive_of_drill(folder) as drill_stack.chosen:
+    archive: AbstractContextManager[dict[str, str]] = archive_of_drill(folder) if archived else nullcontext({})
+    with archive as drill_stack.chosen:
         drill_stack.mailroom("up", "--detach", "--json", "--only", "deployments", "--only", "door")
         yield from _prepared(drill_stack)
 

@@ -2,7 +2,7 @@
 
 `python -m mailroom.sandbox.drills.soak --minutes 30`, or `make soak MINUTES=30`. It starts a temporary stack and deletes it at
 the end; other stacks are not touched. Afterwards nothing may wait, `mailroom check` must find nothing (mail, archive,
-schedules and logs), and no process may have more than 1.10 times the memory of its first quarter. Exit code 1 means that a bound
+schedules and logs), `mailroom archive verify` must fail nothing, and no process may have more than 1.10 times the memory of its first quarter. Exit code 1 means that a bound
 does not hold, with a line for each. A soak that is too short to judge memory reports that.
 """
 

@@ -23,6 +23,7 @@ EFFECTS = (
     "unwrap",
     "commit of routed",
     "put",
+    "second copy",
     "adopt",
     "commit of record",
     "commit of deposited",
@@ -53,8 +54,8 @@ SENDING = (
     "commit of remind",
 )
 
-#: Steps that no drill causes: the second copy of a deposit, a restore, a rebuild, an operator's command, an unreadable message, a provider's refusals; and the
-#: counter that detects restores, which advances every few seconds, even in a process that only starts.
+#: Steps that no drill causes: the audit of the archive, a restore, a rebuild, an operator's command, an unreadable message, a
+#: provider's refusals; and the counter that detects restores, which advances every few seconds, even in a process that only starts.
 RARE = (
     "commit of advance",
     "commit of recognise",
@@ -64,9 +65,11 @@ RARE = (
     "commit of pause",
     "commit of refusals",
     "commit of replay",
-    "second copy",
     "repair",
     "audited",
+    "commit of verified",
+    "commit of repaired",
+    "commit of damage",
     "commit of rule",
     "commit of legal hold",
     "commit of journal",
@@ -91,6 +94,7 @@ SEALING = (
 POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "after"))
 SENDING_POINTS = tuple(f"{when} {effect}" for effect in SENDING for when in ("before", "after"))
 SEALING_POINTS = tuple(f"{when} {effect}" for effect in SEALING for when in ("before", "after"))
+_RARE_POINTS = tuple(f"{when} {effect}" for effect in RARE for when in ("before", "after"))
 
 
 class _ArmedPoint:
@@ -125,7 +129,7 @@ def arm(point: str, *, nth: int = 1, blow: signal.Signals = signal.SIGKILL) -> N
     Raises:
         ValueError: there is no such crash point.
     """
-    if point and point not in POINTS + SENDING_POINTS + SEALING_POINTS:
+    if point and point not in POINTS + SENDING_POINTS + SEALING_POINTS + _RARE_POINTS:
         raise ValueError(f"no crash point is called {point!r}")
     _armed.point, _armed.left, _armed.blow = point, nth, blow
 

@@ -3,7 +3,7 @@
 With `--outbound`, kills workers while batches are sent to a counting server: none is lost, and none is received twice.
 
 The drill starts a separate embedded stack and deletes it at the end; your own stack is not affected. The proof is
-`mailroom check`, which shares no code with what it checks. The seed of an earlier drill repeats its kills at the same
+`mailroom check`, and for received mail `mailroom archive verify`: they share no code with what they check. The seed of an earlier drill repeats its kills at the same
 moments. A drill fails if no random kill hit a mail in progress, for it proves nothing.
 """
 
@@ -57,7 +57,7 @@ def drill(
     hold = _send if outbound else _receive
     with (
         tempfile.TemporaryDirectory(prefix="mailroom-drill-") as folder,
-        open_drill_stack(Path(folder) / "stack", seed=chosen) as drill_stack,
+        open_drill_stack(Path(folder) / "stack", seed=chosen, archived=True) as drill_stack,
         ForkServer(drill_stack.environment(), drill_stack.folder / "drill") as fork_server,
     ):
         outcome = hold(drill_stack, fork_server, chosen, points, **how)
@@ -104,6 +104,8 @@ def _show(outcome: Outcome | SendOutcome) -> None:
     for name in ("mails", "accepted", "received", "lost", "duplicates", "unknown"):
         if name in values:
             say(f"{name:<12} {values[name]}")
+    if isinstance(outcome, Outcome):
+        say(f"archive      {outcome.archive.sentence()}")
     drained = "timed out" if values["drained_s"] is None else f"{values['drained_s']} s after the last kill"
     say(f"drained      {drained}")
     say(f"seed         {values['seed']}")
@@ -112,6 +114,9 @@ def _show(outcome: Outcome | SendOutcome) -> None:
             "No random kill hit a mail in progress, so this drill proves nothing. Repeat it with more --minutes, or "
             "on an idle machine."
         )
+    if isinstance(outcome, Outcome):
+        for reason in outcome.archive.reasons:
+            say(reason)
     for violation in values["check"]["violations"]:
         say(f"{violation['kind']}  {violation['subject']}  {violation['do']}")
 

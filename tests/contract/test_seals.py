@@ -1,5 +1,6 @@
 """Sealing on PostgreSQL and S3, and what the verifier says afterwards."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -7,10 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from mailroom.adapters.postgres import engine as sql_engine
-from mailroom.archive import sealing
 from mailroom.archive.sealing import give_to_witness, seal_journal, seal_journals, stamp_seals
-from mailroom.crash_points import SEALING_POINTS
 from mailroom.domain.archive.seals import key_of
 from mailroom.domain.errors import PermanentError
 from tests.support.archive_store import store_on
@@ -104,46 +102,6 @@ def test_two_runs_at_once_make_one_seal_of_each_number(one: Installation) -> Non
     assert failures(one.check()) == set()
 
 
-def seal_life(one: Installation) -> list[str]:
-    """Run the steps for the journal `life` alone."""
-    seal_journal("acme", "life", one.ports, now=now())
-    return [*stamp_seals(one.ports, now=now()).failed, *give_to_witness(one.ports, now=now()).failed]
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def test_a_run_that_is_killed_at_any_point_is_continued_by_the_next(
-    one: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At each crash point in turn: in the archive and not recorded, stamped and not recorded, and so on. Never a fork."""
-    for point in SEALING_POINTS:
-        left = [1]
-
-        def fire(when: str, effect: str, point: str = point, left: list[int] = left) -> None:
-            if f"{when} {effect}" == point and left:
-                left.pop()
-                raise Killed
-
-        one.append("a")
-        with monkeypatch.context() as patched:
-            patched.setattr(sealing, "crash_point", fire)
-            patched.setattr(sql_engine, "crash_point", fire)
-            with pytest.raises(Killed):
-                seal_life(one)
-        made = one.stored()
-        one.append("b")
-
-        assert seal_life(one) == [], point
-        assert made.items() <= one.stored().items(), point
-
-    checks = one.check()
-    assert failures(checks) == set()
-    assert waiting(checks) == set()
-    assert sorted(one.objects()) == sorted(one.objects("entries")) == sorted(one.objects("token"))
-
-
 def test_an_older_database_is_never_sealed_over(one: Installation) -> None:
     """A backup was restored: the archive has seals that the journal does not have, and it gets no other ones."""
     sealed(one, ("a", "b"), ("c",), ("d",))
@@ -209,23 +167,56 @@ def test_a_clock_that_goes_back_makes_no_seal_from_before_the_last(one: Installa
     assert failures(one.check()) == set()
 
 
-def test_an_authority_that_is_away_for_a_day_delays_tokens_only(one: Installation) -> None:
-    """Seals are made and signed; their tokens follow, and until then nothing says PASS for them."""
-    one.is_away = True
-    sealed(one, ("a",), ("b",), ("c",))
-    lag = one.records.lag()
+def test_a_machine_that_was_a_day_ahead_and_is_corrected_goes_on_sealing(one: Installation) -> None:
+    """Mutation 96, of the database's clock and ours at once; the authority has the right time, so that tokens wait until it is reached."""
+    one.append("a")
+    one.made_later(DAY)
+    ahead = [seal_at(one, now() + DAY), one.records.lag().unstamped]
+    one.append("b")
+    back = seal_at(one, now())
+    checks = one.check()
 
-    assert lag.unstamped is not None
-    assert lag.unsealed is None
-    assert waiting(one.check()) == {"seal_token"}
-    # The first that cannot be had ends the step: each of a thousand would wait for the same timeout.
-    assert one.asked == 3
+    [later] = {row.at for row in one.rows()}
+    payloads = [json.loads(row.payload) for row in one.rows()]
+    assert ahead[1] is not None
+    assert "no time stamping authority" in "".join([*ahead[0], *back])
+    assert [payload["kind"] for payload in payloads] == ["deposit", "clock_back", "deposit"]
+    assert later > now().timestamp() * 1_000_000
+    assert (failures(checks), waiting(checks)) == (set(), {"seal_token"})
+
+    one.append("c")
+    assert run(one, now() + DAY + timedelta(hours=1)) == []
+    checks = one.check(now=now() + 2 * DAY)
+    assert (failures(checks), waiting(checks), sorted(one.objects())) == (set(), set(), [1, 2, 3])
+
+
+def seal_at(one: Installation, at: datetime) -> list[str]:
+    """Run the steps of the flow where the machine's clock shows `at`, and the authority's the right time."""
+    one.clock = None
+    return [why for step in (seal_journals, stamp_seals, give_to_witness) for why in step(one.ports, now=at).failed]
+
+
+def test_an_authority_that_is_away_for_a_day_delays_tokens_only(one: Installation) -> None:
+    """Seals are made, signed and witnessed; their tokens follow, and until then nothing says PASS for them."""
+    one.is_away, began = True, now()
+    for number, hour in enumerate((0, 6, 12, 18, 24), start=1):
+        sealed(one, (str(hour),), at=began + timedelta(hours=hour))
+        checks = one.check(now=began + timedelta(hours=hour))
+        assert (failures(checks), waiting(checks)) == (set(), {"seal_token"})
+        # The first that cannot be had ends the step: each of a thousand would wait for the same timeout.
+        assert one.asked == number
+    lag = one.records.lag()
+    assert (lag.unsealed, lag.unstamped) == (None, one.records.unstamped(limit=1)[0].seal.sealed_at)
+    assert sorted(one.objects(of=one.witness)) == [1, 2, 3, 4, 5]
+    assert one.objects("token") == {}
 
     one.is_away = False
-    run(one, now())
+    assert run(one, began + timedelta(hours=25)) == []
+
     assert one.records.lag().unstamped is None
-    assert failures(one.check()) == set()
-    assert waiting(one.check()) == set()
+    assert sorted(one.objects("token")) == [1, 2, 3, 4, 5]
+    checks = one.check(now=began + timedelta(hours=25))
+    assert (failures(checks), waiting(checks)) == (set(), set())
 
 
 def test_a_token_of_another_process_is_taken_over(one: Installation) -> None:

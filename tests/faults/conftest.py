@@ -26,7 +26,7 @@ def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     """The drill stack, its proxies and its fork server, for the whole session."""
     seed = random.SystemRandom().randrange(1_000_000)
     print(f"seed of the fault tests: {seed}")
-    with open_drill_stack(tmp_path_factory.mktemp("range") / "stack", seed=seed) as drill_stack:
+    with open_drill_stack(tmp_path_factory.mktemp("range") / "stack", seed=seed, archived=True) as drill_stack:
         drill_stack.known = Path(__file__).with_name("expected_logs.toml")
         aws, prefect, database = (
             urlsplit(drill_stack.facts[name]).port or 0 for name in ("aws_endpoint", "prefect_url", "database_url")

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -17,6 +17,7 @@ from mailroom.audit.journals import Check, Entry, Status, check_journal
 from mailroom.audit.seals import check_seals
 from mailroom.sandbox.stand_ins.time_stamping import Authority as StampingAuthority
 from tests.support.archive_store import Store
+from tests.support.small_archive import administrator
 from tests.support.tampering import tampering
 
 
@@ -82,6 +83,15 @@ class Installation:
         with tampering(self.store.engine) as connection:
             for one in statements:
                 connection.execute(text(one), values)
+
+    def made_later(self, by: timedelta) -> None:
+        """Have all entries been made when the database's clock showed a later time."""
+        url = self.store.engine.url.set(drivername="postgresql")
+        with administrator(url.render_as_string(hide_password=False)) as admin:
+            for table in ("journal", "journal_head"):
+                admin.run(f"update {table} set at = at + %s", by)
+            for tenant, stream in admin.run("select tenant, stream from journal_head"):
+                admin.chain_again(tenant, stream)
 
     def objects(self, part: str = "", *, of: Store | None = None, journal: str = "acme/life") -> dict[int, bytes]:
         """Return what was stored first under each seal's key, by number."""

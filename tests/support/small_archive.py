@@ -88,12 +88,16 @@ class SmallArchive:
         seal_journals(ports, now=datetime.now(UTC))
         give_to_witness(ports, now=datetime.now(UTC))
 
+    def archiving(self) -> dict[str, Any]:
+        """Return what keeps deposits and manifests."""
+        rules = MemoryRetentionRules(RETENTION)
+        manifests = S3Manifests(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", rules=rules)
+        return {"archive": self.store.archive(), "manifests": manifests}
+
     def file(self, raw: bytes, *routes: Route) -> str:
         """Archive and file a mail, and return its id."""
         now = datetime.now(UTC)
-        rules = MemoryRetentionRules(RETENTION)
-        manifests = S3Manifests(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE", rules=rules)
-        inbound = inbound_on(self.store.engine, archive=self.store.archive(), manifests=manifests)
+        inbound = inbound_on(self.store.engine, **self.archiving())
         for to in routes:
             SqlDirectory(self.store.engine).add(Address(to.recipient, to.tenant, to.user, to.processor))
         key = f"in/{hashlib.sha256(raw).hexdigest()[:20]}"
@@ -101,12 +105,14 @@ class SmallArchive:
         envelope = Envelope(tuple(to.recipient for to in routes), "carl@sender.test", now, verdicts)
         entry = inbound.ledger.register(Arrival(ObjectRef("inbound", key), envelope), now=now)
         assert entry is not None
+        if entry.state is State.FILED:
+            return entry.id
         entry = inbound.ledger.begin(entry.ref, now=now)
         inbound.ledger.routed(entry.id, list(routes), now=now)
         tenants = tuple(dict.fromkeys(to.tenant for to in routes))
         routing = RoutingDecision(tuple(routes), tenants, recipients=envelope.recipients, verdicts=verdicts)
         mail, stored = parse_email(raw), KeptManifests()
-        how: dict[str, Any] = {"archive": inbound.archive, "ledger": inbound.ledger, "manifests": manifests, "now": now}
+        how: dict[str, Any] = {**self.archiving(), "ledger": inbound.ledger, "now": now}
         kept = deposit_all(entry, routing.tenants, [raw], described=describe(entry, routing, raw), kept=stored, **how)
         if files := [part.content for part in mail.attachments]:
             described = with_attachments(stored.values(), mail.attachments)

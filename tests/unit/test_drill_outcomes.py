@@ -1,13 +1,16 @@
 """What a drill concludes from its figures."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from mailroom.sandbox.drills.drill import Outcome
+from mailroom.sandbox.drills.drill_archive import ArchiveResult
 from mailroom.sandbox.drills.send_drill import SendOutcome
 
-KINDS = [Outcome, SendOutcome]
+WHOLE = ArchiveResult({"checks": {"mail": {"item_fields": {"PASS": 3}}}, "results": []}, seals=2)
+KINDS = [partial(Outcome, archive=WHOLE), SendOutcome]
 ENDED_WELL: dict[str, Any] = {"seed": 1, "drained_s": 2.0, "found": {"clean": True, "wrong": {}}}
 
 
@@ -51,3 +54,34 @@ def test_what_the_check_found_is_counted_as_lost_or_twice() -> None:
     outcome = SendOutcome(seed=1, found={"clean": False, "wrong": wrong})
 
     assert (outcome.lost, outcome.twice) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("archive", "reason"),
+    [
+        (ArchiveResult(), "mailroom archive verify was not run"),
+        (ArchiveResult(WHOLE.report, seals=0), "no seal was made"),
+        (
+            ArchiveResult({"results": [{"outcome": "FAIL", "check": "object_there", "subject": "acme/1"}]}, seals=2),
+            "archive: FAIL  object_there  acme/1",
+        ),
+        (
+            ArchiveResult({"results": [{"outcome": "NOT_THERE_YET", "check": "mail_entry", "subject": "1"}]}, seals=2),
+            "archive: NOT_THERE_YET  mail_entry  1",
+        ),
+    ],
+)
+def test_a_drill_whose_archive_does_not_verify_is_not_clean(archive: ArchiveResult, reason: str) -> None:
+    """Nothing is under way when it has ended; what is not sealed yet is counted."""
+    assert archive.reasons == [reason]
+    assert not Outcome(kills=2, points=["before put"], archive=archive, **ENDED_WELL).is_clean
+
+
+def test_what_is_not_sealed_yet_is_counted_and_is_no_reason() -> None:
+    waiting = {"outcome": "NOT_YET_SEALED", "check": "journal_sealed", "subject": "acme/life/2"}
+    counts = {"seals": {"journal_sealed": {"NOT_YET_SEALED": 1, "PASS": 4}}}
+
+    archive = ArchiveResult({"checks": counts, "results": [waiting]}, seals=2)
+
+    assert archive.reasons == []
+    assert archive.sentence() == "4 checks passed, 0 did not, 1 not sealed yet; 2 seals"

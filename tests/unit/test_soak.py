@@ -9,6 +9,7 @@ import pytest
 from mailroom.audit.logs import KNOWN as ALWAYS_KNOWN
 from mailroom.audit.logs import Known, check_logs, read_known
 from mailroom.audit.report import Report
+from mailroom.sandbox.drills.drill_archive import ArchiveResult
 from mailroom.sandbox.drills.soak import KNOWN
 from mailroom.sandbox.drills.soak_memory import EMULATOR, Growth, Memory
 from mailroom.sandbox.drills.soak_outcome import SoakOutcome
@@ -22,6 +23,7 @@ CLEAN: dict[str, Any] = {
     "drained_s": 4.0,
     "backlog": {"mails": 0},
     "found": {"clean": True, "wrong": {}, "violations": []},
+    "archive": ArchiveResult({"checks": {}, "results": []}, seals=1),
 }
 
 
@@ -53,6 +55,7 @@ def test_a_soak_whose_bounds_all_hold_is_clean() -> None:
             "worker did not stop within 15 s and was killed",
         ),
         ({"found": {}}, "mailroom check was not run"),
+        ({"archive": ArchiveResult()}, "mailroom archive verify was not run"),
         (
             {"found": {"wrong": {"lost": 1}, "violations": [{"kind": "lost", "subject": "m1", "do": "look"}]}},
             "check: lost  m1  look",

@@ -12,6 +12,7 @@ from typing import Any
 from mailroom.audit.sent_mails import SentMail
 from mailroom.crash_points import POINTS
 from mailroom.operations.loops import wait_until
+from mailroom.sandbox.drills.drill_archive import ArchiveResult, start_seal
 from mailroom.sandbox.drills.drill_stack import DrillStack
 from mailroom.sandbox.drills.kill_loop import PAUSE_S, READY_PATIENCE_S, DrillResult, kill_at_random
 from mailroom.sandbox.drills.workers import ForkServer, Worker
@@ -23,6 +24,9 @@ Say = Callable[[str], None]
 DRAIN_PATIENCE_S = 300.0
 
 _POINT_PATIENCE_S = 120.0
+
+#: While workers are killed at random, the archive is sealed each time that mails were fed so often, once a second.
+_SEAL_EVERY = 10
 
 #: Reached only by a worker that is stopped while it works on mails.
 _WHEN_STOPPED = frozenset({"before commit of release", "after commit of release"})
@@ -36,11 +40,17 @@ class Outcome(DrillResult):
     twofold = "duplicate line", "duplicate item", "filed twice", "versions"
 
     sent: list[SentMail] = field(default_factory=list)
+    archive: ArchiveResult = field(default_factory=ArchiveResult)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the drill is clean, and the archive verifies."""
+        return super(Outcome, self).is_clean and not self.archive.reasons
 
     @property
     def counted(self) -> dict[str, Any]:
-        """How many mails were sent."""
-        return {"mails": len(self.sent)}
+        """How many mails were sent, and what the archive's verification found."""
+        return {"mails": len(self.sent), "archive": self.archive.as_json()}
 
 
 class Drill:
@@ -49,7 +59,7 @@ class Drill:
     def __init__(self, drill_stack: DrillStack, fork_server: ForkServer, *, seed: int, say: Say) -> None:
         self.outcome = Outcome(seed)
         self._drill_stack, self._fork_server, self._say = drill_stack, fork_server, say
-        self._chance = Random(seed)
+        self._chance, self._fed = Random(seed), 0
 
     def kill_at_points(self, points: tuple[str, ...] = POINTS, *, mails: int) -> None:
         """Kill a worker at each of these crash points, with new mails each time.
@@ -84,19 +94,24 @@ class Drill:
         )
 
     def prove(self, *, workers: int = 1) -> Outcome:
-        """Let workers finish the rest, run the check, and return the result."""
+        """Let workers finish the rest, seal the archive, run check and verification, and return the result."""
         self.settle(workers=workers)
         self.outcome.found = self._drill_stack.check()
+        self.outcome.archive = self._drill_stack.verify_archive()
         return self.outcome
 
     def settle(self, *, workers: int = 1) -> None:
-        """Let workers finish the rest, and record how long they took."""
+        """Let workers finish the rest, record how long they took, and seal the archive."""
         alive = [self._fork_server.fork() for _ in range(workers)]
         self.outcome.drained_s = None
         try:
             self.outcome.drained_s = self._drill_stack.drain(self.outcome.sent, within_s=DRAIN_PATIENCE_S)
         except TimeoutError as error:
             self._say(f"not drained: {error}")
+        try:
+            self._drill_stack.seal()
+        except StackError as error:
+            self._say(str(error))
         for worker in alive:
             worker.stop()
         for worker in alive:
@@ -116,6 +131,9 @@ class Drill:
             self._say(f"{self.outcome.kills} kills, {len(self.outcome.sent)} mails")
 
     def _feed(self, in_hand: int) -> None:
+        self._fed += 1
+        if self._fed % _SEAL_EVERY == 0:
+            start_seal(self._drill_stack.facts["prefect_api_url"])
         missing = in_hand - len(self._drill_stack.unfinished(self.outcome.sent))
         if missing > 0:
             self.outcome.sent += self._drill_stack.send(missing)

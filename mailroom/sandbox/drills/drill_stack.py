@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_LINES
@@ -21,6 +21,7 @@ import psycopg
 
 from mailroom.audit.sent_mails import SentMail
 from mailroom.operations.loops import wait_until
+from mailroom.sandbox.drills.drill_archive import ArchiveResult, archive_of_drill, seal
 from mailroom.sandbox.stack.environment import NO_SENDER_LIMIT
 from mailroom.sandbox.stack.folder import DataFolder, read_json
 from mailroom.sandbox.stack.ports import choose_apart
@@ -49,6 +50,8 @@ class DrillStack:
     facts: dict[str, Any] = field(default_factory=dict)
     drills: int = 0
     known: Path | None = None
+    #: Settings that drills add to those of the sandbox.
+    chosen: dict[str, str] = field(default_factory=dict)
 
     @property
     def manifest(self) -> Path:
@@ -59,7 +62,7 @@ class DrillStack:
         """Return the environment for a worker on this stack."""
         stack = Stack(DataFolder(self.folder), read_json(self.folder / "ports.json"))
         ensure = next(part for part in stack.parts() if part.name == "deployments")
-        return {**stack.environment(), **ensure.env(), **NO_SENDER_LIMIT}
+        return {**stack.environment(), **ensure.env(), **NO_SENDER_LIMIT, **self.chosen}
 
     def send(self, count: int, *, mail: bytes | None = None, state: str = "filed") -> list[SentMail]:
         """Send this many mails, each with an attachment of its own, and write their expected outcomes to the manifest.
@@ -136,9 +139,23 @@ class DrillStack:
         report: dict[str, Any] = json.loads(self.mailroom(*words, check=False))
         return report
 
+    def seal(self) -> None:
+        """Have workers seal all journals of the archive.
+
+        Raises:
+            StackError: it failed, or took too long.
+        """
+        seal(self.facts["prefect_api_url"], self.ask)
+
+    def verify_archive(self) -> ArchiveResult:
+        """Return what `mailroom archive verify` finds, reading every byte."""
+        report: dict[str, Any] = json.loads(self.mailroom("archive", "verify", "--json", check=False))
+        [[seals]] = self.ask("select count(*) from seal")
+        return ArchiveResult(report, seals)
+
     def mailroom(self, *words: str, check: bool = True) -> str:
         """Run a command of Mailroom on this stack, and return what it printed."""
-        environment = {**os.environ, "MAILROOM_DATA": str(self.folder)}
+        environment = {**os.environ, **self.chosen, "MAILROOM_DATA": str(self.folder)}
         command = [sys.executable, "-m", "mailroom.cli", *words]
         return subprocess.run(
             command, env=environment, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=check
@@ -162,14 +179,24 @@ class DrillStack:
 
 
 @contextmanager
-def open_drill_stack(folder: Path, *, seed: int) -> Iterator[DrillStack]:
-    """Run a drill stack for the duration of a block, in a folder that is deleted at its end."""
+def open_drill_stack(folder: Path, *, seed: int, archived: bool = False) -> Iterator[DrillStack]:
+    """Run a drill stack for the duration of a block, in a folder that is deleted at its end.
+
+    With `archived` it has second copies, a witness and time stamps, without which nothing counts as sealed.
+    """
     drill_stack = DrillStack(folder, random.Random(seed))
     folder.mkdir(mode=0o700)
     choose_apart(folder / "ports.json")
-    drill_stack.mailroom("up", "--detach", "--json", "--only", "deployments", "--only", "door")
+    archive: AbstractContextManager[dict[str, str]] = archive_of_drill(folder) if archived else nullcontext({})
+    with archive as drill_stack.chosen:
+        drill_stack.mailroom("up", "--detach", "--json", "--only", "deployments", "--only", "door")
+        yield from _prepared(drill_stack)
+
+
+def _prepared(drill_stack: DrillStack) -> Iterator[DrillStack]:
+    """Add the users of drills, and stop the stack at the end of the block."""
     try:
-        drill_stack.facts = json.loads((folder / "stack.json").read_text())
+        drill_stack.facts = json.loads((drill_stack.folder / "stack.json").read_text())
         for address, tenant, user in _ADDRESSES:
             drill_stack.mailroom("address", "add", address, "--tenant", tenant, "--user", user)
         _quicken(drill_stack)

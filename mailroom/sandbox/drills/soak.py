@@ -2,7 +2,7 @@
 
 `python -m mailroom.sandbox.drills.soak --minutes 30`, or `make soak MINUTES=30`. It starts a temporary stack and deletes it at
 the end; other stacks are not touched. Afterwards nothing may wait, `mailroom check` must find nothing (mail, archive,
-schedules and logs), and no process may have more than 1.10 times the memory of its first quarter. Exit code 1 means that a bound
+schedules and logs), `mailroom archive verify` must fail nothing, and no process may have more than 1.10 times the memory of its first quarter. Exit code 1 means that a bound
 does not hold, with a line for each. A soak that is too short to judge memory reports that.
 """
 
@@ -30,6 +30,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mailroom.audit.batches import Submissions
 from mailroom.domain.outbound.message import UNDER_WAY
 from mailroom.operations.loops import wait_until
+from mailroom.sandbox.drills.drill_archive import archive_of_drill
 from mailroom.sandbox.drills.drill_stack import ANNA, BOB, DrillStack
 from mailroom.sandbox.drills.soak_load import Load
 from mailroom.sandbox.drills.soak_memory import Memory, sampled
@@ -202,11 +203,12 @@ class Soak:
             outcome.faults.append(f"{len(odd)} messages are unknown, but no worker was killed while sending them")
 
     def _check(self) -> None:
-        """Run `mailroom check` with the counts of both ends, and with the logs."""
+        """Run `mailroom check` with the counts of both ends and the logs, and `mailroom archive verify`."""
         file = self._drill_stack.folder / "received.jsonl"
         Submissions(self._load.batches, Counter(self._prefect.received(self._stack.facts["aws_endpoint"]))).write(file)
         logs = str(self._stack.folder.logs)
         self.outcome.found = self._drill_stack.check("--batches", str(file), "--logs", logs)
+        self.outcome.archive = self._drill_stack.verify_archive()
 
 
 def soak(*, minutes: float, say: Say) -> SoakOutcome:
@@ -216,7 +218,10 @@ def soak(*, minutes: float, say: Say) -> SoakOutcome:
         drill_stack.folder.mkdir(mode=0o700)
         clean = False
         try:
-            with soak_stack(drill_stack.folder, say) as stack:
+            with (
+                archive_of_drill(drill_stack.folder) as drill_stack.chosen,
+                soak_stack(drill_stack.folder, say, drill_stack.chosen) as stack,
+            ):
                 drill_stack.facts = stack.facts
                 for address, tenant, user in ((ANNA, "acme", "anna"), (BOB, "globex", "bob")):
                     drill_stack.mailroom("address", "add", address, "--tenant", tenant, "--user", user)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mailroom.sandbox.drills.drill import Outcome
+from mailroom.sandbox.drills.drill_archive import ArchiveResult
 from mailroom.sandbox.drills.kill_loop import wrong
 from mailroom.sandbox.drills.send_drill import SendOutcome
 from mailroom.sandbox.drills.soak_memory import Growth
@@ -33,6 +34,7 @@ class SoakOutcome:
     backlog: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
+    archive: ArchiveResult = field(default_factory=ArchiveResult)
 
     @property
     def lost(self) -> int:
@@ -69,7 +71,7 @@ class SoakOutcome:
         if not self.found:
             reasons.append("mailroom check was not run")
         reasons += [f"check: {one['kind']}  {one['subject']}  {one['do']}" for one in self.found.get("violations", [])]
-        return reasons
+        return reasons + self.archive.reasons
 
     @property
     def is_clean(self) -> bool:
@@ -97,6 +99,7 @@ class SoakOutcome:
             "twice": self.twice,
             "log_lines_unknown": self.logged,
             "check": self.found,
+            "archive": self.archive.as_json(),
         }
 
     def table(self) -> list[str]:
@@ -114,6 +117,7 @@ class SoakOutcome:
             ("runs that failed or crashed", _listed(self.failed_runs)),
             ("backlog", f"{sum(self.backlog.values())}{self._drained()}"),
             ("unknown log lines", str(self.logged)),
+            ("archive", self.archive.sentence()),
         ]
         for one in sorted(self.memory, key=lambda growth: not growth.is_judged):
             held = f"{one.first / 1e6:.0f} MB, {one.last / 1e6:.0f} MB: {one.ratio:.2f}"

@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -68,7 +68,6 @@ class SoakStack:
         Raises:
             StackError: a part did not get ready.
         """
-        os.environ.update(NO_SENDER_LIMIT)
         self._env = {**stack.environment(), RUN_VARIABLE: secrets.token_hex(16)}
         self._parts = {part.name: part for part in _with_second_worker(stack.parts(), self.folder.path)}
         for name, part in self._parts.items():
@@ -156,12 +155,16 @@ class SoakStack:
 
 
 @contextmanager
-def soak_stack(folder: Path, say: Say) -> Iterator[SoakStack]:
-    """Run a soak stack for the duration of a block, on ports that no other stack prefers; nothing of it runs afterwards."""
+def soak_stack(folder: Path, say: Say, chosen: Mapping[str, str]) -> Iterator[SoakStack]:
+    """Run a soak stack for the duration of a block, on ports that no other stack prefers; nothing of it runs afterwards.
+
+    `chosen` are settings that it has besides those of the sandbox.
+    """
     data = DataFolder(folder)
     data.make()
     with data.held():
         choose_apart(folder / "ports.json")
+        os.environ.update({**NO_SENDER_LIMIT, **chosen})
         running = SoakStack(data, say)
         try:
             running.start_all(Stack(data, read_json(folder / "ports.json")))

@@ -76,6 +76,9 @@ class Names:
     storage_region: str = ""
     archive_region: str = ""
     domain: str = "mailroom.test"
+    #: Buckets of second copies and of the witness; no name is none.
+    archive_copy_bucket: str = ""
+    witness_bucket: str = ""
     rules: tuple[Rule, ...] = (Rule("scans", ("scans.mailroom.test",), "scans/"), Rule("inbound", (), "in/"))
 
     def of(self, what: str) -> str:
@@ -120,7 +123,8 @@ def provision(names: Names) -> dict[str, str]:
     _bucket(aws.s3, bucket, storage)
     _bucket(aws.s3, names.of("files"), storage)
     there = names.archive_region or storage
-    _bucket(boto3.client("s3", region_name=there), archive, there, locked=True)
+    for locked in filter(None, (archive, names.archive_copy_bucket, names.witness_bucket)):
+        _bucket(boto3.client("s3", region_name=there), locked, there, locked=True)
     from_ses = {"StringEquals": {"aws:SourceAccount": account_id}}
     policy = _policy(_grant("ses.amazonaws.com", "s3:PutObject", f"arn:aws:s3:::{bucket}/*", from_ses))
     aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy)

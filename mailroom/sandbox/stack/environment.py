@@ -13,7 +13,7 @@ ACCOUNT = "123456789012"
 _FOREIGN = ("PREFECT_", "AWS_", "PG")
 _OWN_ENDPOINT = "AWS_ENDPOINT_URL_"
 #: Settings that a user may choose for the embedded stack.
-_CHOSEN = "archive_", "sender_hourly_limit"
+_CHOSEN = "archive_", "sender_hourly_limit", "time_stamping", "witness_"
 _DECIDED_HERE = frozenset(f"MAILROOM_{name.upper()}" for name in Settings.model_fields if not name.startswith(_CHOSEN))
 #: For drills and benchmarks: they send thousands of mails from one sender.
 NO_SENDER_LIMIT = {"MAILROOM_SENDER_HOURLY_LIMIT": "0"}

@@ -40,7 +40,9 @@ def provision(environment: Mapping[str, str]) -> None:
     from mailroom.sandbox.stack.aws import Names
     from mailroom.sandbox.stack.aws import provision as make
 
-    write_json(DataFolder(Path(environment["MAILROOM_DATA"])).aws_file, make(Names()))
+    copies, witness = (environment.get(f"MAILROOM_{name}_BUCKET", "") for name in ("ARCHIVE_COPY", "WITNESS"))
+    names = Names(archive_copy_bucket=copies, witness_bucket=witness)
+    write_json(DataFolder(Path(environment["MAILROOM_DATA"])).aws_file, make(names))
 
 
 _STEPS: dict[str, Callable[[Mapping[str, str]], None]] = {"database": database, "provision": provision}

@@ -56,13 +56,13 @@ class SqlArchiveAudit:
 
     def verified(self, copies: Sequence[CopyToRead], *, now: datetime) -> None:
         """Record that these copies are as recorded, unless they were replaced meanwhile."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of verified") as connection:
             _set(connection, copies, verified_at=func.greatest(_copy.verified_at, now), **_WHOLE)
 
     def repaired(self, copy: CopyToRead, *, now: datetime) -> None:
         """Record that a copy was repaired; it may have another version since."""
         mine = and_(_copy.archive_id == copy.archive_id, _copy.place == copy.place)
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of repaired") as connection:
             values = {"verified_at": func.greatest(_copy.verified_at, now), **_WHOLE}
             connection.execute(update(_copies).where(mine).values(**values))
 
@@ -75,7 +75,7 @@ class SqlArchiveAudit:
             _copy.version == copy.version,
             _copy.damage.is_distinct_from(damage.value),
         )
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of damage") as connection:
             if connection.execute(update(_copies).where(mine).values(**values)).rowcount:
                 append_entries(connection, [_entry(Kind.DAMAGE, copy, copy.version)])
 

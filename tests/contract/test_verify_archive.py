@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.s3.models import s3_backends
@@ -193,6 +194,29 @@ def test_what_was_done_to_objects_is_named(harmed: SmallArchive) -> None:
         ("object_lock", f"{unlocked}@first"),
         ("object_bytes", f"{other}@first"),
     }
+
+
+def test_what_s3_refuses_to_anybody_leaves_nothing_to_report(harmed: SmallArchive) -> None:
+    """Mutations 85 and 86: overwritten and deleted without a version, every version is read; a locked one is not deleted.
+
+    Who has the bypass permission can delete it under GOVERNANCE, which is named.
+    """
+    store = harmed.store
+    objects = [one for one in store.versions() if one["Key"].startswith("acme/")]
+    for one in objects:
+        which = {"Bucket": store.bucket, "Key": one["Key"]}
+        store.s3.put_object(**which, Body=b"other bytes")
+        store.s3.delete_object(**which)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            store.s3.delete_object(**which, VersionId=one["VersionId"])
+    before = named(harmed.verify())
+    [one] = [one for one in objects if one["Key"] == key_of(harmed.raw(harmed.emails[0]))]
+    store.s3.delete_object(
+        Bucket=store.bucket, Key=one["Key"], VersionId=one["VersionId"], BypassGovernanceRetention=True
+    )
+
+    assert before == set()
+    assert named(harmed.verify()) == {("object_there", f"{harmed.raw(harmed.emails[0])}@first")}
 
 
 def stored(store: Store, archive_id: str) -> Any:

@@ -61,6 +61,7 @@ def ports_of(opened: Opened, owner: Engine) -> Rebuilding:
         bucket=settings.archive_bucket,
         lock_mode=settings.archive_lock_mode,
         key=settings.seal_key.get_secret_value(),
+        before=settings.seal_keys_before,
         archive=opened.stored_archive,
         parser=parser(),
         recognise=partial(opened.restores.recognise, because="mailroom archive rebuild"),

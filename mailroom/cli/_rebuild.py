@@ -72,6 +72,14 @@ def _progress(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def show_left(done: Rebuilt) -> None:
+    """Print the e-mails that are not put back."""
+    for email_id in done.left[:_SHOWN]:
+        say(f"left to sweep-inbound: {email_id}")
+    if len(done.left) > _SHOWN:
+        say(f"and {len(done.left) - _SHOWN:,} more")
+
+
 def _show(done: Rebuilt, *, dry_run: bool) -> None:
     tables = ", ".join(f"{count:,} {name}" for name, count in sorted(done.tables.items())) or "nothing"
     say(f"export {done.export} of {done.exported_at:%Y-%m-%d %H:%M} UTC: {tables}")
@@ -85,10 +93,7 @@ def _show(done: Rebuilt, *, dry_run: bool) -> None:
         say(
             f"{done.different:,} items differ from what the journal says, for this release reads their e-mails otherwise"
         )
-    for email_id in done.left[:_SHOWN]:
-        say(f"left to sweep-inbound: {email_id}")
-    if len(done.left) > _SHOWN:
-        say(f"and {len(done.left) - _SHOWN:,} more")
+    show_left(done)
     for line in (
         "next steps:",
         "  1. set webhooks and endpoints of tenants again: their secrets are in no archive",

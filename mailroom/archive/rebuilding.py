@@ -165,7 +165,7 @@ def put_journal(
 
 def _entries(sealed: Iterator[SealedEntries], signer: Signer, journal: str) -> Iterator[tuple[int, int, str]]:
     """Yield the entries that seals of this installation have; what is behind a seal that is not its own is not used."""
-    for one in sealed:
+    for number, one in enumerate(sealed, start=1):
         try:
             outer = json.loads(one.seal)
             facts = json.loads(outer["seal"])
@@ -174,10 +174,10 @@ def _entries(sealed: Iterator[SealedEntries], signer: Signer, journal: str) -> I
             entries = json.loads(one.entries)["entries"]
         except (ValueError, KeyError, TypeError, AttributeError):
             is_signed, facts, entries = False, {}, []
-        is_of = f"{facts.get('tenant')}/{facts.get('stream')}" == journal
+        is_of = f"{facts.get('tenant')}/{facts.get('stream')}" == journal and facts.get("number") == number
         if not (is_signed and is_of and hashlib.sha512(one.entries).hexdigest() == facts.get("entries_sha512")):
-            what = "journal %s: a seal is not this installation's (key %s); entries from there on are not used"
-            log.error(what, journal, str(facts.get("key"))[:64])
+            what = "journal %s: seal %d, or its entries, is missing or not this installation's (key %s); what follows is not used"
+            log.error(what, journal, number, str(facts.get("key"))[:64])
             return
         yield from ((int(seq), int(at), str(payload)) for seq, at, payload in entries)
 

@@ -73,7 +73,7 @@ class ArchivedObjects(Protocol):
         """Return the names of the tenants that have objects."""
 
     def sealed(self, tenant: str, stream: str) -> Iterator[SealedEntries]:
-        """Yield the sealed entries of a journal, in the order of the seals."""
+        """Yield the sealed entries of a journal, in the order of the seals; what is missing is empty."""
 
     def read(self, key: str, version: str) -> bytes | None:
         """Return the bytes of a version; None if it is not there."""

@@ -187,6 +187,43 @@ def test_an_altered_journal_is_not_made_respectable(restored: Restored) -> None:
     assert "journal_recovered" in {check for check, _ in named(restored.report(), Outcome.NOTED)}
 
 
+STRANGE = (
+    "update journal set at = 'infinity' where tenant = 'acme' and seq = 2",
+    "update journal set at = '0044-03-15 BC' where tenant = 'acme' and seq = 2",
+    "update journal set seq = -1 where tenant = 'acme' and seq = 2",
+    "update journal set payload = '[]', kind = null where tenant = 'acme' and seq = 2",
+    "update journal set payload = 'no JSON' where tenant = 'acme' and seq = 2",
+    "update journal set hash = '' where tenant = 'acme' and seq = 1",
+    "delete from journal where tenant = 'acme'; delete from journal_head where tenant = 'acme'",
+)
+
+
+def test_rows_of_any_content_are_no_reason_not_to_recover(restored: Restored) -> None:
+    """One after the other, on the recovered journal of the one before: each time what was sealed is back."""
+    for change in STRANGE:
+        with administrator(restored.url) as admin:
+            for column in ("kind", "subject"):
+                admin.run(f"alter table journal alter column {column} drop expression if exists")
+                admin.run(f"alter table journal alter column {column} drop not null")
+            admin.run(change)
+        recovered(restored.here)
+
+        assert set(restored.journal(restored.lost)) <= set(restored.journal(restored.here)), change
+
+
+def test_sealed_entries_that_are_missing_end_what_comes_back(
+    restored: Restored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What follows a gap is not used, and the journal and the number of the seal are named."""
+    for version in restored.here.store.versions():
+        if version["Key"].endswith("acme/seals/life/00000002.entries.json"):
+            which = {"Bucket": restored.here.store.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
+            restored.here.store.s3.delete_object(**which, BypassGovernanceRetention=True)
+
+    assert "acme/life" not in recovered(restored.here).journals
+    assert "journal acme/life: seal 2, or its entries, is missing" in caplog.text
+
+
 class Killed(BaseException):
     """The process ends here."""
 

@@ -26,14 +26,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOGETHER = 5000
 
 _LOCK = text("select from journal_head where tenant = :tenant and stream = :stream for update")
+#: An administrator may have written a time that Python cannot hold, or any number: it is no reason not to recover.
 _OWN = text("""
-    select seq, at, payload, prev, hash, kind, subject from journal
+    select seq, case when at between '1900-01-01' and '9000-01-01' then at end as at, payload, prev, hash, kind, subject from journal
     where tenant = :tenant and stream = :stream and seq > :after order by seq limit :limit
 """)
 #: The trigger refuses it to everybody; its owner disables it for this transaction, and nobody else sees the table meanwhile.
 _CLEAR = (
     "alter table journal disable trigger journal_kept",
-    "delete from journal where tenant = :tenant and stream = :stream and seq >= :first",
+    "delete from journal where tenant = :tenant and stream = :stream and (seq >= :first or seq < 1)",
     "alter table journal enable trigger journal_kept",
 )
 _ENTRY = text("""
@@ -84,7 +85,7 @@ def put_back(
         append_entries(connection, [JournalEntry(tenant, kind, None, facts, Stream(stream))])
         for one in again:
             connection.execute(_APPEND, of | {"payload": _again(one)})
-    return PutBack(first, last["seq"], [OwnEntry(one.seq, one.kind, one.subject) for one in again])
+    return PutBack(first, last["seq"], [OwnEntry(one.seq, str(one.kind), one.subject) for one in again])
 
 
 def _fork(
@@ -103,7 +104,7 @@ def _fork(
 
 
 def _own(connection: Connection, of: dict[str, Any]) -> Iterator[Any]:
-    after = 0
+    after = -(2**63)
     while page := connection.execute(_OWN, of | {"after": after, "limit": _TOGETHER}).all():
         yield from page
         after = page[-1].seq
@@ -111,9 +112,13 @@ def _own(connection: Connection, of: dict[str, Any]) -> Iterator[Any]:
 
 def _again(own: Any) -> str:
     """Return the payload of an entry that is entered again: what it was, with the number and the time that it had."""
-    facts = json.loads(own.payload)
-    known = facts if isinstance(facts, dict) else {"kind": str(own.kind), "payload": own.payload}
-    return canonical(known | {"again": {"seq": own.seq, "at": own.at.astimezone(UTC).isoformat()}}).decode()
+    try:
+        facts = json.loads(own.payload)
+    except (ValueError, RecursionError):
+        facts = None
+    known = facts if isinstance(facts, dict) and "kind" in facts else {"kind": "unreadable", "payload": own.payload}
+    at = own.at.astimezone(UTC).isoformat() if own.at else None
+    return canonical(known | {"again": {"seq": own.seq, "at": at}}).decode()
 
 
 def _page(chained: Iterator[dict[str, Any]], of: dict[str, Any]) -> list[dict[str, Any]]:

@@ -98,9 +98,12 @@ class LegalArchive(Block):
         key, engine = load_settings().seal_key.get_secret_value(), self.database.open()
         return exporting(self.client(), engine, bucket=self.bucket, lock_mode=self.lock_mode, key=key)
 
-    def open_sealing(self, *, key: str, authorities: str, witness: Any) -> Sealing:
+    def open_sealing(self, *, key: str, before: str, authorities: str, witness: Any) -> Sealing:
         """Return the ports of sealing: seals are kept beside the deposits."""
-        store, how = self._store, self._locked() | {"key": key, "authorities": authorities, "witness": witness}
+        store, how = (
+            self._store,
+            self._locked() | {"key": key, "before": before, "authorities": authorities, "witness": witness},
+        )
         return wiring.sealing(self.client(), store.seals, store.retention_rules, **how)
 
     @property

@@ -44,8 +44,9 @@ class JournalSeals(Block):
         Raises:
             ConfigurationError: the key, or an authority, cannot be used.
         """
-        key = load_settings().seal_key.get_secret_value()
-        return self.archive.open_sealing(key=key, authorities=self.authorities, witness=self.witness())
+        settings = load_settings()
+        key, before = settings.seal_key.get_secret_value(), settings.seal_keys_before
+        return self.archive.open_sealing(key=key, before=before, authorities=self.authorities, witness=self.witness())
 
     def witness(self) -> tuple[Any, str] | None:
         """Return a client for the bucket of the witness, and its name; None without one."""

@@ -30,6 +30,7 @@ def rebuilding(
     bucket: str,
     lock_mode: str,
     key: str,
+    before: str = "",
     archive: Archive,
     parser: Parser,
     recognise: Callable[[], object],
@@ -48,6 +49,6 @@ def rebuilding(
         exported=SqlExports(owner),
         archive=archive,
         parser=parser,
-        signer=Ed25519SealKey.read(key),
+        signer=Ed25519SealKey.read(key, before),
         recognise=recognise,
     )

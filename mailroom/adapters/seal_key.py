@@ -1,12 +1,13 @@
-"""The key that signs seals: Ed25519, from the 32 bytes of its setting."""
+"""The key that signs seals: Ed25519, from the 32 bytes of its setting; and those that signed before it, by their ids."""
 
 import binascii
 from base64 import urlsafe_b64decode
+from collections.abc import Collection
 from hashlib import sha256
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from mailroom.domain.errors import ConfigurationError
 
@@ -17,20 +18,22 @@ def trusted_keys(key: str, before: str) -> frozenset[str] | None:
 
 
 class Ed25519SealKey:
-    """The port `SealKey`. The same statement always has the same signature."""
+    """The ports `SealKey` and `Signer`. The same statement always has the same signature.
 
-    def __init__(self, seed: bytes) -> None:
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+    `before` has the ids of the keys that signed earlier; each of their signatures comes with its public key.
+    """
+
+    def __init__(self, seed: bytes, before: Collection[str] = ()) -> None:
+        self._private, self._before = Ed25519PrivateKey.from_private_bytes(seed), frozenset(before)
         public = self._private.public_key()
-        raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        self.id = sha256(raw).hexdigest()
+        self.id = _id(public)
         self.public_key = public.public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         ).decode()
 
     @classmethod
-    def read(cls, setting: str) -> "Ed25519SealKey":
-        """Return the key in the setting: 32 bytes in base64.
+    def read(cls, setting: str, before: str = "") -> "Ed25519SealKey":
+        """Return the key in the setting: 32 bytes in base64; `before` has the ids of the keys before it, with blanks between.
 
         Raises:
             ConfigurationError: it is not that.
@@ -42,16 +45,35 @@ class Ed25519SealKey:
             seed = b""
         if len(seed) != 32:
             raise ConfigurationError("MAILROOM_SEAL_KEY is not 32 bytes in base64; make one: openssl rand -base64 32")
-        return cls(seed)
+        return cls(seed, before.split())
 
     def sign(self, statement: bytes) -> bytes:
         """Return the signature."""
         return self._private.sign(statement)
 
-    def is_signed(self, statement: bytes, signature: bytes) -> bool:
-        """Return whether this key made the signature."""
-        try:
-            self._private.public_key().verify(signature, statement)
-        except InvalidSignature:
-            return False
-        return True
+    def is_signed(self, statement: bytes, signature: bytes, public_key: str = "") -> bool:
+        """Return whether this key made the signature, or the key before it whose public key (PEM) is given."""
+        keys = [self._private.public_key(), *_read(public_key, self._before)]
+        return any(_made(key, statement, signature) for key in keys)
+
+
+def _read(public_key: str, ids: Collection[str]) -> list[Ed25519PublicKey]:
+    """Return the key in a PEM, if its id is one of these."""
+    try:
+        key = serialization.load_pem_public_key(public_key.encode()) if public_key and ids else None
+    except (ValueError, UnsupportedAlgorithm):
+        return []
+    return [key] if isinstance(key, Ed25519PublicKey) and _id(key) in ids else []
+
+
+def _made(key: Ed25519PublicKey, statement: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, statement)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _id(key: Ed25519PublicKey) -> str:
+    raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return sha256(raw).hexdigest()

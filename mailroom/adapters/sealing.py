@@ -17,20 +17,24 @@ def sealing(
     rules: RetentionRules,
     *,
     key: str,
+    before: str = "",
     authorities: str,
     witness: tuple[Any, str] | None,
     bucket: str,
     lock_mode: str,
     second: tuple[Any, str] | None = None,
 ) -> Sealing:
-    """Return the ports of sealing; seals are kept like documents, `witness` is a client and a bucket."""
+    """Return the ports of sealing; seals are kept like documents, `witness` is a client and a bucket.
+
+    `before` has the ids of earlier keys, whose seals the archive may have.
+    """
     words = authorities.split()
     locked = partial(S3Seals, lock_mode=lock_mode, rules=rules)
     copies = locked(second[0], bucket=second[1]) if second else None
     return Sealing(
         records,
         locked(s3, bucket=bucket, second=copies),
-        Ed25519SealKey.read(key),
+        Ed25519SealKey.read(key, before),
         Rfc3161Authorities([Authority.read(word) for word in words]) if words else None,
         S3Seals(witness[0], bucket=witness[1]) if witness else None,
     )

@@ -71,7 +71,8 @@ def export_installation(ports: Exporting, *, now: datetime) -> KeptExport | None
         if last.get("rows") == content.hexdigest() and str(last.get("day")) == f"{now.astimezone(UTC):%Y-%m-%d}":
             return None
         sha256 = digest.hexdigest()
-        body.write(end := last_line(Signature(sha256, ports.signer.id, ports.signer.sign(statement(sha256)))))
+        signed = Signature(sha256, ports.signer.id, ports.signer.sign(statement(sha256)), ports.signer.public_key)
+        body.write(end := last_line(signed))
         digest.update(end)
         body.seek(0)
         kept = ports.store.keep(key_of(now), body, sha256=digest.hexdigest(), now=now)
@@ -109,7 +110,8 @@ def _verified(kept: KeptExport, signer: Signer, body: IO[bytes]) -> Verified:
     while left > 0 and (piece := body.read(min(left, 1 << 18))):
         digest.update(piece)
         left -= len(piece)
-    if digest.hexdigest() != signature.sha256 or not signer.is_signed(statement(signature.sha256), signature.signature):
+    is_signed = signer.is_signed(statement(signature.sha256), signature.signature, signature.public_key)
+    if digest.hexdigest() != signature.sha256 or not is_signed:
         raise ValueError("not signed by this installation")
     body.seek(0)
     return Verified(kept, read_first(next(body)), body)

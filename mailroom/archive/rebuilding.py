@@ -19,6 +19,7 @@ from uuid import UUID
 from mailroom.archive.depositing import DepositReceipts
 from mailroom.archive.exporting import Verified, newest_export
 from mailroom.domain.archive.item_digests import item_id
+from mailroom.domain.archive.journal import OperationsKind
 from mailroom.domain.archive.manifests import Manifest, read
 from mailroom.domain.archive.rebuilt import Described, RebuiltMail, described, filed_routes, rebuilt, with_items
 from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError, TransientError
@@ -28,7 +29,14 @@ from mailroom.ports.archive import Archive
 from mailroom.ports.exports import ExportedRows, ExportStore, Signer
 from mailroom.ports.manifests import KeptManifest
 from mailroom.ports.parser import Parser
-from mailroom.ports.rebuilding import ArchivedObjects, ArchivedVersion, JournalledMail, RebuiltRows, SealedEntries
+from mailroom.ports.rebuilding import (
+    ArchivedObjects,
+    ArchivedVersion,
+    JournalledMail,
+    PutBack,
+    RebuiltRows,
+    SealedEntries,
+)
 
 log = logging.getLogger("mailroom.archive")
 
@@ -81,18 +89,23 @@ def rebuild(ports: Rebuilding, *, now: Callable[[], datetime], progress: Progres
     _put_export(ports, done, progress)
     for tenant in ports.objects.tenants():
         for stream in STREAMS:
-            if count := _put_journal(ports, tenant, stream):
-                done.journals[f"{tenant}/{stream}"] = count
-                progress(f"journal {tenant}/{stream}: {count:,} entries")
+            if put := put_journal(ports, tenant, stream, kind=OperationsKind.REBUILT):
+                done.journals[f"{tenant}/{stream}"] = put.last
+                progress(f"journal {tenant}/{stream}: {put.last:,} entries")
+    put_mails(ports, done, now=now, progress=progress)
+    ports.recognise()
+    ports.rows.finish({"mails": done.mails, "left": len(done.left), "different": done.different}, now=now())
+    return done
+
+
+def put_mails(ports: Rebuilding, done: Rebuilt, *, now: Callable[[], datetime], progress: Progress) -> None:
+    """Put back the e-mails that the journals call archived and the database does not have, into `done`."""
     total = ports.rows.put_archived()
     progress(f"{total:,} e-mails in the journals")
     for mail in _all_missing(ports.rows):
         _put_mail(ports, mail, done, now=now())
         if (done.mails + len(done.left)) % _TOGETHER == 0:
             progress(f"{done.mails:,} e-mails put back")
-    ports.recognise()
-    ports.rows.finish({"mails": done.mails, "left": len(done.left), "different": done.different}, now=now())
-    return done
 
 
 def survey(ports: Rebuilding) -> Rebuilt:
@@ -142,24 +155,29 @@ def _put_export(ports: Rebuilding, done: Rebuilt, progress: Progress) -> None:
     progress(f"installation as of {export.made_at:%Y-%m-%d %H:%M} UTC, from {export.kept.key}")
 
 
-def _put_journal(ports: Rebuilding, tenant: str, stream: str) -> int:
-    sealed = ports.objects.sealed(tenant, stream)
-    return ports.rows.put_journal(tenant, stream, _entries(sealed, ports.signer, f"{tenant}/{stream}"))
+def put_journal(
+    ports: Rebuilding, tenant: str, stream: str, *, kind: OperationsKind, dry_run: bool = False
+) -> PutBack | None:
+    """Put back the entries of a journal that seals of this installation have; None if the database has all of them."""
+    entries = _entries(ports.objects.sealed(tenant, stream), ports.signer, f"{tenant}/{stream}")
+    return ports.rows.put_journal(tenant, stream, entries, kind=kind, dry_run=dry_run)
 
 
 def _entries(sealed: Iterator[SealedEntries], signer: Signer, journal: str) -> Iterator[tuple[int, int, str]]:
     """Yield the entries that seals of this installation have; what is behind a seal that is not its own is not used."""
-    for one in sealed:
+    for number, one in enumerate(sealed, start=1):
         try:
             outer = json.loads(one.seal)
             facts = json.loads(outer["seal"])
-            is_signed = signer.is_signed(outer["seal"].encode(), b64decode(outer["signature"]))
+            signature, key = b64decode(outer["signature"]), str(outer["public_key"])
+            is_signed = signer.is_signed(outer["seal"].encode(), signature, key)
             entries = json.loads(one.entries)["entries"]
         except (ValueError, KeyError, TypeError, AttributeError):
             is_signed, facts, entries = False, {}, []
-        is_of = f"{facts.get('tenant')}/{facts.get('stream')}" == journal
+        is_of = f"{facts.get('tenant')}/{facts.get('stream')}" == journal and facts.get("number") == number
         if not (is_signed and is_of and hashlib.sha512(one.entries).hexdigest() == facts.get("entries_sha512")):
-            log.error("journal %s: a seal is not this installation's; entries from there on are not used", journal)
+            what = "journal %s: seal %d, or its entries, is missing or not this installation's (key %s); what follows is not used"
+            log.error(what, journal, number, str(facts.get("key"))[:64])
             return
         yield from ((int(seq), int(at), str(payload)) for seq, at, payload in entries)
 

@@ -141,14 +141,19 @@ def _adopt(stored: bytes, mine: Seal, last: SignedSeal | None, ports: Sealing) -
     """
     tenant, stream, number = mine.tenant, mine.stream, mine.number
     try:
-        facts, statement, signature = described(stored)
-        size = int(facts["size"])
-        is_signed = ports.key.is_signed(statement.encode(), signature)
+        facts, statement, signature, public_key = described(stored)
+        size, key = int(facts["size"]), str(facts["key"])
+        is_signed = ports.key.is_signed(statement.encode(), signature, public_key)
     except (ValueError, KeyError, TypeError):
         raise _refusal("the archive has no seal, but something else, under the next number", mine) from None
     tree, head = (last.seal.tree, last.seal.head) if last else (Tree(), first_prev(tenant, stream))
-    if not is_signed or size < tree.size or size > tree.size + MOST_ENTRIES:
-        raise _refusal("the archive has a seal of the next number that this installation did not make", mine)
+    if not is_signed:
+        why = (
+            "the archive has a seal of the next number that this installation did not make, by a key that is not known"
+        )
+        raise _refusal(why, mine, key=key)
+    if size < tree.size or size > tree.size + MOST_ENTRIES:
+        raise _refusal("the archive has a seal of the next number with another size than the journal", mine)
     new = ports.records.entries(tenant, stream, after=tree.size, limit=size - tree.size) if size > tree.size else []
     if len(new) < size - tree.size:
         raise _refusal("the journal is shorter than the archive's seals: an older database was restored", mine)
@@ -158,7 +163,7 @@ def _adopt(stored: bytes, mine: Seal, last: SignedSeal | None, ports: Sealing) -
         raise _refusal("the archive has no seal, but something else, under the next number", mine) from None
     entries = entries_document(tenant, stream, new)
     is_same = (seal.tenant, seal.stream, seal.number, seal.previous) == (tenant, stream, number, mine.previous)
-    if not is_same or seal.statement(ports.key.id) != statement:
+    if not is_same or seal.statement(key) != statement:
         raise _refusal(
             "the archive's seal of the next number is not of this journal: an older database was restored", mine
         )
@@ -230,5 +235,5 @@ def give_to_witness(ports: Sealing, *, now: datetime) -> Outcome:
     return Outcome(done, [f"{journal}: {why}" for journal, why in failed.items()])
 
 
-def _refusal(what: str, seal: Seal) -> PermanentError:
-    return PermanentError(what, tenant=seal.tenant, stream=seal.stream, number=seal.number)
+def _refusal(what: str, seal: Seal, **facts: str) -> PermanentError:
+    return PermanentError(what, tenant=seal.tenant, stream=seal.stream, number=seal.number, **facts)

@@ -170,15 +170,15 @@ class Documents:
         if not made:
             self._without_entry(document, receipt)
             return
-        differences = [_differences(receipt, one, facts) for one, facts in made]
-        wrong = min(differences, key=len)
-        what = None
-        if wrong:
-            what = (
-                f"{', '.join(wrong)} of its receipt are not what entry {made[0][0].seq} of the journal says: the row was "
-                "altered; restore it from the entry"
-            )
-        self._report.decide("deposit_entry", receipt.archive_id, what)
+        wrong, *later = [_differences(receipt, one, facts) for one, facts in made]
+        what = f"{', '.join(wrong)} of its receipt are not what entry {made[0][0].seq} of the journal says"
+        if wrong and [] in later:
+            other = made[1 + later.index([])][0].seq
+            what = f"{what}, but what entry {other} says: the row was removed and made again, or altered; compare both"
+            self._report.add("deposit_entry", Outcome.NOTED, receipt.archive_id, what)
+            return
+        what = f"{what}: the row was altered; restore it from the entry"
+        self._report.decide("deposit_entry", receipt.archive_id, what if wrong else None)
 
     def _without_entry(self, document: _Document, receipt: Any) -> None:
         stored = [one.modified for versions in document.objects.values() for one in versions if not one.is_marker]

@@ -22,6 +22,10 @@ _MEMBERS = {
 }
 
 
+#: Kinds of entries that say that entries were put back from the archive.
+_RECOVERIES = ("rebuilt", "recovered")
+
+
 def journals(connection: psycopg.Connection[Any], scope: Scope) -> list[tuple[str, str]]:
     """Return tenant and stream of each journal that has a head or an entry."""
     return [(one.tenant, one.stream) for one in rows(connection, _JOURNALS, scope.values())]
@@ -88,12 +92,20 @@ class _Journal:
             self._wrong(subject, "its payload is no JSON object: it was altered")
         elif (row.kind, row.subject) != (facts.get("kind"), facts.get("subject")):
             self._wrong(subject, "its columns kind and subject are not those of its payload: they were altered")
+        if facts.get("kind") in _RECOVERIES:
+            self._report.add("journal_recovered", Outcome.NOTED, subject, _recovered(facts))
         if row.at > self._now + _SLACK:
             self._report.failed("journal_time", subject, "the entry is in the future; see whether the clock is right")
 
     def _wrong(self, subject: str, do: str) -> None:
         self._columns += 1
         self._report.failed("journal_columns", subject, do)
+
+
+def _recovered(facts: dict[str, Any]) -> str:
+    what = f"entries {facts.get('first', 1)} to {facts.get('last_seq')} were put back from the archive"
+    again = f"; {facts['again']} that were there instead follow this one, marked `again`" if facts.get("again") else ""
+    return f"{what}{again}: see that a person of yours did it"
 
 
 _JOURNALS = """

@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     FAIL = "FAIL"
     #: Entries after the last seal: a change of them whose chain was computed again cannot be known yet.
     NOT_YET_SEALED = "NOT_YET_SEALED"
+    #: A person did it, or what was entered first is no longer what is there: a line of every report from then on.
+    NOTED = "NOTED"
     #: Younger than the patience: it may be under way.
     NOT_THERE_YET = "NOT_THERE_YET"
 
@@ -37,6 +39,7 @@ CHECKS = {
     "journal_time": (JOURNAL, "times never go back, and none is in the future"),
     "journal_head": (JOURNAL, "the head is the last entry"),
     "journal_columns": (JOURNAL, "kind and subject are those of the entry's payload"),
+    "journal_recovered": (JOURNAL, "no entries were put back from the archive"),
     "deposit_entry": (JOURNAL, "the receipt has its entry, and is what that says"),
     "copy_entry": (JOURNAL, "each copy has its entry, and is what that says"),
     "deposit_kept": (JOURNAL, "each entry about a deposit or a copy has its row"),

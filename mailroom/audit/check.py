@@ -12,6 +12,7 @@ from psycopg import IsolationLevel
 
 from mailroom.audit.archive_manifests import Manifests, Memory, check_bytes, clock_of, described
 from mailroom.audit.batches import Submissions, check_stories, check_submissions
+from mailroom.audit.copies import check_copies
 from mailroom.audit.deposits import check_archive, read_all, read_deposit
 from mailroom.audit.listings import (
     acknowledged,
@@ -79,6 +80,7 @@ def check(
         check_manifest(connection, sent, report)
         check_stories(connection, report)
         check_rows(connection, report)
+        check_copies(connection, report)
         url, bucket = places.database_url, places.archive_bucket
         check_restores(connection, database_url=url, s3=archive, bucket=bucket, report=report)
         if submissions is not None:

@@ -40,7 +40,7 @@ def verify(
 
     It shares no code with the processing of mail, uses the auditor's credentials, only reads, and may run beside production.
     Each check that does not pass is a line: result, check, id, what to do; docs/archive.md explains each check.
-    NOT_YET_SEALED: no seal covers it yet. NOT_THERE_YET: it may be under way.
+    NOT_YET_SEALED: no seal covers it yet. NOT_THERE_YET: it may be under way. NOTED: entries were put back, or entered twice.
 
     \b
     Exit codes:

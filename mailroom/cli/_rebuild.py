@@ -61,6 +61,7 @@ def ports_of(opened: Opened, owner: Engine) -> Rebuilding:
         bucket=settings.archive_bucket,
         lock_mode=settings.archive_lock_mode,
         key=settings.seal_key.get_secret_value(),
+        before=settings.seal_keys_before,
         archive=opened.stored_archive,
         parser=parser(),
         recognise=partial(opened.restores.recognise, because="mailroom archive rebuild"),
@@ -69,6 +70,14 @@ def ports_of(opened: Opened, owner: Engine) -> Rebuilding:
 
 def _progress(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+def show_left(done: Rebuilt) -> None:
+    """Print the e-mails that are not put back."""
+    for email_id in done.left[:_SHOWN]:
+        say(f"left to sweep-inbound: {email_id}")
+    if len(done.left) > _SHOWN:
+        say(f"and {len(done.left) - _SHOWN:,} more")
 
 
 def _show(done: Rebuilt, *, dry_run: bool) -> None:
@@ -84,10 +93,7 @@ def _show(done: Rebuilt, *, dry_run: bool) -> None:
         say(
             f"{done.different:,} items differ from what the journal says, for this release reads their e-mails otherwise"
         )
-    for email_id in done.left[:_SHOWN]:
-        say(f"left to sweep-inbound: {email_id}")
-    if len(done.left) > _SHOWN:
-        say(f"and {len(done.left) - _SHOWN:,} more")
+    show_left(done)
     for line in (
         "next steps:",
         "  1. set webhooks and endpoints of tenants again: their secrets are in no archive",

@@ -21,6 +21,7 @@ from mailroom.cli._app import AsJson, say
 from mailroom.cli._archive_verify import verify
 from mailroom.cli._installation import Opened, tenant_named
 from mailroom.cli._rebuild import rebuild
+from mailroom.cli._recover import recover_journal
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.archive_findings import ArchiveFinding
 
@@ -33,6 +34,7 @@ app.add_typer(_archive_rules.rule_app, name="rule")
 _MOST = 1000
 
 app.command()(verify)
+app.command()(recover_journal)
 
 
 @app.command()

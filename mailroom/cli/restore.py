@@ -105,12 +105,13 @@ def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
     say(f"restored; {held['messages']:,} messages of {held['batches']:,} batches are held")
     for line in (
         "next steps:",
-        "  1. start workers and HTTP service; e-mail received since the backup is filed again from S3 automatically",
-        "  2. mailroom batch list --held              resume or cancel each; events from the provider settle some "
+        "  1. mailroom archive recover-journal --dry-run      if journals are sealed: put back what was sealed since the backup",
+        "  2. start workers and HTTP service; e-mail received since the backup is filed again from S3 automatically",
+        "  3. mailroom batch list --held              resume or cancel each; events from the provider settle some "
         "automatically",
-        "  3. mailroom batch resume ID | cancel ID    messages sent after the backup are not in this database: check "
+        "  4. mailroom batch resume ID | cancel ID    messages sent after the backup are not in this database: check "
         "with the provider",
-        "  4. mailroom check",
+        "  5. mailroom check",
     ):
         say(line)
 

@@ -101,7 +101,8 @@ CONSEQUENCES = {
     "openid_name": "People do not recognise the button.",
     "seal_key": "Unset: the flow `seal` fails, and nothing proves that entries of the journals were not altered. Changed: add the id of the "
     "earlier key to `MAILROOM_SEAL_KEYS_BEFORE`. Known to others: they can forge seals; only the witness's copies show it.",
-    "seal_keys_before": "An id is missing: a verification says `seal_key` FAIL for every seal of that key.",
+    "seal_keys_before": "An id is missing: a verification says `seal_key` FAIL for every seal of that key; "
+    "sealing, recovery and rebuild use nothing that it signed, and name it.",
     "time_stamping": "A file of roots that cannot be read, or another form: the flow `seal` fails and says so. No authority answers: seals wait for "
     "their tokens; the alarm `seals behind` says so after hours.",
     "witness_bucket": "No such bucket, or no permission: the flow `seal` fails after the seals were made. It needs s3:PutObject, s3:GetObjectVersion and "

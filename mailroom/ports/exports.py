@@ -21,12 +21,14 @@ class Signer(Protocol):
     """The installation's key (Ed25519); `id` is the SHA-256 of the public key."""
 
     id: str
+    public_key: str
+    """In PEM."""
 
     def sign(self, statement: bytes) -> bytes:
         """Return the signature."""
 
-    def is_signed(self, statement: bytes, signature: bytes) -> bool:
-        """Return whether this key made the signature."""
+    def is_signed(self, statement: bytes, signature: bytes, public_key: str = "") -> bool:
+        """Return whether this key made the signature, or one before it, whose public key (PEM) is given."""
 
 
 class ExportedRows(Protocol):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from mailroom.domain.archive.journal import OperationsKind
 from mailroom.domain.archive.manifests import Part
 from mailroom.domain.archive.rebuilt import RebuiltMail
 from mailroom.ports.archive import Deposit
@@ -47,6 +48,24 @@ class FoundDeposit:
     sha512: str
 
 
+@dataclass(frozen=True, slots=True)
+class OwnEntry:
+    """An entry of the database that no seal has where it stands."""
+
+    seq: int
+    kind: str
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """Sealed entries that a journal lacked: from number `first` to `last`. `again` were there instead, and follow them now."""
+
+    first: int
+    last: int
+    again: Sequence[OwnEntry] = ()
+
+
 class ArchivedObjects(Protocol):
     """The objects of the archive's bucket, with its database gone. Of a key, the version that was stored first counts."""
 
@@ -54,7 +73,7 @@ class ArchivedObjects(Protocol):
         """Return the names of the tenants that have objects."""
 
     def sealed(self, tenant: str, stream: str) -> Iterator[SealedEntries]:
-        """Yield the sealed entries of a journal, in the order of the seals."""
+        """Yield the sealed entries of a journal, in the order of the seals; what is missing is empty."""
 
     def read(self, key: str, version: str) -> bytes | None:
         """Return the bytes of a version; None if it is not there."""
@@ -80,8 +99,18 @@ class RebuiltRows(Protocol):
             ConfigurationError: the database has mail that no rebuild put there.
         """
 
-    def put_journal(self, tenant: str, stream: str, entries: Iterable[tuple[int, int, str]]) -> int:
-        """Put back a journal's entries (`seq`, `at`, `payload`), then `rebuilt`; return how many. One that is there stays.
+    def put_journal(
+        self,
+        tenant: str,
+        stream: str,
+        entries: Iterable[tuple[int, int, str]],
+        *,
+        kind: OperationsKind,
+        dry_run: bool = False,
+    ) -> PutBack | None:
+        """Put back the sealed entries (`seq`, `at`, `payload`) that a journal lacks, then an entry `kind`; None if it has all.
+
+        An entry that stands where a sealed one was follows them, marked with the number and the time that it had.
 
         Raises:
             PermanentError: there is a gap.

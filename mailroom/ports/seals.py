@@ -103,8 +103,8 @@ class SealKey(Protocol):
     def sign(self, statement: bytes) -> bytes:
         """Return the signature."""
 
-    def is_signed(self, statement: bytes, signature: bytes) -> bool:
-        """Return whether this key made the signature."""
+    def is_signed(self, statement: bytes, signature: bytes, public_key: str = "") -> bool:
+        """Return whether this key made the signature, or one before it, whose public key (PEM) is given."""
 
 
 class TimeStamping(Protocol):

@@ -228,6 +228,7 @@ DAMAGES = {
     "attachments": "update attachment set number = 2",
     "altered": "update deposit set size = size + 1",
     "missing deposit": "update deposit_copy set version = 'gone'",
+    "removed copy": "delete from deposit_copy where archive_id = (select min(archive_id) from deposit)",
     "not locked": "update deposit_copy set retain_until = retain_until + interval '1 day'",
     "wrong receipt": "update deposit set sha256 = repeat('0', 64)",
 }
@@ -239,6 +240,15 @@ def test_every_kind_of_damage_in_sql_is_named(installation: Installation, kind: 
     installation.execute(DAMAGES[kind])
 
     assert kind in installation.wrong()
+
+
+@pytest.mark.parametrize("removed", ["deposit_copy", "deposit_copy, deposit"])
+def test_a_removed_row_is_named_though_its_object_is_young(installation: Installation, removed: str) -> None:
+    """Without its row an object looks like a deposit that is under way, and journal or receipt know better."""
+    for table in removed.split(", "):
+        installation.execute(f"delete from {table}")
+
+    assert installation.wrong(limit_s=3600)["removed copy"] == 3
 
 
 def test_an_object_without_a_notification_is_named_once_it_is_old(installation: Installation) -> None:

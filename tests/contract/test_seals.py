@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from mailroom.archive.sealing import give_to_witness, seal_journal, seal_journals, stamp_seals
+from mailroom.audit.journals import Status
 from mailroom.domain.archive.seals import key_of
 from mailroom.domain.errors import PermanentError
 from tests.support.archive_store import store_on
@@ -86,6 +87,37 @@ def test_entries_since_the_last_seal_are_named(one: Installation) -> None:
     found = [check for check in one.check() if check.name == "journal_sealed"]
 
     assert [(check.subject, check.status) for check in found] == [("acme/life/2", "NOT_YET_SEALED")]
+
+
+def test_a_journal_without_a_seal_passes_no_check_of_seals(one: Installation) -> None:
+    """What was not compared must not look proven; without entries there is nothing to say."""
+    assert one.check(seals={}) == [check for check in one.check() if check.name.startswith("journal_")]
+    one.append("a", "b")
+
+    checks = [check for check in one.check() if not check.name.startswith("journal_") or check.name == "journal_sealed"]
+
+    assert [(check.name, check.status, check.detail) for check in checks] == [
+        ("journal_sealed", Status.NOT_YET_SEALED, "2 entries, and no seal yet")
+    ]
+
+
+def test_a_check_that_was_not_made_does_not_pass(one: Installation) -> None:
+    """Without a witness there is nobody to agree with, and without reading no sealed entries were compared."""
+    sealed(one, ("a", "b"), ("c",))
+
+    names = {check.name for check in one.check(witnessed=None, entries=None)}
+
+    assert {check.name for check in one.check()} - names == {"seal_witness", "seal_entries"}
+
+
+def test_sealed_entries_that_are_gone_are_named(one: Installation) -> None:
+    """From them the journal is read when the database is lost; those of the newest seal may be on their way."""
+    sealed(one, ("a",), ("b",))
+    entries = one.objects("entries")
+
+    assert ("seal_entries", "acme/life/seal/1") in failures(one.check(entries={2: entries[2]}))
+    assert failures(one.check(entries={1: entries[1]})) == set()
+    assert waiting(one.check(entries={1: entries[1]})) == {"seal_entries"}
 
 
 def test_two_runs_at_once_make_one_seal_of_each_number(one: Installation) -> None:

@@ -10,11 +10,13 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine
 
+from mailroom.adapters.postgres.archive.journal import SqlJournal
+from mailroom.archive.access import JournalledArchive, Reader
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.archive.retention import Lock, LockRefused
-from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
+from mailroom.domain.errors import ConfigurationError, NotPermitted, PermanentError, TransientError
 from mailroom.domain.inbound.received_email import Envelope, ObjectRef
-from tests.support.archive_store import Counting, Passing
+from tests.support.archive_store import Counting, Passing, Unbending
 from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
@@ -329,6 +331,21 @@ def test_no_place_can_be_shortened_with_any_credentials(both: TwoPlaces) -> None
 
     assert both.archive().read(receipt.archive_id) == CONTENT
     assert both.archive().deposit("acme", CONTENT).version == receipt.version
+
+
+def test_what_s3_refuses_to_the_depositor_is_entered_in_the_journal(both: TwoPlaces) -> None:
+    """Mutation 86, its second half: the refusal is an entry, once until it is granted again."""
+    both.archive().deposit("acme", CONTENT, retention=RetentionClass.VIRUS)
+    unbending: Any = Unbending(both.first)
+    reader, journal = Reader("worker", "process"), SqlJournal(both.engine)
+    archive = JournalledArchive(both.archive(first=unbending), journal, reader)
+
+    for _ in range(2):
+        with pytest.raises(NotPermitted, match="s3:PutObjectRetention"):
+            archive.deposit("acme", CONTENT)
+
+    entered = "select subject, payload from journal where stream = 'operations' and kind = 'refused'"
+    assert both.rows(entered) == [(None, '{"kind":"refused","permission":"s3:PutObjectRetention"}')]
 
 
 def lose(both: TwoPlaces, place: str) -> None:

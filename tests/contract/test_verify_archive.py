@@ -9,18 +9,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.s3.models import s3_backends
 from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.engine import make_engine
-from mailroom.audit.archive_items import digest_of
 from mailroom.audit.archive_report import Outcome
 from mailroom.audit.archive_rows import Scope
 from mailroom.audit.verify import UnknownSubjectError
 from mailroom.sandbox.stack.postgres import Postgres
-from tests.support.archive_alterations import ALTERATIONS, Cases, filled
+from tests.support.archive_alterations import ALTERATIONS, Cases, digests_of, filled
 from tests.support.archive_store import Store, key_of, store_on
 from tests.support.small_archive import (
     ANNA,
@@ -98,12 +98,7 @@ ALTER_ALL = "update inbox_item set text = 'Pay to another account.' where email_
 def alter_an_item_with_its_entry(cases: Cases, admin: Administrator, email: str) -> None:
     """Alter an item, put its new digest into the entry, and chain the journal again: nothing in the database shows it."""
     admin.run(ALTER_ALL, email)
-    [[item]] = admin.run(
-        """select to_jsonb(i) || jsonb_build_object('files', (select coalesce(jsonb_agg(to_jsonb(a)), '[]') from attachment a
-           where a.item_id = i.id)) from inbox_item i where email_id = %s and tenant = 'acme'""",
-        email,
-    )
-    payload = {"items": {item["id"]: digest_of(item)}, "kind": "filed", "subject": email}
+    payload = {"items": dict(digests_of(admin, email)), "kind": "filed", "subject": email}
     admin.run(
         "update journal set payload = %s where tenant = 'acme' and kind = 'filed' and subject = %s",
         json.dumps(payload, sort_keys=True, separators=(",", ":")),
@@ -132,6 +127,23 @@ def test_what_is_altered_without_a_trace_since_the_last_seal_is_said_to_be_unsea
         one for check, one in named(report, Outcome.NOT_YET_SEALED) if check == "journal_sealed" and "acme/life" in one
     ]
     assert int(first.rpartition("/")[2]) <= seq
+
+
+def enter_a_receipt_again(cases: Cases, admin: Administrator) -> None:
+    """Move the date of a receipt, and enter it again as if it were deposited today."""
+    document = cases.raw[cases.note]
+    admin.run("update journal set at = at - interval '1 day' where tenant = 'acme'")
+    admin.run("update deposit set deposited_at = now() where archive_id = %s", document)
+    [[payload]] = admin.run("select payload from journal where kind = 'deposit' and subject = %s", document)
+    admin.chain_again("acme")
+    admin.enter("acme", json.loads(payload))
+
+
+def test_a_receipt_that_was_entered_twice_is_noted(cases: Cases) -> None:
+    """A row that was removed is made again by a replay, and who alters a date can enter that: both are a line for good."""
+    report = cases.after(enter_a_receipt_again)
+
+    assert ("deposit_entry", cases.raw[cases.note]) in named(report, Outcome.NOTED)
 
 
 def test_an_older_backup_is_named_by_what_the_archive_has(cases: Cases) -> None:
@@ -193,6 +205,29 @@ def test_what_was_done_to_objects_is_named(harmed: SmallArchive) -> None:
         ("object_lock", f"{unlocked}@first"),
         ("object_bytes", f"{other}@first"),
     }
+
+
+def test_what_s3_refuses_to_anybody_leaves_nothing_to_report(harmed: SmallArchive) -> None:
+    """Mutations 85 and 86: overwritten and deleted without a version, every version is read; a locked one is not deleted.
+
+    Who has the bypass permission can delete it under GOVERNANCE, which is named.
+    """
+    store = harmed.store
+    objects = [one for one in store.versions() if one["Key"].startswith("acme/")]
+    for one in objects:
+        which = {"Bucket": store.bucket, "Key": one["Key"]}
+        store.s3.put_object(**which, Body=b"other bytes")
+        store.s3.delete_object(**which)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            store.s3.delete_object(**which, VersionId=one["VersionId"])
+    before = named(harmed.verify())
+    [one] = [one for one in objects if one["Key"] == key_of(harmed.raw(harmed.emails[0]))]
+    store.s3.delete_object(
+        Bucket=store.bucket, Key=one["Key"], VersionId=one["VersionId"], BypassGovernanceRetention=True
+    )
+
+    assert before == set()
+    assert named(harmed.verify()) == {("object_there", f"{harmed.raw(harmed.emails[0])}@first")}
 
 
 def stored(store: Store, archive_id: str) -> Any:

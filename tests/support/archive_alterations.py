@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from mailroom.audit.archive_items import digest_of
 from mailroom.audit.archive_report import ArchiveReport
 from mailroom.sandbox.stack.postgres import Postgres
 from tests.support.small_archive import Administrator, SmallArchive, administrator
@@ -194,6 +195,24 @@ def remove_an_item(cases: Cases, admin: Administrator) -> None:
 @alteration(("deposit_kept", "<note_document>"))
 def remove_the_row_of_a_copy(cases: Cases, admin: Administrator) -> None:
     admin.run("delete from deposit_copy where archive_id = %s", cases.raw[cases.note])
+
+
+@alteration(("item_fields", ""))
+def alter_an_item_and_enter_its_new_digest(cases: Cases, admin: Administrator) -> None:
+    """Anybody with the application's login may append an entry: the first one of an item counts."""
+    admin.run("update inbox_item set text = 'Pay to another account.' where email_id = %s", cases.note)
+    for item, digest in digests_of(admin, cases.note):
+        admin.enter("acme", {"items": {item: digest}, "kind": "filed", "subject": cases.note})
+
+
+def digests_of(admin: Administrator, email_id: str) -> list[tuple[str, str]]:
+    """Return the items of a mail with the digests that they have now."""
+    rows = admin.run(
+        """select to_jsonb(i) || jsonb_build_object('files', (select coalesce(jsonb_agg(to_jsonb(a)), '[]') from attachment a
+           where a.item_id = i.id)) from inbox_item i where email_id = %s and tenant = 'acme'""",
+        email_id,
+    )
+    return [(item["id"], str(digest_of(item))) for [item] in rows]
 
 
 def changed(table: str, values: str, *expected: tuple[str, str], of: str = "archive_id = '<note_document>'") -> None:

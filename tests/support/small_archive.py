@@ -122,6 +122,14 @@ class SmallArchive:
         self.emails.append(entry.id)
         return entry.id
 
+    def raw(self, email_id: str) -> str:
+        """Return the id of the deposit of a mail's raw e-mail, of the tenant acme."""
+        with administrator(self.database_url) as admin:
+            [[found]] = admin.run(
+                "select raw_archive_id from inbox_item where email_id = %s and tenant = 'acme'", email_id
+            )
+            return str(found)
+
     def verify(self, scope: Scope | None = None, *, url: str | None = None, reading: bool = True) -> ArchiveReport:
         """Return the report of the verification."""
         report = ArchiveReport()

@@ -160,6 +160,8 @@ RUN = {
 ELSEWHERE = {
     "mailroom archive rebuild --dry-run": "tests/contract/test_rebuild.py",
     "mailroom archive rebuild --yes": "tests/contract/test_rebuild.py",
+    "mailroom archive recover-journal --dry-run": "tests/contract/test_recovery.py",
+    "mailroom archive recover-journal --yes": "tests/contract/test_recovery.py",
     "mailroom archive prove acme life 17 --json > proof.json": "tests/contract/test_seal_proofs.py",
     "mailroom providers probe ses/123456789012/eu-west-1 --sender acme.example": "tests/contract/test_pauses_shown.py",
     "mailroom address import addresses.csv --dry-run": "tests/contract/test_address_command.py",

@@ -32,16 +32,14 @@ class S3Archived:
         return sorted(name for name in names if not name.startswith("_"))
 
     def sealed(self, tenant: str, stream: str) -> Iterator[SealedEntries]:
-        """Yield the sealed entries of a journal, in the order of the seals; it ends where one is missing."""
+        """Yield the sealed entries of a journal, in the order of the seals; what is missing is empty."""
         prefix = f"{tenant}/seals/{stream}/"
         first = self._first_versions(prefix)
         for key in sorted(key for key in first if _SEAL.fullmatch(key.removeprefix(prefix))):
             entries = f"{key.removesuffix('.json')}.entries.json"
             seal = self.read(key, first[key])
             sealed = self.read(entries, first[entries]) if entries in first else None
-            if seal is None or sealed is None:
-                return
-            yield SealedEntries(seal, sealed)
+            yield SealedEntries(seal or b"", sealed or b"")
 
     def read(self, key: str, version: str) -> bytes | None:
         """Return the bytes of a version; None if it is not there."""

@@ -30,11 +30,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The last line: the SHA-256 of all bytes before it, the key that signed that, and the signature."""
+    """The last line: the SHA-256 of all bytes before it, the key that signed that, the signature, and the public key (PEM).
+
+    Exports of an earlier release have no public key: they are read with the key that signed them alone.
+    """
 
     sha256: str
     key: str
     signature: bytes
+    public_key: str = ""
 
 
 def key_of(moment: datetime) -> str:
@@ -55,7 +59,8 @@ def row_line(row: Row) -> bytes:
 def last_line(signature: Signature) -> bytes:
     """Return the line of the signature."""
     signed = b64encode(signature.signature).decode()
-    return _line({"sha256": signature.sha256, "key": signature.key, "signature": signed})
+    key = {"key": signature.key, "public_key": signature.public_key}
+    return _line({"sha256": signature.sha256, "signature": signed} | key)
 
 
 def statement(sha256: str) -> bytes:
@@ -95,7 +100,8 @@ def read_last(line: bytes) -> Signature:
         ValueError: it is none.
     """
     facts = _object(line)
-    return Signature(str(facts.get("sha256")), str(facts.get("key")), b64decode(str(facts.get("signature"))))
+    signature, public_key = b64decode(str(facts.get("signature"))), str(facts.get("public_key", ""))
+    return Signature(str(facts.get("sha256")), str(facts.get("key")), signature, public_key)
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -50,6 +50,11 @@ class OperationsKind(StrEnum):
     """The database: `revision counter size`."""
     RESTORED = "restored"
     """The database, from a backup: `made_at revision counter`; none of them after a restore by other means."""
+    REBUILT = "rebuilt"
+    """In either stream, of an empty database: `first last_seq last_hash`, the entries before it that came from the archive, and
+    `again`, how many after it were there instead."""
+    RECOVERED = "recovered"
+    """The same, of a database that had some of them."""
     RULE = "rule"
     """A version of a retention rule: `rule days action trigger`."""
     CLOCK_BACK = "clock_back"

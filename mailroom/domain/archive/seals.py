@@ -222,8 +222,8 @@ def time_of(entry: Entry) -> datetime:
     return _EPOCH + timedelta(microseconds=entry.at)
 
 
-def described(stored: bytes) -> tuple[Mapping[str, Any], str, bytes]:
-    """Return the facts in a seal's document, its statement and its signature.
+def described(stored: bytes) -> tuple[Mapping[str, Any], str, bytes, str]:
+    """Return the facts in a seal's document, its statement, its signature, and the public key (PEM).
 
     Raises:
         ValueError: it is no seal.
@@ -233,7 +233,7 @@ def described(stored: bytes) -> tuple[Mapping[str, Any], str, bytes]:
         facts = json.loads(outer["seal"])
         if outer["format"] != FORMAT or facts["format"] != FORMAT:
             raise ValueError("no seal")
-        return facts, outer["seal"], b64decode(outer["signature"])
+        return facts, outer["seal"], b64decode(outer["signature"]), str(outer["public_key"])
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("no seal") from error
 

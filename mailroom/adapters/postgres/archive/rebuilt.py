@@ -4,12 +4,10 @@ A rebuild has a row of its own, so that one that was killed is continued, and no
 are made as the owner of the tables: the application's role cannot insert into a journal or a receipt's past.
 """
 
-import hashlib
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,45 +16,25 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as insert_once
 
 from mailroom.adapters.postgres.archive.journal import append_entries
+from mailroom.adapters.postgres.archive.journals_put_back import put_back
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.inbound.rows import envelope_json, routes_json, scan_json
 from mailroom.adapters.postgres.inbox.filing import Filed, file_one, filed_entries
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, table
-from mailroom.domain.archive.journal import JournalEntry, Stream
+from mailroom.domain.archive.journal import JournalEntry, OperationsKind
 from mailroom.domain.archive.rebuilt import RebuiltMail
-from mailroom.domain.errors import ConfigurationError, PermanentError
+from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.archive import Deposit
-from mailroom.ports.rebuilding import ArchivedVersion, FoundDeposit, JournalledMail
+from mailroom.ports.rebuilding import ArchivedVersion, FoundDeposit, JournalledMail, PutBack
 
 _emails, _activities = table(InboundEmailRow), table(InboundActivityRow)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-#: Entries inserted at once.
-_TOGETHER = 5000
-
 _HAS_MAIL = text("select exists (select from inbound_email) or exists (select from deposit)")
 _OPEN = text("select exists (select from rebuild where ended_at is null)")
 _BEGIN = text("insert into rebuild (begun_at, facts) values (:now, '{}')")
 _FINISH = text("update rebuild set ended_at = :now, facts = :facts where ended_at is null").bindparams(
     bindparam("facts", type_=JSONB)
 )
-_PAYLOADS = text("select kind, payload from journal where tenant = :tenant and stream = :stream order by seq")
-#: Entries that `mailroom migrate` made in the new database, which the archived journal precedes.
-_CLEAR = (
-    "alter table journal disable trigger journal_kept",
-    "delete from journal where tenant = :tenant and stream = :stream",
-    "delete from journal_head where tenant = :tenant and stream = :stream",
-    "alter table journal enable trigger journal_kept",
-)
-_APPEND_AGAIN = text("select journal_append(:tenant, :stream, :payload)")
-_ENTRY = text("""
-    insert into journal (tenant, stream, seq, at, payload, prev, hash)
-    values (:tenant, :stream, :seq, :at, :payload, :prev, :hash)
-""")
-_HEAD = text("""
-    insert into journal_head (tenant, stream, seq, at, hash, is_clock_back) values (:tenant, :stream, :seq, :at, :hash, false)
-""")
 _ARCHIVED = text("""
     insert into archived_mail (tenant, email_id, key, version, sha256, rule, archived_at)
     select tenant, cast(subject as uuid), entry ->> 'key', entry ->> 'version', entry ->> 'manifest', entry ->> 'rule', at
@@ -110,28 +88,18 @@ class SqlRebuiltRows:
             if not _is_open(connection):
                 connection.execute(_BEGIN, {"now": now})
 
-    def put_journal(self, tenant: str, stream: str, entries: Iterable[tuple[int, int, str]]) -> int:
-        """Put back a journal, chained as PostgreSQL chains it, and continue it with `rebuilt`; see the port."""
-        of = {"tenant": tenant, "stream": stream}
+    def put_journal(
+        self,
+        tenant: str,
+        stream: str,
+        entries: Iterable[tuple[int, int, str]],
+        *,
+        kind: OperationsKind,
+        dry_run: bool = False,
+    ) -> PutBack | None:
+        """Put back what a journal lacks, chained as PostgreSQL chains it, and continue it with `kind`; see the port."""
         with transaction(self._engine, "commit of journal") as connection:
-            new = connection.execute(_PAYLOADS, of).all()
-            chained = _chained(tenant, stream, entries)
-            page = [] if any(one.kind == "rebuilt" for one in new) else _page(chained, of)
-            if not page:
-                return 0
-            if new:
-                for change in _CLEAR:
-                    connection.execute(text(change), of if ":tenant" in change else {})
-            last = page[-1]
-            while page:
-                connection.execute(_ENTRY, page)
-                last, page = page[-1], _page(chained, of)
-            connection.execute(_HEAD, last)
-            facts = {"last_seq": last["seq"], "last_hash": last["hash"].hex()}
-            append_entries(connection, [JournalEntry(tenant, "rebuilt", None, facts, Stream(stream))])
-            for one in new:
-                connection.execute(_APPEND_AGAIN, of | {"payload": one.payload})
-            return int(last["seq"])
+            return put_back(connection, tenant, stream, entries, kind=kind, dry_run=dry_run)
 
     def put_archived(self) -> int:
         """Put back the rows of archived manifests."""
@@ -179,10 +147,6 @@ class SqlRebuiltRows:
             connection.execute(_FINISH, {"now": now, "facts": dict(facts)})
 
 
-def _page(chained: Iterator[dict[str, Any]], of: dict[str, str]) -> list[dict[str, Any]]:
-    return [of | one for one in itertools.islice(chained, _TOGETHER)]
-
-
 def _is_open(connection: Connection) -> bool:
     """Return whether a rebuild was begun and has not ended.
 
@@ -200,23 +164,6 @@ def _is_open(connection: Connection) -> bool:
 
 def _entries_of(email_id: str, changed: Sequence[Filed]) -> list[JournalEntry]:
     return [replace(one, facts={**one.facts, "rebuilt": True}) for one in filed_entries(email_id, changed)]
-
-
-def _chained(tenant: str, stream: str, entries: Iterable[tuple[int, int, str]]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a journal's entries, each linked to the one before it.
-
-    Raises:
-        PermanentError: there is a gap.
-    """
-    prev = hashlib.sha256(f"mailroom journal {tenant} {stream}".encode()).digest()
-    for number, (seq, at, payload) in enumerate(entries, start=1):
-        if seq != number:
-            raise PermanentError("the archived journal has a gap", journal=f"{tenant}/{stream}", seq=number)
-        link = b"\x00" + prev + seq.to_bytes(8, "big") + at.to_bytes(8, "big", signed=True) + payload.encode()
-        digest = hashlib.sha256(link).digest()
-        moment = _EPOCH + timedelta(microseconds=at)
-        yield {"seq": seq, "at": moment, "payload": payload, "prev": prev, "hash": digest}
-        prev = digest
 
 
 def _journalled(email_id: UUID, versions: Sequence[Any], filed: Sequence[Any]) -> JournalledMail:

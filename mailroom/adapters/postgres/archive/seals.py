@@ -199,7 +199,7 @@ def _read(row: Any) -> SignedSeal:
     """
     stored = row.document.encode()
     try:
-        facts, _, _ = described(stored)
+        facts, *_ = described(stored)
         seal = read_statement(facts, Tree.read(row.size, bytes(row.peaks)), bytes(row.head))
         if (seal.tenant, seal.stream, seal.number) != (row.tenant, row.stream, row.number) or (
             seal.tree.root.hex() != facts["root"] or seal.tree.size != facts["size"]

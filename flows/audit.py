@@ -13,7 +13,7 @@ from flows.support.audit_report import as_markdown
 from flows.support.events import EventName, emit
 from mailroom.audit.archive_report import ArchiveReport
 from mailroom.domain.times import bounded
-from tasks.audit import audit_state, incidents_to_alarm, note_alarmed, read_copies, verify_records
+from tasks.audit import add_copies, audit_state, incidents_to_alarm, note_alarmed, read_copies, verify_records
 
 #: When journals and records were last verified.
 _VERIFIED = "mailroom_archive_verified_at"
@@ -27,6 +27,8 @@ _MOST_EVENTS = 20
 async def audit(budget_mb: int = 0, records: bool = False) -> RunState:
     """Read copies of the archive again, those verified longest ago first; repair bad ones, and report what cannot be repaired.
 
+    Before that it adds second copies to deposits that have none, with at most half of the budget.
+
     Once a day it also verifies the journals, the seals and the records, as `mailroom archive verify --listing` does.
 
     Args:
@@ -35,11 +37,14 @@ async def audit(budget_mb: int = 0, records: bool = False) -> RunState:
     """
     begun, work = datetime.now(UTC), await open_auditing()
     budget = (budget_mb or work.budget_mb) << 20
-    done = await read_copies(work.audit, read=work.read, repair=work.repair, budget=budget, begun=begun)
+    added = await add_copies(work.audit, add=work.add, budget=budget // 2, now=begun)
+    left = budget - added.bytes
+    done = await read_copies(work.audit, read=work.read, repair=work.repair, budget=left, begun=begun)
     await report_incidents(work)
     report = await verified_records(work, begun, now=records)
-    state = await audit_state(work.audit)
-    said = done.sentence(state, now=begun, budget=budget)
+    state = await audit_state(work.audit, begun)
+    copied = added.sentence(state.single if work.add else 0)
+    said = ", ".join(filter(None, [done.sentence(state, now=begun, budget=budget), copied]))
     await acreate_markdown_artifact(as_markdown(said, report), key="archive-audit", description=said)
     return Completed(message=said)
 

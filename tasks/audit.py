@@ -4,9 +4,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mailroom.archive.auditing import AuditResult, Read, Repair, audit_copies
+from mailroom.archive.second_copies import Add, AddedCopies, add_second_copies
 from mailroom.audit.archive_report import ArchiveReport
 from mailroom.ports.archive_audit import ArchiveAudit, AuditState, Incident
 from tasks.support.steps import blocking, step
+
+
+@step("add second copies")
+async def add_copies(audit: ArchiveAudit, *, add: Add | None, budget: int, now: datetime) -> AddedCopies:
+    """Add second copies that are missing, if there is a second place, and return what was done."""
+    return await blocking(add_second_copies, audit, add=add, budget=budget, now=now) if add else AddedCopies()
 
 
 @step("read copies")
@@ -34,6 +41,6 @@ async def note_alarmed(audit: ArchiveAudit, incidents: Sequence[Incident], now: 
 
 
 @step("state of the audit")
-async def audit_state(audit: ArchiveAudit) -> AuditState:
+async def audit_state(audit: ArchiveAudit, now: datetime) -> AuditState:
     """Return how far the audit is."""
-    return await blocking(audit.state)
+    return await blocking(audit.state, now=now)

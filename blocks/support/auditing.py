@@ -9,6 +9,7 @@ from blocks.seals import JournalSeals
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.seal_key import trusted_keys
 from mailroom.archive.auditing import Read, Repair
+from mailroom.archive.second_copies import Add
 from mailroom.audit.archive_documents import FIRST, SECOND, Expected, Place
 from mailroom.audit.archive_reading import NotReadError, read_copy
 from mailroom.audit.archive_report import ArchiveReport
@@ -31,6 +32,8 @@ class Auditing:
     repair: Repair
     verify: Callable[[datetime], ArchiveReport]
     budget_mb: int
+    #: Adds the second copy of a deposit; None without a second place.
+    add: Add | None = None
 
 
 async def open_auditing(name: str = "archive") -> Auditing:
@@ -45,12 +48,14 @@ async def open_auditing(name: str = "archive") -> Auditing:
         trusted_keys(settings.seal_key.get_secret_value(), settings.seal_keys_before),
     )
     installation = Installation(block.database.url.get_secret_value(), places, trust)
+    copies = block.open_copies()
     return Auditing(
         Store(block.database.open()).archive_audit,
         reading(places),
-        repairing(block.open_copies(), places),
+        repairing(copies, places),
         lambda now: records_of(installation, now),
         block.audit_mb,
+        copies.add_second if block.copy_bucket else None,
     )
 
 

@@ -37,12 +37,16 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class AuditState:
-    """How far the audit is: copies and their bytes, when the one that was read longest ago was, open incidents."""
+    """How far the audit is: copies and their bytes, when the one that was read longest ago was, open incidents.
+
+    `single` counts the deposits without a second copy whose lock has not ended.
+    """
 
     copies: int
     bytes: int
     oldest: datetime | None
     incidents: int
+    single: int = 0
 
 
 class ArchiveAudit(Protocol):
@@ -56,6 +60,15 @@ class ArchiveAudit(Protocol):
 
     def damaged(self, *, limit: int) -> Sequence[CopyToRead]:
         """Return some of the copies with damage, to be read again: they may have been repaired."""
+
+    def single(self, *, now: datetime, budget: int, limit: int) -> Sequence[CopyToRead]:
+        """Return the first copies of deposits without a second one, of about `budget` bytes, those deposited first first; at least one.
+
+        Left out are those whose lock has ended, and those with damage, which wait for a good copy.
+        """
+
+    def suspect(self, copies: Sequence[CopyToRead]) -> None:
+        """Have these copies read next: they could not be used."""
 
     def verified(self, copies: Sequence[CopyToRead], *, now: datetime) -> None:
         """Record that these copies are as recorded; an incident that they had is over."""
@@ -72,5 +85,5 @@ class ArchiveAudit(Protocol):
     def alarmed(self, incidents: Sequence[Incident], *, now: datetime) -> None:
         """Record that these incidents were reported."""
 
-    def state(self) -> AuditState:
+    def state(self, *, now: datetime) -> AuditState:
         """Return how far the audit is."""

@@ -68,6 +68,27 @@ class ArchiveCopies:
             PermanentError: the copy to read is damaged too.
             ConfigurationError: no such place.
         """
+        receipt, repaired = self._copied(archive_id, from_place=from_place, to_place=to_place)
+        facts = {"place": to_place, "version": repaired.version}
+        self._journal.append(receipt.tenant, Stream.LIFE, Kind.REPAIR, archive_id, facts)
+        return self._record(receipt, [repaired])
+
+    def add_second(self, archive_id: str) -> None:
+        """Add the second copy of a deposit of before there was a second place, from its first one; one that is there stays.
+
+        The content is compared with the receipt's digest before it is written; the journal has an entry `copy`.
+
+        Raises:
+            LookupError, PermanentError: there is no good first copy, or its lock has ended.
+            ConfigurationError: there is no second place.
+        """
+        if SECOND in copies_of(self._engine, [archive_id]).get(archive_id, {}):
+            return
+        receipt, added = self._copied(archive_id, from_place=FIRST, to_place=SECOND)
+        self._record(receipt, [added])
+
+    def _copied(self, archive_id: str, *, from_place: str, to_place: str) -> tuple[Deposit, Copy]:
+        """Write the copy at one place to the other, confirm and hold it, and return the receipt and the new copy."""
         receipt, copies = self._known(archive_id, missing_ok=True)
         if to_place not in self._places or from_place not in self._places or from_place == to_place:
             raise ConfigurationError(f"the archive has no copy at {to_place} besides {from_place}")
@@ -82,22 +103,7 @@ class ArchiveCopies:
         if self._holds.is_held(archive_id):
             place.objects.hold(receipt.key, version, is_held=True)
         crash_point("after", "repair")
-        repaired = Copy(to_place, place.bucket, receipt.key, version, lock.mode, lock.until)
-        facts = {"place": to_place, "version": version}
-        self._journal.append(receipt.tenant, Stream.LIFE, Kind.REPAIR, archive_id, facts)
-        return self._record(receipt, [repaired])
-
-    def copy_missing(self, archive_ids: Sequence[str]) -> int:
-        """Add the second copies that these deposits lack, of before there was a second place; return how many were added."""
-        added = 0
-        if SECOND not in self._places:
-            return added
-        found = copies_of(self._engine, archive_ids)
-        for archive_id in archive_ids:
-            if FIRST in found.get(archive_id, {}) and SECOND not in found[archive_id]:
-                self.repair(archive_id, from_place=FIRST, to_place=SECOND)
-                added += 1
-        return added
+        return receipt, Copy(to_place, place.bucket, receipt.key, version, lock.mode, lock.until)
 
     def hold(self, archive_ids: Sequence[str], *, is_held: bool) -> None:
         """Set or remove S3's legal hold on every copy of these deposits.

@@ -67,6 +67,7 @@ RARE = (
     "second copy",
     "repair",
     "audited",
+    "commit of pieces",
     "commit of rule",
     "commit of legal hold",
     "commit of journal",

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine
 
+from mailroom.adapters.aws.archive_pieces import ArchivePieces
 from mailroom.adapters.aws.archive_place import ArchivePlace
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.adapters.aws.locked_objects import EXTEND, MISSING, denied
@@ -35,6 +36,7 @@ class ArchiveCopies:
     def __init__(self, engine: Engine, places: Sequence[ArchivePlace]) -> None:
         self._engine = engine
         self._places = {place.name: place for place in places}
+        self._pieces = ArchivePieces(places)
         self._receipts, self._journal, self._holds = SqlReceipts(engine), SqlJournal(engine), SqlHolds(engine)
 
     def extend(self, archive_id: str, wanted: Lock) -> Deposit:
@@ -119,6 +121,14 @@ class ArchiveCopies:
                     self._places[name].objects.hold(copy.key, copy.version, is_held=is_held)
                 except LookupError:
                     log.warning("the %s copy of %s is missing; it is held when it is repaired", name, copy.key)
+
+    def hold_manifests(self, keys: Sequence[str], *, is_held: bool) -> None:
+        """Set or remove S3's legal hold on every version of these manifests, in each place.
+
+        Raises:
+            NotPermitted: S3 refuses it.
+        """
+        self._pieces.hold(keys, is_held=is_held)
 
     def _known(self, archive_id: str, *, missing_ok: bool = False) -> tuple[Deposit, dict[str, Copy]]:
         receipt, copies = self._receipts.find(archive_id), copies_of(self._engine, [archive_id]).get(archive_id, {})

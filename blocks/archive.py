@@ -10,6 +10,7 @@ from blocks.database import MailroomDatabase
 from blocks.support.credentials import bucket_client
 from mailroom import wiring
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
+from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.recovery import exporting
 from mailroom.archive.access import JournalledArchive, Reader
@@ -85,9 +86,13 @@ class LegalArchive(Block):
         """Return the archive; reads are journalled as the worker's, with this purpose."""
         return wiring.archive(self.client(), self._store, Reader("worker", purpose), **self._locked())
 
+    def open_stored(self) -> S3Archive:
+        """Return the archive whose reads are not journalled: its copies of deposits, to repair, extend and hold them, and its pieces."""
+        return wiring.stored_archive(self.client(), self._store, **self._locked())
+
     def open_copies(self) -> ArchiveCopies:
         """Return the copies of deposits, to repair, extend and hold them."""
-        return wiring.stored_archive(self.client(), self._store, **self._locked()).copies
+        return self.open_stored().copies
 
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits."""

@@ -11,9 +11,19 @@ from prefect.variables import Variable
 from blocks.support.auditing import Auditing, open_auditing
 from flows.support.audit_report import as_markdown
 from flows.support.events import EventName, emit
+from mailroom.archive.auditing import PIECES_PART, AuditResult
 from mailroom.audit.archive_report import ArchiveReport
 from mailroom.domain.times import bounded
-from tasks.audit import audit_state, incidents_to_alarm, note_alarmed, read_copies, verify_records
+from mailroom.ports.archive_audit import ArchiveAudit, PieceAudit, together
+from tasks.audit import (
+    add_copies,
+    audit_state,
+    incidents_to_alarm,
+    note_alarmed,
+    read_copies,
+    read_pieces,
+    verify_records,
+)
 
 #: When journals and records were last verified.
 _VERIFIED = "mailroom_archive_verified_at"
@@ -27,6 +37,9 @@ _MOST_EVENTS = 20
 async def audit(budget_mb: int = 0, records: bool = False) -> RunState:
     """Read copies of the archive again, those verified longest ago first; repair bad ones, and report what cannot be repaired.
 
+    Before that it adds second copies to deposits that have none, with at most half of the budget, and reads manifests and
+    seals, with at most a tenth.
+
     Once a day it also verifies the journals, the seals and the records, as `mailroom archive verify --listing` does.
 
     Args:
@@ -35,22 +48,36 @@ async def audit(budget_mb: int = 0, records: bool = False) -> RunState:
     """
     begun, work = datetime.now(UTC), await open_auditing()
     budget = (budget_mb or work.budget_mb) << 20
-    done = await read_copies(work.audit, read=work.read, repair=work.repair, budget=budget, begun=begun)
-    await report_incidents(work)
+    added = await add_copies(work.audit, add=work.add, budget=budget // 2, now=begun)
+    left = budget - budget // PIECES_PART - added.bytes
+    done = await read_copies(work.audit, read=work.read, repair=work.repair, budget=left, begun=begun)
+    of_pieces = await read_pieces_of(work, budget // PIECES_PART, begun)
+    for one in work.audits():
+        await report_incidents(one)
     report = await verified_records(work, begun, now=records)
-    state = await audit_state(work.audit)
-    said = done.sentence(state, now=begun, budget=budget)
+    states = [await audit_state(one, begun) for one in work.audits()]
+    state = together(states)
+    copied = added.sentence(state.single if work.add else 0)
+    said = ", ".join(filter(None, [(done + of_pieces).sentence(state, now=begun, budget=budget), copied]))
     await acreate_markdown_artifact(as_markdown(said, report), key="archive-audit", description=said)
     return Completed(message=said)
 
 
-async def report_incidents(work: Auditing) -> None:
+async def read_pieces_of(work: Auditing, budget: int, begun: datetime) -> AuditResult:
+    """Read manifests and seals, with a part of the budget."""
+    one = work.pieces
+    if one is None:
+        return AuditResult()
+    return await read_pieces(one.audit, one.places, read=one.read, repair=one.repair, budget=budget, begun=begun)
+
+
+async def report_incidents(audit: ArchiveAudit | PieceAudit) -> None:
     """Emit an event for each document with damage, once a day while it lasts; it is noted afterwards, so none is lost."""
-    incidents = await incidents_to_alarm(work.audit, datetime.now(UTC))
+    incidents = await incidents_to_alarm(audit, datetime.now(UTC))
     for one in incidents:
         emit(EventName.ARCHIVE_DAMAGE, f"archive.{one.archive_id}", facts=one.damages)
     if incidents:
-        await note_alarmed(work.audit, incidents, datetime.now(UTC))
+        await note_alarmed(audit, incidents, datetime.now(UTC))
 
 
 async def verified_records(work: Auditing, begun: datetime, *, now: bool) -> ArchiveReport | None:

@@ -70,6 +70,7 @@ RARE = (
     "commit of verified",
     "commit of repaired",
     "commit of damage",
+    "commit of pieces",
     "commit of rule",
     "commit of legal hold",
     "commit of journal",

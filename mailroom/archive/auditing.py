@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from mailroom.crash_points import crash_point
 from mailroom.domain.archive.damage import Damage
 from mailroom.domain.errors import MailroomError, TransientError
-from mailroom.ports.archive_audit import ArchiveAudit, AuditState, CopyToRead
+from mailroom.ports.archive_audit import AuditState, Copy, CopyAudit
 
 log = logging.getLogger(__name__)
 
@@ -22,28 +22,40 @@ _BATCH, _AT_ONCE = 200, 4
 #: Copies with damage that are read again in one run.
 _AGAIN = 100
 
-#: Every byte is to be read within this time.
-CYCLE = timedelta(days=30)
+#: Every byte is to be read within this time; manifests and seals, which are small, no more often than `PIECES_EVERY`.
+CYCLE, PIECES_EVERY = timedelta(days=30), timedelta(days=7)
+
+#: The most of a run's budget that manifests and seals use: this part of it.
+PIECES_PART = 10
 
 #: Reads a copy and returns its damage, None if it is as recorded. It raises a `MailroomError` if it cannot be read.
-Read = Callable[[CopyToRead], Damage | None]
+Read = Callable[[Copy], Damage | None]
 
-#: Repairs a copy from another and returns whether it could: false if no other copy is good.
-Repair = Callable[[CopyToRead], bool]
+#: Repairs a copy, which has this damage, from another and returns whether it could: false if no other copy is good.
+Repair = Callable[[Copy, Damage], bool]
 
 
 @dataclass(slots=True)
 class AuditResult:
-    """What one run did: copies and bytes read, copies repaired, copies with damage that could not be repaired."""
+    """What one run did: copies and bytes read, copies repaired, copies with damage that could not be repaired.
+
+    `added` are second copies of manifests and seals of before there was a second bucket.
+    """
 
     copies: int = 0
     bytes: int = 0
     repaired: int = 0
     lost: int = 0
+    added: int = 0
+
+    def __add__(self, other: "AuditResult") -> "AuditResult":
+        return AuditResult(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     def sentence(self, state: AuditState, *, now: datetime, budget: int, runs_a_day: int = 24) -> str:
         """Return what was done, what is open, and whether the budget suffices."""
         done = [f"{self.copies} copies, {self.bytes >> 20} MiB read", f"{self.repaired} repaired"]
+        if self.added:
+            done.append(f"{self.added} second copies of manifests and seals added")
         if state.incidents:
             done.append(f"{state.incidents} documents with damage: see docs/archive.md")
         days = state.bytes / (budget * runs_a_day)
@@ -56,8 +68,12 @@ class AuditResult:
         return ", ".join(done)
 
 
-def audit_copies(audit: ArchiveAudit, *, read: Read, repair: Repair, budget: int, begun: datetime) -> AuditResult:
-    """Read the copies that were verified longest ago, until about `budget` bytes are read; then some with damage again.
+def audit_copies(
+    audit: CopyAudit[Copy], *, read: Read[Copy], repair: Repair[Copy], budget: int, begun: datetime
+) -> AuditResult:
+    """Read the copies that were verified longest ago, and before `begun`, until about `budget` bytes are read.
+
+    Then read some with damage again.
 
     Raises:
         TransientError: no copy could be read.
@@ -72,7 +88,9 @@ def audit_copies(audit: ArchiveAudit, *, read: Read, repair: Repair, budget: int
     return result
 
 
-def _look(batch: Sequence[CopyToRead], audit: ArchiveAudit, read: Read, repair: Repair, result: AuditResult) -> None:
+def _look(
+    batch: Sequence[Copy], audit: CopyAudit[Copy], read: Read[Copy], repair: Repair[Copy], result: AuditResult
+) -> None:
     """Read a batch and record it; what cannot be read while others can is damage, too."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda one: _damage(one, read), batch))
@@ -89,23 +107,26 @@ def _look(batch: Sequence[CopyToRead], audit: ArchiveAudit, read: Read, repair: 
     result.bytes += sum(one.size for one in batch)
 
 
-def _damage(copy: CopyToRead, read: Read) -> Damage | None:
+def _damage(copy: Copy, read: Read[Copy]) -> Damage | None:
     try:
         return read(copy)
     except MailroomError:
         return Damage.UNREADABLE
 
 
-def _mend(copy: CopyToRead, damage: Damage, audit: ArchiveAudit, repair: Repair, result: AuditResult) -> None:
+def _mend(copy: Copy, damage: Damage, audit: CopyAudit[Copy], repair: Repair[Copy], result: AuditResult) -> None:
     """Repair a copy, or record that it cannot be."""
     try:
-        is_repaired = damage is not Damage.UNREADABLE and repair(copy)
+        is_repaired = damage is not Damage.UNREADABLE and repair(copy, damage)
     except TransientError:
         raise
     except MailroomError as error:
         log.warning("copy %s of %s cannot be repaired: %s", copy.place, copy.archive_id, error)
         is_repaired = False
-    if is_repaired:
+    if is_repaired and copy.is_new:
+        audit.repaired(copy, now=datetime.now(UTC))
+        result.added += 1
+    elif is_repaired:
         audit.repaired(copy, now=datetime.now(UTC))
         result.repaired += 1
         log.warning("copy %s of %s was %s, and is repaired", copy.place, copy.archive_id, damage)

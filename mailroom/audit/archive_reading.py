@@ -17,7 +17,8 @@ from mailroom.audit.locks import code_of, is_denied
 _CHUNK = 1 << 20
 #: Copies that are read at once, and those that wait.
 _AT_ONCE, _WAITING = 8, 64
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed", "405"})
+#: S3's errors for a version that is not there.
+NOT_THERE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed", "405"})
 _NO_LOCK = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
 
 #: Kinds of damage, as the audit stores them. Stable.
@@ -56,16 +57,16 @@ def read_copy(expected: Expected) -> list[Wrong]:
         do = "its bytes are not those that were deposited: it is damaged; the flow audit repairs it from another copy"
         return [Wrong("object_bytes", ALTERED, do)]
     except (ClientError, BotoCoreError) as error:
-        if code_of(error) in _MISSING:
+        if code_of(error) in NOT_THERE:
             return [Wrong("object_there", MISSING, f"version {expected.version} is not in bucket {which['Bucket']}")]
-        raise _unread(error, "s3:GetObjectVersion") from error
+        raise unread(error, "s3:GetObjectVersion") from error
     wrong = []
     has = {"SHA-256": sha256.hexdigest(), "SHA-512": sha512.hexdigest(), "size": size}
     said = {"SHA-256": expected.sha256, "SHA-512": expected.sha512 or has["SHA-512"], "size": expected.size}
     if differs := [name for name in has if has[name] != said[name]]:
         do = f"{', '.join(differs)} of its bytes are not those that were deposited: it is damaged, or another object"
         wrong.append(Wrong("object_bytes", ALTERED, f"{do}; the flow audit repairs it from another copy"))
-    mode, until = _lock(s3, which, answer)
+    mode, until = lock_of(s3, which, answer)
     if until is None or until < expected.until.replace(microsecond=0):
         ends = f"ends {until:%Y-%m-%d}" if until else "is missing"
         do = f"its lock {ends}, but it must last until {expected.until:%Y-%m-%d}"
@@ -103,21 +104,22 @@ def _read_one(expected: Expected, report: ArchiveReport) -> None:
         report.failed(one.check, subject, one.do)
 
 
-def _lock(s3: Any, which: dict[str, str], answer: Any) -> tuple[str | None, datetime | None]:
+def lock_of(s3: Any, which: dict[str, str], answer: Any) -> tuple[str | None, datetime | None]:
     """Return the lock in a response; if it has none, request the lock itself: S3 omits it without a permission."""
     mode, until = answer.get("ObjectLockMode"), answer.get("ObjectLockRetainUntilDate")
     if not mode or not until:
         try:
             kept = s3.get_object_retention(**which).get("Retention", {})
         except (ClientError, BotoCoreError) as error:
-            if code_of(error) in _NO_LOCK | _MISSING:
+            if code_of(error) in _NO_LOCK | NOT_THERE:
                 return None, None
-            raise _unread(error, "s3:GetObjectRetention") from error
+            raise unread(error, "s3:GetObjectRetention") from error
         mode, until = kept.get("Mode"), kept.get("RetainUntilDate")
     return mode, until.astimezone(UTC) if until else None
 
 
-def _unread(error: Any, permission: str) -> NotReadError:
+def unread(error: Any, permission: str) -> NotReadError:
+    """Return why S3 did not return a copy; `permission` is what reading it needs."""
     if is_denied(error):
         return NotReadError(f"S3 denies access; grant {permission} to the auditor, and verify again")
     return NotReadError(f"cannot be read: S3 responds {code_of(error)}; verify again")

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import typer
 
+from mailroom.adapters.aws.archive_buckets import auditors_client
 from mailroom.adapters.aws.clients import client_as
 from mailroom.adapters.postgres.schema_upgrade import schema_status
 from mailroom.adapters.seal_key import trusted_keys
@@ -93,12 +94,11 @@ def installation_of(settings: Settings) -> Installation:
 def place(settings: Settings, name: str) -> Place:
     """Return a place of copies, or of the witness, read with the auditor's credentials."""
     one = settings
-    bucket, region, owner = {
-        FIRST: (one.archive_bucket, one.region_of_archive, one.owner_of_archive),
-        SECOND: (one.archive_copy_bucket, one.region_of_copies, one.owner_of_copies),
-        _WITNESS: (one.witness_bucket, one.region_of_witness, one.owner_of_witness),
-    }[name]
-    return Place(name, client_as(one.archive_auditor_profile, "s3", region=region, owner=owner), bucket)
+    if name == _WITNESS:
+        where = {"region": one.region_of_witness, "owner": one.owner_of_witness}
+        return Place(name, client_as(one.archive_auditor_profile, "s3", **where), one.witness_bucket)
+    bucket = one.archive_copy_bucket if name == SECOND else one.archive_bucket
+    return Place(name, auditors_client(one, of_copies=name == SECOND), bucket)
 
 
 def _show_result(one: Result) -> None:

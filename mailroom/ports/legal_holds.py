@@ -40,5 +40,8 @@ class LegalHolds(Protocol):
     def deposits_of(self, hold: LegalHold) -> Sequence[str]:
         """Return the archive ids of the deposits that a hold is about."""
 
+    def manifests_of(self, holds: Sequence[LegalHold]) -> Sequence[str]:
+        """Return the keys of the manifests, for its tenant, of the e-mails that each hold is about or whose deposit it is about."""
+
     def is_held(self, archive_id: str) -> bool:
         """Return whether a hold on the deposit, or on an e-mail that has it, is active."""

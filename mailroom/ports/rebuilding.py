@@ -78,6 +78,9 @@ class ArchivedObjects(Protocol):
     def read(self, key: str, version: str) -> bytes | None:
         """Return the bytes of a version; None if it is not there."""
 
+    def versions(self, key: str) -> Iterator[bytes]:
+        """Yield the bytes of each version of a key."""
+
     def find(self, tenant: str, part: Part) -> FoundDeposit | None:
         """Return the locked version with the bytes of this part, the oldest if there are several."""
 

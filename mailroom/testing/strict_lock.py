@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from itertools import count
 from typing import Any
 
@@ -53,9 +54,10 @@ class StrictLockFake:
             raise _error("InvalidRequest", 400, "CreateBucket")
         self._buckets.setdefault(asked["Bucket"], {})
 
-    def head_bucket(self, **asked: Any) -> None:
-        """Return if the bucket is there and of the expected owner."""
+    def head_bucket(self, **asked: Any) -> Any:
+        """Return the time of its clock, if the bucket is there and of the expected owner."""
         self._bucket(asked, "HeadBucket")
+        return {"ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(self.clock(), usegmt=True)}}}
 
     def get_bucket_versioning(self, **asked: Any) -> Any:
         """Return that the bucket keeps versions, as each with Object Lock does."""

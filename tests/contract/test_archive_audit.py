@@ -35,7 +35,8 @@ class Audited:
         places = [Place("first", self.first, FIRST)]
         places += [Place("second", self.both.second, SECOND)] if self.copied else []
         repair = repairing(self.both.archive(copied=self.copied).copies, places)
-        return Auditing(self.audit, reading(places), repair, verify, 1)
+        add = self.both.archive().copies.add_second if self.copied else None
+        return Auditing(self.audit, reading(places), repair, verify, 1, add)
 
     def run(self, *, budget: int = 1000) -> AuditResult:
         ports = self.ports()
@@ -86,7 +87,7 @@ def test_copies_that_are_as_recorded_are_verified_now(audited: Audited) -> None:
 
     result = audited.run()
 
-    state = audited.audit.state()
+    state = audited.audit.state(now=NOW)
     assert (result.copies, result.bytes, result.repaired, result.lost) == (6, 42, 0, 0)
     assert (state.copies, state.bytes, state.incidents) == (6, 42, 0)
     assert state.oldest is not None
@@ -125,7 +126,7 @@ def test_rot_is_found_in_a_cycle_and_repaired_from_the_good_copy(audited: Audite
     assert (result.repaired, result.lost) == (times, 0)
     assert (again.repaired, again.lost) == (0, 0)
     assert audited.both.kinds().count("repair") == times
-    assert audited.audit.state().incidents == 0
+    assert audited.audit.state(now=NOW).incidents == 0
     assert [audited.both.archive().read(one) for one in audited.ids] == CONTENTS
     assert audited.both.rows("select min(retain_until) from deposit_copy") == until
 
@@ -145,12 +146,12 @@ def test_document_without_a_good_copy_is_one_incident_until_it_is_over(audited: 
     assert audited.incidents() == []
     assert [one.archive_id for one in later] == [audited.ids[1]]
     assert audited.both.kinds().count("damage") == 2
-    assert audited.audit.state().incidents == 1
+    assert audited.audit.state(now=NOW).incidents == 1
 
     audited.both.archive().deposit("acme", CONTENTS[1])
     audited.run()
 
-    assert audited.audit.state().incidents == 0
+    assert audited.audit.state(now=NOW).incidents == 0
     assert audited.audit.to_alarm(now=datetime.now(UTC) + timedelta(days=9)) == []
 
 
@@ -190,7 +191,7 @@ def test_archive_that_cannot_be_read_at_all_is_no_damage(single: Audited) -> Non
         single.run()
 
     assert single.incidents() == []
-    assert single.audit.state().incidents == 0
+    assert single.audit.state(now=NOW).incidents == 0
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_audit_that_is_killed_is_run_again(audited: Audited, point: str, monkeyp
     audited.run()
 
     assert [audited.both.archive().read(one) for one in audited.ids] == CONTENTS
-    assert audited.audit.state().incidents == 0
+    assert audited.audit.state(now=NOW).incidents == 0
     assert audited.run().repaired == 0
     assert audited.both.kinds().count("repair") >= 2
 

@@ -210,17 +210,18 @@ def test_a_manifest_that_was_interrupted_is_completed(both: TwoPlaces, point: st
 def test_a_bucket_of_before_gets_its_second_copies(both: TwoPlaces) -> None:
     """The setting came later; each copy is read, compared, written, confirmed and journalled."""
     kept = [both.archive(copied=False).deposit("acme", CONTENT + bytes([number])) for number in range(3)]
-    ids = [one.archive_id for one in kept]
     copies = both.archive().copies
 
-    assert (copies.copy_missing(ids), copies.copy_missing(ids)) == (3, 0)
+    for one in (*kept, *kept):
+        copies.add_second(one.archive_id)
 
     assert [len(one) for one in both.stored()] == [3, 3]
     assert {(place, until) for place, _, _, _, until in both.copies()} == {
         (place, one.retain_until) for one in kept for place in ("first", "second")
     }
-    assert sorted(both.kinds()) == sorted(["deposit", "repair", "copy"] * 3)
-    assert both.archive(copied=False).copies.copy_missing(ids) == 0
+    assert sorted(both.kinds()) == sorted(["deposit", "copy"] * 3)
+    with pytest.raises(ConfigurationError):
+        both.archive(copied=False).copies.add_second(both.archive(copied=False).deposit("acme", b"more").archive_id)
 
 
 @pytest.mark.parametrize(("good", "bad"), [("first", "second"), ("second", "first")])

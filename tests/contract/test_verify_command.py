@@ -1,6 +1,7 @@
 """`mailroom archive verify`: what people and programs read, and the exit codes."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
+from mailroom.adapters.aws.clients import client
 from mailroom.cli import _archive_verify as command
 from mailroom.cli import archive
 from mailroom.domain.errors import ConfigurationError
@@ -63,3 +65,30 @@ def test_an_unknown_id_and_what_is_no_id_are_refused(small: SmallArchive) -> Non
     for wrong in (("lease",), ("acme/00", "--tenant", "acme"), ("--tenant", "A B")):
         with pytest.raises(ConfigurationError):
             run(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("auditor", "expected"), [("", ["process", "copies"]), ("auditor", ["auditor", "auditor"])], ids=["none", "auditor"]
+)
+def test_each_place_is_read_with_the_auditors_credentials_or_those_that_write_it(
+    auditor: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Second copies may be of another account, which the credentials of the process cannot read."""
+    keys = "\n".join(
+        f"[{name}]\naws_access_key_id = {name}\naws_secret_access_key = secret" for name in ("copies", "auditor")
+    )
+    (tmp_path / "credentials").write_text(keys)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "process")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    changes = {
+        "archive_copy_bucket": "copies",
+        "archive_copy_profile": "copies",
+        "archive_auditor_profile": auditor,
+    }
+
+    client.cache_clear()
+    places = command.installation_of(settings().model_copy(update=changes)).places
+    client.cache_clear()
+
+    assert [one.s3._request_signer._credentials.access_key for one in places] == expected

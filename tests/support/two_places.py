@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.aws import archive_copies, archive_s3, locked_objects, manifests_s3
+from mailroom.adapters.aws import archive_copies, archive_pieces, archive_s3, locked_objects, manifests_s3
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.postgres import engine as sql
@@ -78,7 +78,7 @@ def killed_at(point: str, *, passes: int = 0) -> Iterator[None]:
             left[0] -= 1
 
     with pytest.MonkeyPatch.context() as patched:
-        for module in (archive_copies, archive_s3, auditing, locked_objects, manifests_s3, sql):
+        for module in (archive_copies, archive_pieces, archive_s3, auditing, locked_objects, manifests_s3, sql):
             patched.setattr(module, "crash_point", crash_point)
         with pytest.raises(Killed):
             yield

@@ -40,16 +40,24 @@ def archive_faults(settings: Settings) -> list[BucketFault]:
         TransientError: AWS cannot answer now.
     """
     one = settings
-    auditor = one.archive_auditor_profile
-    s3 = client_as(auditor, "s3", region=one.region_of_archive, owner=one.owner_of_archive)
-    faults = bucket_faults(s3, one.archive_bucket)
+    faults = bucket_faults(auditors_client(one), one.archive_bucket)
     if one.archive_copy_bucket:
         if one.archive_copy_bucket == one.archive_bucket:
             faults.append(BucketFault(one.archive_bucket, "is also that of second copies; name another"))
-        profile = auditor or one.archive_copy_profile
-        second = client_as(profile, "s3", region=one.region_of_copies, owner=one.owner_of_copies)
-        faults += bucket_faults(second, one.archive_copy_bucket)
+        faults += bucket_faults(auditors_client(one, of_copies=True), one.archive_copy_bucket)
     return faults
+
+
+def auditors_client(settings: Settings, *, of_copies: bool = False) -> Any:
+    """Return the client that reads the archive's bucket, or that of second copies: the auditor's.
+
+    Without a profile of an auditor it is the one that writes to the bucket.
+    """
+    one, auditor = settings, settings.archive_auditor_profile
+    if of_copies:
+        profile = auditor or one.archive_copy_profile
+        return client_as(profile, "s3", region=one.region_of_copies, owner=one.owner_of_copies)
+    return client_as(auditor, "s3", region=one.region_of_archive, owner=one.owner_of_archive)
 
 
 def refuse_unfit_archive(settings: Settings) -> None:

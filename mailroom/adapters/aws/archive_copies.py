@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine
 
+from mailroom.adapters.aws.archive_pieces import ArchivePieces
 from mailroom.adapters.aws.archive_place import ArchivePlace
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.adapters.aws.locked_objects import EXTEND, MISSING, denied
@@ -35,6 +36,7 @@ class ArchiveCopies:
     def __init__(self, engine: Engine, places: Sequence[ArchivePlace]) -> None:
         self._engine = engine
         self._places = {place.name: place for place in places}
+        self._pieces = ArchivePieces(places)
         self._receipts, self._journal, self._holds = SqlReceipts(engine), SqlJournal(engine), SqlHolds(engine)
 
     def extend(self, archive_id: str, wanted: Lock) -> Deposit:
@@ -68,6 +70,27 @@ class ArchiveCopies:
             PermanentError: the copy to read is damaged too.
             ConfigurationError: no such place.
         """
+        receipt, repaired = self._copied(archive_id, from_place=from_place, to_place=to_place)
+        facts = {"place": to_place, "version": repaired.version}
+        self._journal.append(receipt.tenant, Stream.LIFE, Kind.REPAIR, archive_id, facts)
+        return self._record(receipt, [repaired])
+
+    def add_second(self, archive_id: str) -> None:
+        """Add the second copy of a deposit of before there was a second place, from its first one; one that is there stays.
+
+        The content is compared with the receipt's digest before it is written; the journal has an entry `copy`.
+
+        Raises:
+            LookupError, PermanentError: there is no good first copy, or its lock has ended.
+            ConfigurationError: there is no second place.
+        """
+        if SECOND in copies_of(self._engine, [archive_id]).get(archive_id, {}):
+            return
+        receipt, added = self._copied(archive_id, from_place=FIRST, to_place=SECOND)
+        self._record(receipt, [added])
+
+    def _copied(self, archive_id: str, *, from_place: str, to_place: str) -> tuple[Deposit, Copy]:
+        """Write the copy at one place to the other, confirm and hold it, and return the receipt and the new copy."""
         receipt, copies = self._known(archive_id, missing_ok=True)
         if to_place not in self._places or from_place not in self._places or from_place == to_place:
             raise ConfigurationError(f"the archive has no copy at {to_place} besides {from_place}")
@@ -82,22 +105,7 @@ class ArchiveCopies:
         if self._holds.is_held(archive_id):
             place.objects.hold(receipt.key, version, is_held=True)
         crash_point("after", "repair")
-        repaired = Copy(to_place, place.bucket, receipt.key, version, lock.mode, lock.until)
-        facts = {"place": to_place, "version": version}
-        self._journal.append(receipt.tenant, Stream.LIFE, Kind.REPAIR, archive_id, facts)
-        return self._record(receipt, [repaired])
-
-    def copy_missing(self, archive_ids: Sequence[str]) -> int:
-        """Add the second copies that these deposits lack, of before there was a second place; return how many were added."""
-        added = 0
-        if SECOND not in self._places:
-            return added
-        found = copies_of(self._engine, archive_ids)
-        for archive_id in archive_ids:
-            if FIRST in found.get(archive_id, {}) and SECOND not in found[archive_id]:
-                self.repair(archive_id, from_place=FIRST, to_place=SECOND)
-                added += 1
-        return added
+        return receipt, Copy(to_place, place.bucket, receipt.key, version, lock.mode, lock.until)
 
     def hold(self, archive_ids: Sequence[str], *, is_held: bool) -> None:
         """Set or remove S3's legal hold on every copy of these deposits.
@@ -113,6 +121,14 @@ class ArchiveCopies:
                     self._places[name].objects.hold(copy.key, copy.version, is_held=is_held)
                 except LookupError:
                     log.warning("the %s copy of %s is missing; it is held when it is repaired", name, copy.key)
+
+    def hold_manifests(self, keys: Sequence[str], *, is_held: bool) -> None:
+        """Set or remove S3's legal hold on every version of these manifests, in each place.
+
+        Raises:
+            NotPermitted: S3 refuses it.
+        """
+        self._pieces.hold(keys, is_held=is_held)
 
     def _known(self, archive_id: str, *, missing_ok: bool = False) -> tuple[Deposit, dict[str, Copy]]:
         receipt, copies = self._receipts.find(archive_id), copies_of(self._engine, [archive_id]).get(archive_id, {})

@@ -52,6 +52,15 @@ class S3Archived:
                     return None
                 raise
 
+    def versions(self, key: str) -> Iterator[bytes]:
+        """Yield the bytes of each version of a key."""
+        with translated("s3"):
+            pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
+            listed = [one["VersionId"] for page in pages for one in page.get("Versions", []) if one["Key"] == key]
+        for version in listed:
+            if (stored := self.read(key, version)) is not None:
+                yield stored
+
     def find(self, tenant: str, part: Part) -> FoundDeposit | None:
         """Return the oldest locked version with these bytes, by S3's own checksum."""
         key = f"{tenant}/{part.sha256[:2]}/{part.sha256}"

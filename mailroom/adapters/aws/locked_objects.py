@@ -85,17 +85,7 @@ class LockedObjects:
         with translated("s3"):
             try:
                 crash_point("before", "put")
-                answer = self._s3.put_object(
-                    Bucket=self._bucket,
-                    Key=key,
-                    Body=content,
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=_in_base64(sha256),
-                    ObjectLockMode=lock.mode,
-                    ObjectLockRetainUntilDate=lock.until,
-                    ContentType="application/octet-stream",
-                    **condition,
-                )
+                answer = self._s3.put_object(**self._locked(key, content, sha256, lock), **condition)
             except ClientError as error:
                 if error_code(error) in _CONTENDED:
                     raise TransientError("another process is depositing the same content", key=key) from None
@@ -104,6 +94,29 @@ class LockedObjects:
                 raise
         crash_point("after", "put")
         return str(answer["VersionId"])
+
+    def add(self, key: str, content: bytes, sha256: str, lock: Lock) -> str:
+        """Store a locked version beside what the key has, and return its id.
+
+        Raises:
+            LockRefused: no version may get such a lock.
+        """
+        lock.refuse(now=datetime.now(UTC))
+        with translated("s3"):
+            answer = self._s3.put_object(**self._locked(key, content, sha256, lock))
+        return str(answer["VersionId"])
+
+    def _locked(self, key: str, content: bytes, sha256: str, lock: Lock) -> dict[str, Any]:
+        return {
+            "Bucket": self._bucket,
+            "Key": key,
+            "Body": content,
+            "ChecksumAlgorithm": "SHA256",
+            "ChecksumSHA256": _in_base64(sha256),
+            "ObjectLockMode": lock.mode,
+            "ObjectLockRetainUntilDate": lock.until,
+            "ContentType": "application/octet-stream",
+        }
 
     def read(self, key: str, content: bytes, sha256: str, *, version: str | None = None) -> Version | None:
         """Return a version, by default the newest, with its bytes compared to `content`; None when it is not there.

@@ -116,7 +116,7 @@ def metadata() -> MetaData:
     """Return all tables of this code, whatever else the process imports."""
     from mailroom.adapters.postgres import models, skipped_rows  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.archive import models as archive_models  # noqa: F401 - they fill the metadata
-    from mailroom.adapters.postgres.archive import seal_models  # noqa: F401
+    from mailroom.adapters.postgres.archive import piece_models, seal_models  # noqa: F401
     from mailroom.adapters.postgres.delivery import earlier_attempts  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.inbound import (

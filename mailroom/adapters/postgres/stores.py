@@ -9,6 +9,7 @@ from mailroom.adapters.postgres.archive.audits import SqlArchiveAudit
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.archive.holds import SqlHolds
 from mailroom.adapters.postgres.archive.journal import SqlJournal
+from mailroom.adapters.postgres.archive.pieces import SqlPieceAudit
 from mailroom.adapters.postgres.archive.rules import SqlRetentionRules
 from mailroom.adapters.postgres.archive.seals import SqlSeals
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
@@ -60,7 +61,7 @@ class Store:
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
         self.pauses, self.endpoints, self.breakers = SqlPauses(engine), SqlEndpoints(engine), SqlBreakers(engine)
         self.suppressions, self.unsubscribing = SqlSuppressions(engine), SqlUnsubscribing(engine)
-        self.archive_audit = SqlArchiveAudit(engine)
+        self.archive_audit, self.piece_audit = SqlArchiveAudit(engine), SqlPieceAudit(engine)
         self.return_paths, self.watch = SqlReturnPaths(engine), SqlMonitoring(engine)
         self.reconciliations, self.trail, self.journal = (
             SqlReconciliations(engine),

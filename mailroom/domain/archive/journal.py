@@ -57,6 +57,10 @@ class OperationsKind(StrEnum):
     """The same, of a database that had some of them."""
     RULE = "rule"
     """A version of a retention rule: `rule days action trigger`."""
+    COPY = "copy"
+    REPAIR = "repair"
+    DAMAGE = "damage"
+    """Of the copy of a manifest or of a seal's document, whose key is the subject: `place`, `sha256` or `sha512`."""
     CLOCK_BACK = "clock_back"
     """In either stream; the database's own: `seconds`."""
 

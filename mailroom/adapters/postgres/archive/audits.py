@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, func, or_, select, text, tuple_, update
+from sqlalchemy import Connection, Engine, and_, exists, func, or_, select, text, tuple_, update
 
 from mailroom.adapters.postgres.archive.journal import append_entries
 from mailroom.adapters.postgres.archive.models import DepositCopyRow
@@ -27,6 +27,8 @@ _WANTED = select(
     _copy.damage,
     _copy.verified_at,
 ).join_from(_copies, _deposits, _copy.archive_id == _deposit.archive_id)
+_other = _copies.alias()
+_IS_SINGLE = ~exists().where(_other.c.archive_id == _copy.archive_id, _other.c.place == SECOND)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -42,13 +44,17 @@ class SqlArchiveAudit:
         oldest = _WANTED.where(is_due).order_by(_copy.verified_at.nulls_first()).limit(limit)
         # Each place by itself, as the index has them.
         rows = [one for place in (FIRST, SECOND) for one in self._read(oldest.where(_copy.place == place))]
-        found, size = list[CopyToRead](), 0
-        for one in sorted(rows, key=lambda one: one.verified_at or _LONG_AGO)[:limit]:
-            if found and size + one.size > budget:
-                break
-            found.append(one)
-            size += one.size
-        return found
+        return _within(budget, sorted(rows, key=lambda one: one.verified_at or _LONG_AGO)[:limit])
+
+    def single(self, *, now: datetime, budget: int, limit: int) -> Sequence[CopyToRead]:
+        """Return the first copies of deposits without a second one, those deposited first first."""
+        alone = _WANTED.where(_copy.place == FIRST, _copy.damage.is_(None), _copy.retain_until > now, _IS_SINGLE)
+        return _within(budget, self._read(alone.order_by(_deposit.deposited_at, _deposit.archive_id).limit(limit)))
+
+    def suspect(self, copies: Sequence[CopyToRead]) -> None:
+        """Have these copies read next."""
+        with transaction(self._engine) as connection:
+            _set(connection, copies, verified_at=None)
 
     def damaged(self, *, limit: int) -> Sequence[CopyToRead]:
         """Return some copies with damage, at random: each has its turn, however many there are."""
@@ -104,10 +110,13 @@ class SqlArchiveAudit:
         with transaction(self._engine) as connection:
             connection.execute(update(_copies).where(mine).values(alarmed_at=now))
 
-    def state(self) -> AuditState:
+    def state(self, *, now: datetime) -> AuditState:
         """Return how far the audit is."""
+        alone = select(func.count()).select_from(_copies)
+        alone = alone.where(_copy.place == FIRST, _copy.retain_until > now, _IS_SINGLE)
         with transaction(self._engine) as connection:
-            return AuditState(**connection.execute(_STATE).one()._mapping)
+            single = connection.execute(alone).scalar_one()
+            return AuditState(**connection.execute(_STATE).one()._mapping, single=single)
 
     def _read(self, wanted: Any) -> list[CopyToRead]:
         with transaction(self._engine) as connection:
@@ -138,6 +147,17 @@ _STATE = text(
     " count(distinct c.archive_id) filter (where c.damage is not null) as incidents"
     " from deposit_copy c join deposit d using (archive_id)"
 )
+
+
+def _within(budget: int, copies: Sequence[CopyToRead]) -> list[CopyToRead]:
+    """Return the first copies, of about `budget` bytes; at least one."""
+    found, size = list[CopyToRead](), 0
+    for one in copies:
+        if found and size + one.size > budget:
+            break
+        found.append(one)
+        size += one.size
+    return found
 
 
 def _set(connection: Connection, copies: Sequence[CopyToRead], **values: Any) -> None:

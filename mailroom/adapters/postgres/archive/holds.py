@@ -32,6 +32,19 @@ select deposit.archive_id from inbound_email, unnest(inbound_email.archive_ids) 
 order by 1
 """)
 
+# Holds of e-mails by the key of their manifests; those of deposits together, because no index leads from a deposit to its e-mails.
+_MANIFESTS = text("""
+with held as (select * from unnest(cast(:tenants as text[]), cast(:subjects as text[])) as held(tenant, subject))
+select one.key from held join archived_mail one on one.tenant = held.tenant
+    and one.email_id = case when held.subject like '%/%' then null else held.subject::uuid end
+union
+select one.key from inbound_email cross join lateral unnest(inbound_email.archive_ids) as kept(id)
+    join held on held.subject = kept.id
+    join archived_mail one on one.tenant = held.tenant and one.email_id = inbound_email.id
+    where inbound_email.archive_ids && cast(:deposits as text[])
+order by 1
+""")
+
 # Few holds are active; each e-mail that is held is found by its key.
 _IS_HELD = text("""
 select exists (
@@ -105,6 +118,15 @@ class SqlHolds:
         """Return the archive ids of the deposits that a hold is about."""
         with transaction(self._engine) as connection:
             return _deposits(connection, hold)
+
+    def manifests_of(self, holds: Sequence[LegalHold]) -> Sequence[str]:
+        """Return the keys of the manifests of the e-mails that holds are about."""
+        if not holds:
+            return []
+        values = {"tenants": [one.tenant for one in holds], "subjects": [one.subject for one in holds]}
+        deposits = [one.subject for one in holds if "/" in one.subject]
+        with transaction(self._engine) as connection:
+            return connection.execute(_MANIFESTS, values | {"deposits": deposits}).scalars().all()
 
     def is_held(self, archive_id: str) -> bool:
         """Return whether a hold on the deposit, or on an e-mail that has it, is active."""

@@ -7,6 +7,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, case, func, select, text
 
 from mailroom.adapters.postgres.archive.audits import incident_count, oldest_verified
+from mailroom.adapters.postgres.archive.pieces import piece_incidents
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.inbound.replay_models import ReplayMailRow
 from mailroom.adapters.postgres.models import InboundEmailRow, WorkerRow, table
@@ -57,7 +58,7 @@ class SqlStatusFacts:
                 skipped={one.loop: one.rows for one in watch.skipped()},
                 proof=last_proof(connection),
                 oldest_verified=oldest_verified(connection),
-                incidents=incident_count(connection),
+                incidents=incident_count(connection) + piece_incidents(connection),
                 schema=connection.execute(_REVISION).scalar_one(),
                 may_change_journals=bool(
                     powers(cast("psycopg.Connection[Any]", connection.connection.driver_connection))

@@ -43,11 +43,13 @@ check: setup ## Format, lint, types, architecture, spelling, words, sizes
 	@$(BIN)/python tests/support/words.py
 	@$(BIN)/python -m pytest -q tests/unit/test_architecture.py -k 'outgrows or outside or built or named'
 
-bench: setup debian ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, sending
+bench: setup debian ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, archive, sending
 	@$(BIN)/python -m benchmarks.parsing
 	@$(BIN)/python -m benchmarks.traps
 	@$(BIN)/python -m benchmarks.events
 	@$(BIN)/python -m benchmarks.inbound
+	@$(BIN)/python -m benchmarks.copies
+	@$(BIN)/python -m benchmarks.archive
 	@$(BIN)/python -m benchmarks.sending
 	@$(BIN)/python -m benchmarks.deferrals
 

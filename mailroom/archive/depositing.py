@@ -17,7 +17,7 @@ from mailroom.ports.manifests import KeptManifest, KeptManifests, Manifests
 DepositReceipts = dict[tuple[str, str], Deposit]
 
 #: Concurrent deposits of one mail.
-_CONCURRENT = 4
+CONCURRENT = 4
 
 
 def deposit_all(
@@ -55,7 +55,7 @@ def deposit_all(
     if len(wanted) == 1 and not described:
         receipts = [deposit(one) for one in wanted]
     else:
-        with ThreadPoolExecutor(_CONCURRENT) as pool:
+        with ThreadPoolExecutor(CONCURRENT) as pool:
             writes = [pool.submit(describe, one) for one in described]
             receipts = list(pool.map(deposit, wanted))
             kept |= {one.manifest.tenant: one for one in [write.result() for write in writes]}

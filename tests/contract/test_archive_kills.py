@@ -87,7 +87,7 @@ class CopiedArchive(SmallArchive):
 
     @property
     def installation(self) -> Installation:
-        plain = SmallArchive.installation.fget(self)  # type: ignore[attr-defined]
+        plain = super(CopiedArchive, self).installation
         return replace(plain, places=[*plain.places, Place(SECOND, self.store.s3, self.second)])
 
     def audit(self) -> AuditResult:

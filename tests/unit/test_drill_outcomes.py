@@ -77,11 +77,13 @@ def test_a_drill_whose_archive_does_not_verify_is_not_clean(archive: ArchiveResu
     assert not Outcome(kills=2, points=["before put"], archive=archive, **ENDED_WELL).is_clean
 
 
-def test_what_is_not_sealed_yet_is_counted_and_is_no_reason() -> None:
+def test_what_is_not_sealed_yet_is_counted_and_is_no_fault_of_the_archive() -> None:
+    """A soak ends between two seals; a drill seals at its end."""
     waiting = {"outcome": "NOT_YET_SEALED", "check": "journal_sealed", "subject": "acme/life/2"}
     counts = {"seals": {"journal_sealed": {"NOT_YET_SEALED": 1, "PASS": 4}}}
 
     archive = ArchiveResult({"checks": counts, "results": [waiting]}, seals=2)
 
     assert archive.reasons == []
+    assert not Outcome(kills=2, points=["before put"], archive=archive, **ENDED_WELL).is_clean
     assert archive.sentence() == "4 checks passed, 0 did not, 1 not sealed yet; 2 seals"

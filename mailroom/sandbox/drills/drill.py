@@ -44,8 +44,8 @@ class Outcome(DrillResult):
 
     @property
     def is_clean(self) -> bool:
-        """Whether the drill is clean, and the archive verifies."""
-        return super(Outcome, self).is_clean and not self.archive.reasons
+        """Whether the drill is clean, and the archive verifies and is sealed to its last entry."""
+        return super(Outcome, self).is_clean and not self.archive.reasons and not self.archive.unsealed
 
     @property
     def counted(self) -> dict[str, Any]:

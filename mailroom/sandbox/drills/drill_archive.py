@@ -87,6 +87,11 @@ class ArchiveResult:
         return self._counted("PASS")
 
     @property
+    def unsealed(self) -> int:
+        """How many checks wait for a seal, a time stamp or the witness."""
+        return self._counted("NOT_YET_SEALED")
+
+    @property
     def wrong(self) -> list[str]:
         """A line for each check that did not pass; what is not sealed yet is named, but is no fault of the archive."""
         return [
@@ -105,14 +110,13 @@ class ArchiveResult:
 
     def sentence(self) -> str:
         """Return the figures for people."""
-        waiting = self._counted("NOT_YET_SEALED")
-        return f"{self.passed:,} checks passed, {len(self.wrong)} did not, {waiting} not sealed yet; {self.seals} seals"
+        return f"{self.passed:,} checks passed, {len(self.wrong)} did not, {self.unsealed} not sealed yet; {self.seals} seals"
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
         return {
             "passed": self.passed,
-            "not_yet_sealed": self._counted("NOT_YET_SEALED"),
+            "not_yet_sealed": self.unsealed,
             "seals": self.seals,
             "wrong": self.wrong,
             "checks": self.report.get("checks", {}),

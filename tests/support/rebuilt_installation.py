@@ -51,6 +51,7 @@ class Installation:
     engine: Engine
     key: Ed25519SealKey
     inbound: Inbound
+    second: str = ""
 
     def receive(
         self,
@@ -131,7 +132,7 @@ class Installation:
 
     def on(self, engine: Engine) -> "Installation":
         """Return the installation with another database: this one was lost."""
-        return installation(self.store, engine, self.key)
+        return installation(self.store, engine, self.key, second=self.second)
 
     def rebuilding(self) -> Rebuilding:
         s3, bucket = self.store.s3, self.store.bucket
@@ -145,16 +146,17 @@ class Installation:
             parser=MemoryParser(),
             signer=self.key,
             recognise=lambda: restores.recognise(because="a rebuild"),
+            copies=S3Archived(s3, bucket=self.second) if self.second else None,
         )
 
 
-def installation(store: Store, engine: Engine, key: Ed25519SealKey | None = None) -> Installation:
-    """Return an installation whose archive is this bucket."""
-    rules = SqlRetentionRules(engine)
-    archive = S3Archive(store.s3, engine, bucket=store.bucket, lock_mode="GOVERNANCE", rules=rules)
-    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", rules=rules)
+def installation(store: Store, engine: Engine, key: Ed25519SealKey | None = None, *, second: str = "") -> Installation:
+    """Return an installation whose archive is this bucket, and whose second copies are in the bucket `second`."""
+    places: dict[str, Any] = {"bucket": store.bucket, "lock_mode": "GOVERNANCE", "rules": SqlRetentionRules(engine)}
+    places |= {"second": (store.s3, second)} if second else {}
+    archive, manifests = S3Archive(store.s3, engine, **places), S3Manifests(store.s3, **places)
     inbound = inbound_on(engine, archive=archive, manifests=manifests)
-    return Installation(store, engine, key or Ed25519SealKey(secrets.token_bytes(32)), inbound)
+    return Installation(store, engine, key or Ed25519SealKey(secrets.token_bytes(32)), inbound, second)
 
 
 def rows_of(engine: Engine, table: str, leave: set[str], order: str) -> Iterator[dict[str, Any]]:

@@ -140,5 +140,8 @@ class RebuiltRows(Protocol):
         An item that differs is entered in the journal again.
         """
 
+    def withdraw_again(self) -> None:
+        """Withdraw the items that are shown, though the journal's last entry about them says that they were withdrawn."""
+
     def finish(self, facts: Mapping[str, Any], *, now: datetime) -> None:
         """Record that the rebuild has ended."""

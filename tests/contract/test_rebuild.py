@@ -27,7 +27,7 @@ from mailroom.archive.rebuilding import Rebuilt, rebuild, survey
 from mailroom.cli import _rebuild
 from mailroom.cli import archive as command
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.received_email import MOST_DEATHS, ObjectRef, State
+from mailroom.domain.inbound.received_email import ObjectRef, State
 from mailroom.domain.inbound.routing import Address
 from mailroom.domain.inbound.verdicts import Verdict
 from mailroom.domain.people import Role
@@ -129,17 +129,9 @@ class Desk:
         with here.engine.begin() as connection:
             connection.execute(text("delete from address where pattern = :pattern"), {"pattern": TEMP})
         here.replay(self.ids["removed"], letter("ten"))
-        self.dies("died")
-        self.dies("shown")
+        here.dies(self.ids["died"])
+        here.dies(self.ids["shown"])
         here.replay(self.ids["shown"], letter("fourteen"))
-
-    def dies(self, name: str) -> None:
-        """Have processes die of a mail that was filed, until it is quarantined: its items are withdrawn."""
-        with self.here.engine.begin() as connection:
-            reset = text("update inbound_email set state = 'processing', deaths = 0 where id = :id")
-            connection.execute(reset, {"id": self.ids[name]})
-        for _ in range(MOST_DEATHS):
-            self.here.inbound.ledger.record_death(self.ids[name], now=datetime.now(UTC), facts={})
 
 
 def rebuilt(here: Installation) -> Rebuilt:

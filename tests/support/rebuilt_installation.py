@@ -27,7 +27,7 @@ from mailroom.archive.mail_manifests import describe, recall_envelope, with_atta
 from mailroom.archive.rebuilding import Rebuilding
 from mailroom.archive.sealing import Sealing, seal_journals
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
-from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.inbound.received_email import MOST_DEATHS, Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.verdicts import Verdict, Verdicts
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import decide_routing
@@ -152,6 +152,14 @@ class Installation:
         with self.engine.begin() as connection:
             connection.execute(text("update inbound_email set state = 'received' where id = :id"), {"id": email_id})
         self.process(entry.ref, raw, scanner=scanner)
+
+    def dies(self, email_id: str) -> None:
+        """Have processes die of a mail that was filed, until it is quarantined: its items are withdrawn."""
+        with self.engine.begin() as connection:
+            reset = text("update inbound_email set state = 'processing', deaths = 0 where id = :id")
+            connection.execute(reset, {"id": email_id})
+        for _ in range(MOST_DEATHS):
+            self.inbound.ledger.record_death(email_id, now=datetime.now(UTC), facts={})
 
     def exporting(self) -> Exporting:
         exports = S3Exports(self.store.s3, bucket=self.store.bucket, lock_mode="GOVERNANCE")

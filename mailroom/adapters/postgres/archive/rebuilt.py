@@ -75,6 +75,13 @@ _SECOND = text("""
     insert into deposit_copy (archive_id, place, bucket, key, version, lock_mode, retain_until)
     values (:archive_id, 'second', :bucket, :key, :version, :lock_mode, :retain_until) on conflict do nothing
 """)
+_WITHDRAW = text("""
+    update inbox_item set withdrawn_at = last.at, withdrawn_reason = last.reason
+    from (select distinct on (item) item, kind, at, payload::jsonb ->> 'reason' as reason from journal
+          cross join jsonb_array_elements_text(payload::jsonb -> 'items') as item
+          where stream = 'life' and kind in ('withdrawn', 'shown') order by item, at desc, seq desc) as last
+    where inbox_item.id = cast(last.item as uuid) and last.kind = 'withdrawn' and withdrawn_at is null
+""")
 
 
 class SqlRebuiltRows:
@@ -152,6 +159,11 @@ class SqlRebuiltRows:
             changed = [one for one in filed if one.digest != mail.known.get(str(one.id))]
             append_entries(connection, _entries_of(mail.email_id, changed))
             return len(changed)
+
+    def withdraw_again(self) -> None:
+        """Withdraw the items that the journal says were withdrawn; see the port."""
+        with transaction(self._engine, "commit of withdrawn") as connection:
+            connection.execute(_WITHDRAW)
 
     def finish(self, facts: Mapping[str, Any], *, now: datetime) -> None:
         """Record that the rebuild has ended."""

@@ -223,7 +223,7 @@ class Installation:
         return client("s3", region=self.settings.region_of_archive, owner=self.settings.owner_of_archive)
 
     @cached_property
-    def _second(self) -> tuple[Any, str] | None:
+    def second(self) -> tuple[Any, str] | None:
         """The bucket of second copies and its client, if configured."""
         one = self.settings
         if not one.archive_copy_bucket:
@@ -234,7 +234,7 @@ class Installation:
     @property
     def _locked(self) -> dict[str, Any]:
         one = self.settings
-        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "second": self._second}
+        return {"bucket": one.archive_bucket, "lock_mode": one.archive_lock_mode, "second": self.second}
 
     def _sqs(self, url: str) -> Any:
         return client("sqs", region=self.settings.region_of_queue(url))

@@ -28,6 +28,7 @@ def rebuilding(
     owner: Engine,
     *,
     bucket: str,
+    second: tuple[Any, str] | None,
     lock_mode: str,
     key: str,
     before: str = "",
@@ -44,6 +45,7 @@ def rebuilding(
         raise ConfigurationError("a rebuild needs MAILROOM_SEAL_KEY, the key that signed the installation's exports")
     return Rebuilding(
         objects=S3Archived(s3, bucket=bucket),
+        copies=S3Archived(second[0], bucket=second[1]) if second else None,
         rows=SqlRebuiltRows(owner),
         exports=S3Exports(s3, bucket=bucket, lock_mode=lock_mode),
         exported=SqlExports(owner),

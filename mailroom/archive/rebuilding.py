@@ -59,6 +59,8 @@ class Rebuilding:
     signer: Signer
     recognise: Callable[[], object]
     """Marks the database as restored, so that nothing that may have left before is sent again."""
+    copies: ArchivedObjects | None = None
+    """The bucket of second copies, if there is one."""
 
 
 @dataclass(slots=True)
@@ -211,7 +213,15 @@ def _read_mail(ports: Rebuilding, journalled: JournalledMail) -> RebuiltMail | N
     def id_of(tenant: str, recipient: str) -> str:
         return str(item_id(UUID(journalled.email_id), tenant, recipient))
 
-    mail = rebuilt(journalled.email_id, manifests, items=journalled.items, filed_at=journalled.filed_at, item_id=id_of)
+    mail = rebuilt(
+        journalled.email_id,
+        manifests,
+        items=journalled.items,
+        filed_at=journalled.filed_at,
+        item_id=id_of,
+        withdrawn=journalled.withdrawn,
+        quarantined=journalled.state is not None,
+    )
     if mail is None:
         return None
     of_mail = described(manifests)
@@ -227,7 +237,7 @@ def _read_mail(ports: Rebuilding, journalled: JournalledMail) -> RebuiltMail | N
 
 
 def _put_deposits(ports: Rebuilding, mail: Described) -> DepositReceipts:
-    """Put back the receipts of all parts, and return them.
+    """Put back the receipts of all parts and the places of their copies, and return the receipts.
 
     Raises:
         PermanentError: the bucket has no locked version with the bytes of a part.
@@ -238,6 +248,9 @@ def _put_deposits(ports: Rebuilding, mail: Described) -> DepositReceipts:
     if len(there) < len(parts):
         raise PermanentError("a deposit is missing in the archive's bucket")
     ports.rows.put_deposits(list(there.values()))
+    if ports.copies is not None:
+        second = [ports.copies.find(which[0], part) for which, part in parts.items()]
+        ports.rows.put_copies([one.deposit for one in second if one is not None])
     return {which: one.deposit for which, one in there.items()}
 
 

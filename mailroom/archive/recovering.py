@@ -1,7 +1,7 @@
 """Puts the sealed entries that a restored, older database lacks back from the archive, and the e-mails that they name.
 
 An older database has fewer entries than its seals, so nothing is sealed until they are back. They are all in the archive, and
-signed. Entries that the database has in their place follow them, marked and counted in an entry `recovered`: a journal that
+signed. Items that were withdrawn since are withdrawn again. Entries that the database has in their place follow them, marked and counted in an entry `recovered`: a journal that
 somebody altered is not made respectable, because what was sealed stands again where it was, and `mailroom archive verify` has a
 line about each recovery for good. Each step may be killed and run again.
 """
@@ -36,5 +36,6 @@ def recover(
                 progress(f"journal {tenant}/{stream}: entries {put.first:,} to {put.last:,}")
     done = Recovered(journals)
     if not dry_run:
+        ports.rows.withdraw_again()
         put_mails(ports, done.mails, now=now, progress=progress)
     return done

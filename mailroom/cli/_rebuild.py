@@ -59,6 +59,7 @@ def ports_of(opened: Opened, owner: Engine) -> Rebuilding:
         opened.archive_s3,
         owner,
         bucket=settings.archive_bucket,
+        second=opened.second,
         lock_mode=settings.archive_lock_mode,
         key=settings.seal_key.get_secret_value(),
         before=settings.seal_keys_before,

@@ -1,7 +1,7 @@
 """Rebuilding a lost database from the archive: what is read there, and where it is put."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -23,12 +23,18 @@ class ArchivedVersion:
 
 @dataclass(frozen=True, slots=True)
 class JournalledMail:
-    """What the journal says of an e-mail: its manifests, oldest first, and the digests of its items by their ids."""
+    """What the journal says of an e-mail: its manifests, oldest first, and the digests of its items by their ids.
+
+    `withdrawn` has each item that was withdrawn or shown again after it was filed, with the reason, None if it is shown. `state`
+    is that of an e-mail that was quarantined after it was filed.
+    """
 
     email_id: str
     manifests: Sequence[ArchivedVersion]
     items: Mapping[str, str]
     filed_at: datetime | None
+    withdrawn: Mapping[str, str | None] = field(default_factory=dict)
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +134,17 @@ class RebuiltRows(Protocol):
     def put_deposits(self, deposits: Sequence[FoundDeposit]) -> None:
         """Put back receipts as they were first given, by the journal if it has an entry, and the places of their copies."""
 
+    def put_copies(self, copies: Sequence[Deposit]) -> None:
+        """Put back the places of second copies of deposits that were put back."""
+
     def put_mail(self, mail: RebuiltMail, *, now: datetime) -> int:
         """Put back an e-mail's line, activities and items; return how many items differ from what the journal says.
 
         An item that differs is entered in the journal again.
         """
+
+    def withdraw_again(self) -> None:
+        """Withdraw the items that are shown, though the journal's last entry about them says that they were withdrawn."""
 
     def finish(self, facts: Mapping[str, Any], *, now: datetime) -> None:
         """Record that the rebuild has ended."""

@@ -82,11 +82,13 @@ class Restored:
         self.lost = installation(store_on(emulator, engine), engine)
         self.lost.inbound.directory.add(Address(ANNA, "acme", "anna"))
         self.first = self.lost.receive(letter("first"), ANNA)
+        self.bad = self.lost.receive(letter("bad"), ANNA)
         self.lost.seal()
         engine.dispose()
         backup = copies.of(lost)
         self.second = self.lost.receive(letter("second"), ANNA)
         self.half = self.lost.receive(letter("half"), ANNA, until="file")
+        self.lost.dies(self.bad)
         self.lost.seal()
         self.lost.receive(letter("third"), ANNA)
         self.lost.seal()
@@ -105,6 +107,12 @@ class Restored:
         wanted = "select tenant, stream, seq, at, payload, prev, hash from journal order by tenant, stream, seq"
         with of.engine.connect() as connection:
             return [tuple(one) for one in connection.execute(text(wanted))]
+
+    def hidden(self, *, before: bool = False) -> dict[str, str]:
+        """Return the e-mails whose items are withdrawn, with the reason; `before` in the database that was lost."""
+        wanted = "select email_id::text, withdrawn_reason from inbox_item where withdrawn_at is not null"
+        with (self.lost if before else self.here).engine.connect() as connection:
+            return {one.email_id: one.withdrawn_reason for one in connection.execute(text(wanted))}
 
     def again(self) -> list[dict[str, Any]]:
         """Return the facts of the entries that were entered again."""
@@ -133,6 +141,7 @@ def test_what_was_sealed_comes_back_and_sealing_goes_on(restored: Restored) -> N
     assert done.journals == dry.journals
     assert (done.mails.mails, done.mails.left, done.mails.different) == (2, [restored.half], 0)
     assert set(restored.journal(restored.lost)) - set(restored.journal(here)) == set()
+    assert restored.hidden(before=True) == restored.hidden() == {restored.bad: "poison"}
     assert here.seal() == []
     assert recovered(here).journals == {}
     # The mail that was under way when the journal ended is left to `sweep-inbound`.
@@ -297,7 +306,7 @@ def test_a_rebuild_reads_exports_and_seals_of_the_key_before(restored: Restored,
 
     found = survey(with_key(there, old).rebuilding())
 
-    assert (found.mails, found.tables["address"]) == (4, 1)
+    assert (found.mails, found.tables["address"]) == (5, 1)
     with pytest.raises(ConfigurationError, match="no export"):
         survey(with_key(there, old, known=False).rebuilding())
 
@@ -325,7 +334,7 @@ def test_the_command_shows_which_entries_then_puts_them_back(
 
     assert isinstance(neither.exception, ConfigurationError)
     assert "mailroom worker" in str(busy.exception)
-    assert "journal acme/life: entries 4 to " in dry.output
+    assert "journal acme/life: entries 7 to " in dry.output
     assert "no seal has it; it follows them" in dry.output
     assert json.loads(done.stdout)["recovered"] is True
     assert again.output.startswith("the database has all entries that were sealed\n")

@@ -1,7 +1,7 @@
 """An e-mail as its manifests and the journal describe it, to be put back into a database that lost it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, recalled
@@ -16,7 +16,8 @@ ItemId = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuiltMail:
-    """An e-mail to put back. `items` are not withdrawn; `withdrawn` has the reason for each tenant whose items are.
+    """An e-mail to put back. `held` has the reason for each tenant whose items are withdrawn; what the journal says of an item
+    since counts first: `withdrawn` has the reason by the item's id, None if it is shown.
 
     `known` has the digest of each item that the journal says was filed, by the item's id.
     """
@@ -37,6 +38,7 @@ class RebuiltMail:
     filed_at: datetime | None
     held: Mapping[str, str]
     known: Mapping[str, str]
+    withdrawn: Mapping[str, str | None] = field(default_factory=dict)
     items: tuple[Item, ...] = ()
 
 
@@ -67,8 +69,15 @@ def rebuilt(
     items: Mapping[str, str],
     filed_at: datetime | None,
     item_id: ItemId,
+    withdrawn: Mapping[str, str | None] | None = None,
+    quarantined: bool = False,
 ) -> RebuiltMail | None:
-    """Return the e-mail without its items; None if it was not filed when the journal ended, so that it is to be processed again."""
+    """Return the e-mail without its items; None if it was not filed when the journal ended, so that it is to be processed again.
+
+    Args:
+        items: The digests of its filed items; `withdrawn` has those that were withdrawn, or shown again, since.
+        quarantined: Whether it was quarantined as a whole after it was filed, with the reason of its items.
+    """
     mail = described(manifests)
     deposited = mail.deposited
     envelope = recalled(manifests)
@@ -76,6 +85,9 @@ def rebuilt(
         return None
     held = {one.tenant: one.reason for one in deposited if one.reason and one.tenant != NOBODY}
     state, reason = _outcome(deposited)
+    withdrawn = withdrawn or {}
+    if quarantined:
+        state, reason = State.QUARANTINED, next(filter(None, withdrawn.values()), reason)
     current = tuple(to for one in deposited for to in one.routes)
     if state is State.FILED and deposited[0].retention is not RetentionClass.REPORT:
         missing = [to for to in current if to.tenant not in held and item_id(to.tenant, to.recipient) not in items]
@@ -99,6 +111,7 @@ def rebuilt(
         filed_at=filed_at,
         held=held,
         known=items,
+        withdrawn=withdrawn,
     )
 
 

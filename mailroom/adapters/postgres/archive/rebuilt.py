@@ -21,10 +21,11 @@ from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.inbound.rows import envelope_json, routes_json, scan_json
 from mailroom.adapters.postgres.inbox.filing import Filed, file_one, filed_entries
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, table
-from mailroom.domain.archive.journal import JournalEntry, OperationsKind
+from mailroom.domain.archive.item_digests import item_id
+from mailroom.domain.archive.journal import JournalEntry, Kind, OperationsKind
 from mailroom.domain.archive.rebuilt import RebuiltMail
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.received_email import Item, State
 from mailroom.ports.archive import Deposit
 from mailroom.ports.rebuilding import ArchivedVersion, FoundDeposit, JournalledMail, PutBack
 
@@ -55,7 +56,8 @@ _VERSIONS = text("""
     order by email_id, archived_at, tenant, version
 """)
 _FILED = text("""
-    select subject, at, payload from journal where kind = 'filed' and subject = any(cast(:ids as text[])) order by at, seq
+    select subject, at, kind, payload from journal
+    where kind in ('filed', 'withdrawn', 'shown') and subject = any(cast(:ids as text[])) order by at, seq
 """)
 _DEPOSITED = text("""
     select at, payload from journal where kind = 'deposit' and subject = :id order by seq limit 1
@@ -68,6 +70,17 @@ _DEPOSIT = text("""
 _COPY = text("""
     update deposit_copy set version = :version, lock_mode = :lock_mode, retain_until = greatest(retain_until, :retain_until)
     where archive_id = :archive_id and place = 'first'
+""")
+_SECOND = text("""
+    insert into deposit_copy (archive_id, place, bucket, key, version, lock_mode, retain_until)
+    values (:archive_id, 'second', :bucket, :key, :version, :lock_mode, :retain_until) on conflict do nothing
+""")
+_WITHDRAW = text("""
+    update inbox_item set withdrawn_at = last.at, withdrawn_reason = last.reason
+    from (select distinct on (item) item, kind, at, payload::jsonb ->> 'reason' as reason from journal
+          cross join jsonb_array_elements_text(payload::jsonb -> 'items') as item
+          where stream = 'life' and kind in ('withdrawn', 'shown') order by item, at desc, seq desc) as last
+    where inbox_item.id = cast(last.item as uuid) and last.kind = 'withdrawn' and withdrawn_at is null
 """)
 
 
@@ -126,6 +139,12 @@ class SqlRebuiltRows:
                 # The row is the receipt as it was first given; its copy has the lock that the bucket has now.
                 connection.execute(_COPY, _values(found.deposit))
 
+    def put_copies(self, copies: Sequence[Deposit]) -> None:
+        """Put back the places of second copies; see the port."""
+        with transaction(self._engine, "commit of copies") as connection:
+            for one in copies:
+                connection.execute(_SECOND, _values(one))
+
     def put_mail(self, mail: RebuiltMail, *, now: datetime) -> int:
         """Put back an e-mail's line, activities and items; see the port."""
         email_id = UUID(mail.email_id)
@@ -135,11 +154,16 @@ class SqlRebuiltRows:
                 return 0
             connection.execute(insert(_activities), [{"email_id": email_id} | one for one in _activities_of(mail, now)])
             times = {"received_at": mail.received_at, "filed_at": mail.filed_at or mail.written_at}
-            held = [replace(one, held=mail.held.get(one.tenant)) for one in mail.items]
+            held = [replace(one, held=_held(mail, one)) for one in mail.items]
             filed = [file_one(connection, email_id, item, times) for item in held]
             changed = [one for one in filed if one.digest != mail.known.get(str(one.id))]
             append_entries(connection, _entries_of(mail.email_id, changed))
             return len(changed)
+
+    def withdraw_again(self) -> None:
+        """Withdraw the items that the journal says were withdrawn; see the port."""
+        with transaction(self._engine, "commit of withdrawn") as connection:
+            connection.execute(_WITHDRAW)
 
     def finish(self, facts: Mapping[str, Any], *, now: datetime) -> None:
         """Record that the rebuild has ended."""
@@ -162,6 +186,12 @@ def _is_open(connection: Connection) -> bool:
     return False
 
 
+def _held(mail: RebuiltMail, item: Item) -> str | None:
+    """Return why an item is withdrawn: what the journal says of it, else why its tenant's items are."""
+    name = str(item_id(UUID(mail.email_id), item.tenant, item.recipient))
+    return mail.withdrawn[name] if name in mail.withdrawn else mail.held.get(item.tenant)
+
+
 def _entries_of(email_id: str, changed: Sequence[Filed]) -> list[JournalEntry]:
     return [replace(one, facts={**one.facts, "rebuilt": True}) for one in filed_entries(email_id, changed)]
 
@@ -169,13 +199,23 @@ def _entries_of(email_id: str, changed: Sequence[Filed]) -> list[JournalEntry]:
 def _journalled(email_id: UUID, versions: Sequence[Any], filed: Sequence[Any]) -> JournalledMail:
     mine = [one for one in filed if one.subject == str(email_id)]
     items: dict[str, str] = {}
+    withdrawn: dict[str, str | None] = {}
+    state = None
     for one in mine:
-        items |= json.loads(one.payload)["items"]
+        facts = json.loads(one.payload)
+        if one.kind == Kind.FILED:
+            items |= facts["items"]
+        else:
+            withdrawn |= dict.fromkeys(facts["items"], facts.get("reason"))
+            state = facts.get("state")
+    filed_at = [one.at for one in mine if one.kind == Kind.FILED]
     return JournalledMail(
         str(email_id),
         [ArchivedVersion(one.tenant, one.key, one.version, one.sha256) for one in versions if one.email_id == email_id],
         items,
-        mine[-1].at if mine else None,
+        filed_at[-1] if filed_at else None,
+        withdrawn,
+        state,
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, inse
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.archive.archived_mails import record_deposits
+from mailroom.adapters.postgres.archive.journal import append_entries
 from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.inbound import ledger_statements as statements
 from mailroom.adapters.postgres.inbound import tracing
@@ -25,6 +26,7 @@ from mailroom.adapters.postgres.inbound.rows import (
     taken_over,
     was_missing,
 )
+from mailroom.adapters.postgres.inbox.withdrawing import withdraw
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.operations.restores import restored_at
 from mailroom.adapters.postgres.skipped_rows import met_lately, note_skipped, stepping_over
@@ -48,8 +50,8 @@ from mailroom.ports.ledger import Lease
 from mailroom.ports.manifests import KeptManifest
 from mailroom.ports.monitoring import Loop
 
-_emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
-_email, _item = _emails.c, _items.c
+_emails, _activities = table(InboundEmailRow), table(InboundActivityRow)
+_email, _item = _emails.c, table(InboxItemRow).c
 
 _RESTORED_AT = literal_column("(select restored_at from installation)", _email.closed_at.type)
 
@@ -348,11 +350,10 @@ def _known(**facts: Any) -> dict[str, Any]:
 
 def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str | None) -> None:
     """Withdraw items that were filed before: they are no longer shown, and nothing is deleted."""
-    shown = (_item.email_id == email_id) & _item.withdrawn_at.is_(None)
-    hide = update(_items).where(shown).values(withdrawn_at=now, withdrawn_reason=reason)
-    withdrawn = connection.execute(hide.returning(_item.id)).all()
-    if withdrawn:
-        _note(connection, email_id, "withdrawn", now, reason=reason, items=len(withdrawn))
+    items, entries = withdraw(connection, email_id, now=now, reason=reason, state=State.QUARANTINED)
+    if items:
+        _note(connection, email_id, "withdrawn", now, reason=reason, items=items)
+        append_entries(connection, entries)
 
 
 def _lacked_envelope(connection: Connection, row: Row[Any]) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Text, bindparam, case, cast, false, func, select, update
+from sqlalchemy import Connection, Engine, Text, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from mailroom.adapters.postgres.archive.journal import append_entries
@@ -17,6 +17,7 @@ from mailroom.adapters.postgres.inbox.columns import attachment_values, item_val
 from mailroom.adapters.postgres.inbox.listing import FILING
 from mailroom.adapters.postgres.inbox.reindexing import index_again
 from mailroom.adapters.postgres.inbox.search_index import WORDS_VERSION, tsvector_of
+from mailroom.adapters.postgres.inbox.withdrawing import entries_about
 from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.archive.item_digests import item_digest, item_id
@@ -58,7 +59,7 @@ class SqlInbox:
             check_attempt(row, attempt)
             times = {"received_at": row.received_at, "filed_at": now}
             filed = [file_one(connection, UUID(email_id), item, times) for item in items]
-            append_entries(connection, filed_entries(email_id, filed))
+            append_entries(connection, filed_entries(email_id, filed) + _changed_entries(UUID(email_id), filed))
             return [str(one.id) for one in filed]
 
     def index_again(self, *, limit: int) -> int:
@@ -70,11 +71,16 @@ class SqlInbox:
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """An item in an inbox; `digest` is None if it was there already."""
+    """An item in an inbox; `digest` is None if it was there already.
+
+    Of one that was there, `became` says whether it is shown now that was withdrawn, or the other way round, with the reason.
+    """
 
     id: UUID
     tenant: str
     digest: str | None = None
+    became: Kind | None = None
+    reason: str | None = None
 
 
 def filed_entries(email_id: str, filed: Sequence[Filed]) -> list[JournalEntry]:
@@ -84,6 +90,15 @@ def filed_entries(email_id: str, filed: Sequence[Filed]) -> list[JournalEntry]:
         if one.digest:
             items.setdefault(one.tenant, {})[str(one.id)] = one.digest
     return [JournalEntry(tenant, Kind.FILED, email_id, {"items": digests}) for tenant, digests in items.items()]
+
+
+def _changed_entries(email_id: UUID, filed: Sequence[Filed]) -> list[JournalEntry]:
+    """Return each tenant's entries of the items that are shown now, or not any more."""
+    entries = []
+    for kind, reason in sorted({(one.became, one.reason or "") for one in filed if one.became}):
+        mine = ((one.tenant, one.id) for one in filed if (one.became, one.reason or "") == (kind, reason))
+        entries += entries_about(kind, email_id, mine, reason=reason or None)
+    return entries
 
 
 def file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> Filed:
@@ -96,10 +111,14 @@ def file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str
         mine = (
             (_items.c.email_id == email_id) & (_items.c.tenant == item.tenant) & (_items.c.recipient == item.recipient)
         )
-        released = _items.c.withdrawn_at.is_not(None) if item.held is None else false()
-        listed = {"listed_at": case((released, func.clock_timestamp()), else_=_items.c.listed_at)}
+        was = connection.execute(select(_items.c.withdrawn_at).where(mine).with_for_update()).scalar_one()
+        released = was is not None and item.held is None
+        listed = {"listed_at": func.clock_timestamp()} if released else {}
         there = update(_items).where(mine).values(_withdrawn(item, times) | listed).returning(_items.c.id)
-        return Filed(UUID(str(connection.execute(there).scalar_one())), item.tenant)
+        found = UUID(str(connection.execute(there).scalar_one()))
+        hidden = was is None and item.held is not None
+        became = Kind.SHOWN if released else Kind.WITHDRAWN if hidden else None
+        return Filed(found, item.tenant, became=became, reason=item.held if hidden else None)
     parts = [attachment_values(part) for part in item.attachments]
     if parts:
         connection.execute(insert(_attachments), [{"item_id": made} | part for part in parts])

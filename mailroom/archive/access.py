@@ -19,7 +19,7 @@ from mailroom.domain.archive.manifests import Manifest
 from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import MailroomError, NotPermitted
 from mailroom.domain.inbound.received_email import ObjectRef
-from mailroom.domain.tenants import NOBODY
+from mailroom.domain.tenants import NOBODY, tenant_name
 from mailroom.ports.archive import Archive, Deposit
 from mailroom.ports.journal import Journal
 from mailroom.ports.manifests import KeptManifest, Manifests

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.archive.access import JournalledArchive, Reader
+from mailroom.archive.access import JournalledArchive, JournalledManifests, Reader
 from mailroom.domain.archive.journal import JournalEntry
 from mailroom.domain.archive.manifests import Manifest, Source
 from mailroom.domain.archive.retention import RetentionClass
@@ -18,6 +18,7 @@ from mailroom.domain.inbound.received_email import Envelope, ObjectRef
 from mailroom.testing.api import BROWSER, Memory, TestClient, two_tenants
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.journal import MemoryJournal
+from mailroom.testing.manifests import MemoryManifests
 from tests.support.filed_documents import Case, case_in_memory
 
 ACME, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme", "admin"))
@@ -157,3 +158,33 @@ def test_a_service_without_a_journal_shows_mail(memory: Memory) -> None:
     client = TestClient(create_app(replace(memory.services(), journal=None)), base_url="http://mail.example")
 
     assert client.get(f"/v1/items/{item_id}", headers=ACME).status_code == 200
+
+
+def test_a_manifest_that_is_read_to_process_a_mail_again_is_entered_before_it_is_used() -> None:
+    """It has the mail's addresses. Each tenant's is an entry of its journal; what cannot be entered is not returned."""
+    stored, journal = MemoryManifests(), MemoryJournal()
+    manifests = JournalledManifests(stored, journal, Reader("worker", "process"))
+    for tenant in ("acme", "other", "unrouted"):
+        manifests.keep(replace(MANIFEST, tenant=tenant))
+        manifests.keep(replace(MANIFEST, tenant=tenant, attempt=2, reason="again"))
+    assert journal.entries == []
+
+    found = manifests.find(MANIFEST.ref)
+
+    keys = sorted({one.key for one in found})
+    assert [(one.tenant, one.kind, one.subject) for one in journal.entries] == [
+        (key.partition("/")[0], "access", key) for key in keys
+    ]
+    assert len(keys) == 3
+    assert {(one.facts["actor"], one.facts["purpose"]) for one in journal.entries} == {("worker", "process")}
+    with pytest.raises(TransientError):
+        JournalledManifests(stored, Deaf(), Reader("worker", "process")).find(MANIFEST.ref)
+
+
+def test_a_manifest_that_a_stranger_put_for_no_tenant_stops_no_mail() -> None:
+    stored, journal = MemoryManifests(), MemoryJournal()
+    stored.keep(replace(MANIFEST, tenant="No Tenant"))
+
+    found = JournalledManifests(stored, journal, Reader("worker", "process")).find(MANIFEST.ref)
+
+    assert (len(found), journal.entries) == (1, [])

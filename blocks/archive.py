@@ -13,7 +13,7 @@ from mailroom.adapters.aws.archive_copies import ArchiveCopies
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.recovery import exporting
-from mailroom.archive.access import JournalledArchive, Reader
+from mailroom.archive.access import JournalledArchive, JournalledManifests, Reader
 from mailroom.archive.exporting import Exporting
 from mailroom.archive.sealing import Sealing
 from mailroom.ports.manifests import Manifests
@@ -95,8 +95,10 @@ class LegalArchive(Block):
         return self.open_stored().copies
 
     def open_manifests(self) -> Manifests:
-        """Return the manifests: one for each mail and tenant, stored beside the deposits."""
-        return wiring.manifests(self.client(), self._store, **self._locked())
+        """Return the manifests: one for each mail and tenant, stored beside the deposits. Reads are journalled as the worker's."""
+        store = self._store
+        kept = wiring.manifests(self.client(), store, **self._locked())
+        return JournalledManifests(kept, store.journal, Reader("worker", "process"))
 
     def open_exporting(self) -> Exporting:
         """Return the ports of the installation's export, which is kept in the bucket too."""

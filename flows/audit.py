@@ -38,7 +38,7 @@ async def audit(budget_mb: int = 0, records: bool = False) -> RunState:
     """Read copies of the archive again, those verified longest ago first; repair bad ones, and report what cannot be repaired.
 
     Before that it adds second copies to deposits that have none, with at most half of the budget, and reads manifests and
-    seals, with at most a tenth.
+    seals, with about a hundredth.
 
     Once a day it also verifies the journals, the seals and the records, as `mailroom archive verify --listing` does.
 

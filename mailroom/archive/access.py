@@ -1,4 +1,4 @@
-"""Reads of archived content: each is an entry `access` of its tenant's journal, written before a byte is returned.
+"""Reads of archived content, manifests too: each is an entry `access` of its tenant's journal, written before a byte is returned.
 
     request or task ──> Look (who, what for) ──> JournalledArchive.read ──> entry ──> the archive
 
@@ -7,7 +7,7 @@ document is entered once, however often it is read. A read whose entry cannot be
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,11 +15,14 @@ from threading import Lock
 from typing import IO, Protocol
 
 from mailroom.domain.archive.journal import JournalEntry, Kind, OperationsKind, Stream
+from mailroom.domain.archive.manifests import Manifest
 from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import MailroomError, NotPermitted
-from mailroom.domain.tenants import NOBODY
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.domain.tenants import NOBODY, tenant_name
 from mailroom.ports.archive import Archive, Deposit
 from mailroom.ports.journal import Journal
+from mailroom.ports.manifests import KeptManifest, Manifests
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +145,41 @@ class JournalledArchive:
         self._journal.append_all(entries)
         if look:
             look.entered(entries)
+
+
+class JournalledManifests:
+    """The port `Manifests`: what `find` returns was entered before. It reads who received a mail, to process it again.
+
+    What `keep` reads of earlier versions, to write no fewer facts, is read for nobody and is no entry.
+    """
+
+    def __init__(self, manifests: Manifests, journal: Journal, reader: Reader) -> None:
+        self._manifests, self._journal, self._reader = manifests, journal, reader
+
+    def keep(self, manifest: Manifest) -> KeptManifest:
+        """Store a tenant's manifest."""
+        return self._manifests.keep(manifest)
+
+    def renew(self, kept: KeptManifest, manifest: Manifest) -> KeptManifest:
+        """Store the manifest as a version after `kept`."""
+        return self._manifests.renew(kept, manifest)
+
+    def find(self, ref: ObjectRef) -> Sequence[Manifest]:
+        """Return every version of every tenant's manifest of an object.
+
+        One of a tenant that cannot be, which a stranger put into the bucket, has no journal.
+        """
+        found = self._manifests.find(ref)
+        keys = sorted({one.key for one in found if _has_journal(one.tenant)})
+        self._journal.append_all(_entries(self._reader, keys))
+        return found
+
+
+def _has_journal(tenant: str) -> bool:
+    try:
+        return tenant == NOBODY or bool(tenant_name(tenant))
+    except ValueError:
+        return False
 
 
 def _entries(reader: Reader, archive_ids: Iterable[str]) -> list[JournalEntry]:

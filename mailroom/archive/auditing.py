@@ -25,8 +25,8 @@ _AGAIN = 100
 #: Every byte is to be read within this time; manifests and seals, which are small, no more often than `PIECES_EVERY`.
 CYCLE, PIECES_EVERY = timedelta(days=30), timedelta(days=7)
 
-#: The most of a run's budget that manifests and seals use: this part of it.
-PIECES_PART = 10
+#: Manifests and seals use this part of a run's budget. They are small, so that requests count, not bytes: 25,000 of 4 KiB at the default.
+PIECES_PART = 100
 
 #: Reads a copy and returns its damage, None if it is as recorded. It raises a `MailroomError` if it cannot be read.
 Read = Callable[[Copy], Damage | None]

@@ -14,12 +14,17 @@ from mailroom.cli._installation import Opened, tenant_named
 from mailroom.domain.archive.holds import LegalHold
 from mailroom.domain.archive.retention import FinalAction, RetentionRule, rule_fault, words_fault
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.people import Role, person_address
 
 rule_app = typer.Typer(
     help="Change a retention rule.", rich_markup_mode=None, add_completion=False, no_args_is_help=True
 )
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
+As = Annotated[
+    str | None,
+    typer.Option("--as", help="The operator who does it, by address; by default the account of this session."),
+]
 Tenant = Annotated[str, typer.Option(help="The tenant whose deposit or e-mail it is.")]
 
 
@@ -62,15 +67,17 @@ def hold(
     subject: Annotated[str, typer.Argument(metavar="ID", help="Archive id of a deposit, or id of a received e-mail.")],
     tenant: Tenant,
     reason: Annotated[str, typer.Option(help="Why, one line; stored with your name.")],
+    as_: As = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Place a legal hold: nothing that it is about can be deleted, whatever its rule says, until another person releases it."""
     opened, tenant = Opened(), tenant_named(tenant)
+    author = _person(opened, as_)
     if fault := words_fault(reason, "the reason"):
         raise ConfigurationError(fault)
     now, holds = datetime.now(UTC), opened.store.legal_holds
-    planned = LegalHold(id="", tenant=tenant, subject=subject, author=getuser(), reason=reason, placed_at=now)
+    planned = LegalHold(id="", tenant=tenant, subject=subject, author=author, reason=reason, placed_at=now)
     count = len(holds.deposits_of(planned))
     if not count:
         raise ConfigurationError(f"{subject}: {tenant} has no such deposit or e-mail in the archive")
@@ -80,7 +87,7 @@ def hold(
     placed = place_hold(
         subject,
         tenant=tenant,
-        author=getuser(),
+        author=author,
         reason=reason,
         holds=holds,
         copies=opened.stored_archive.copies,
@@ -92,11 +99,13 @@ def hold(
 def release(
     hold_id: Annotated[str, typer.Argument(metavar="ID", help="The hold, as `mailroom archive holds` shows it.")],
     reason: Annotated[str, typer.Option(help="Why, one line; stored with your name.")],
+    as_: As = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Release a legal hold that another person placed; what other holds are about stays held."""
-    opened, by = Opened(), getuser()
+    opened = Opened()
+    by = _person(opened, as_)
     holds = opened.store.legal_holds
     found = holds.find(hold_id)
     if found is None:
@@ -121,6 +130,24 @@ def holds(
     """List legal holds: what they are about, who placed them and why."""
     found = Opened().store.legal_holds.all(tenant=tenant_named(tenant) if tenant else None, released=all_)
     _show(list(found), as_json=as_json, none="no legal holds")
+
+
+def _person(opened: Opened, address: str | None) -> str:
+    """Return who places or releases a hold: this session's account, or the operator with this address.
+
+    Raises:
+        ConfigurationError: nobody with this address is an operator.
+    """
+    if address is None:
+        return getuser()
+    try:
+        known = person_address(address)
+    except ValueError as error:
+        raise ConfigurationError(f"{address!r}: {error}") from None
+    for one in opened.store.people.with_address(known):
+        if one.role is Role.OPERATOR:
+            return one.address
+    raise ConfigurationError(f"{address!r} is no operator here; see `mailroom user list`")
 
 
 def _show(found: list[Any], *, as_json: bool, none: str = "") -> None:

@@ -12,8 +12,7 @@ from mailroom.adapters.postgres.archive.holds import SqlHolds
 from mailroom.archive.auditing import AuditResult, audit_copies
 from mailroom.archive.second_copies import AddedCopies, add_second_copies
 from mailroom.audit.archive_documents import Place
-from tests.contract.test_second_copy import Away
-from tests.support.archive_store import Refusing
+from tests.support.archive_store import Away, Refusing
 from tests.support.tampering import tamper
 from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
 

@@ -13,13 +13,16 @@ from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.archive.holds import SqlHolds
+from mailroom.adapters.postgres.tenants.people import SqlPeople
 from mailroom.archive.holding import place_hold, release_hold, renew
 from mailroom.cli import _archive_rules
 from mailroom.cli.archive import app
 from mailroom.domain.archive.holds import LegalHold
 from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import ConfigurationError, NotPermitted
+from mailroom.domain.people import Role
 from mailroom.ports.archive import Deposit
+from mailroom.ports.people import NewPerson
 from tests.support.archive_store import Passing
 from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
 
@@ -260,7 +263,15 @@ def command(both: TwoPlaces, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     """`mailroom archive`, of the operator `by`, on this archive."""
 
     class Opened:
-        store = type("Store", (), {"legal_holds": SqlHolds(both.engine), "retention_rules": _rules(both)})()
+        store = type(
+            "Store",
+            (),
+            {
+                "legal_holds": SqlHolds(both.engine),
+                "retention_rules": _rules(both),
+                "people": SqlPeople(both.engine),
+            },
+        )()
         stored_archive = both.archive()
 
     monkeypatch.setattr(_archive_rules, "Opened", Opened)
@@ -373,3 +384,28 @@ def held_versions(both: TwoPlaces, key: str) -> list[bool]:
     """Return S3's legal hold of each version of a key, in both places."""
     buckets = ((both.first, FIRST), (both.second, SECOND))
     return [version.is_held for s3, bucket in buckets for version in s3._buckets[bucket][key]]
+
+
+def test_operators_who_share_an_account_name_themselves(
+    command: Callable[..., Any], both: TwoPlaces, receipt: Deposit
+) -> None:
+    """An operator's address is the author; who is none cannot be named, nor one with another address."""
+    people = SqlPeople(both.engine)
+    for name in ("ada", "bob"):
+        people.add(NewPerson(f"{name}@ops.test", Role.OPERATOR, None, (), "cli"))
+    people.add(NewPerson("anna@acme.test", Role.ADMINISTRATOR, "acme", (), "cli"))
+    words = ("hold", receipt.archive_id, "--tenant", "acme", "--reason", WHY)
+    [placed] = json.loads(command(*words, "--as", "Ada@OPS.test", "--json"))
+    release_it = ("release", placed["id"], "--reason", "settled")
+
+    assert placed["author"] == "ada@ops.test"
+    for stranger in ("anna@acme.test", "carl@ops.test", "no address", ""):
+        with pytest.raises(ConfigurationError):
+            command(*words, "--as", stranger)
+        with pytest.raises(ConfigurationError):
+            command(*release_it, "--as", stranger)
+    with pytest.raises(ConfigurationError, match="another person"):
+        command(*release_it, "--as", "ada@ops.test")
+    command(*release_it, "--as", "bob@ops.test")
+
+    assert "by bob@ops.test: settled" in command("holds", "--all")

@@ -16,7 +16,7 @@ from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.archive.retention import Lock, LockRefused
 from mailroom.domain.errors import ConfigurationError, NotPermitted, PermanentError, TransientError
 from mailroom.domain.inbound.received_email import Envelope, ObjectRef
-from tests.support.archive_store import Counting, Passing, Unbending
+from tests.support.archive_store import Away, Counting, Passing, Unbending
 from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
@@ -115,11 +115,6 @@ def test_a_process_that_ends_after_the_record_has_given_it(both: TwoPlaces) -> N
     assert len(both.copies()) == 2
     both.archive().deposit("acme", CONTENT)
     assert both.kinds() == ["deposit", "copy"]
-
-
-class Away(Passing):
-    def put_object(self, **_: Any) -> Any:
-        raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "PutObject")
 
 
 class Lying(Passing):

@@ -107,6 +107,13 @@ class Passing:
         return getattr(self.s3, name)
 
 
+class Away(Passing):
+    """S3 that stores nothing: the service fails."""
+
+    def put_object(self, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "PutObject")
+
+
 class Unbending(Passing):
     """S3 that denies changes of a lock until it `bends`: the caller may not make it stricter or longer."""
 

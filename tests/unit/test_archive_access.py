@@ -4,16 +4,21 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.archive.access import JournalledArchive, Reader
+from mailroom.archive.access import JournalledArchive, JournalledManifests, Reader
 from mailroom.domain.archive.journal import JournalEntry
+from mailroom.domain.archive.manifests import Manifest, Source
+from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import TransientError
+from mailroom.domain.inbound.received_email import Envelope, ObjectRef
 from mailroom.testing.api import BROWSER, Memory, TestClient, two_tenants
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.journal import MemoryJournal
+from mailroom.testing.manifests import MemoryManifests
 from tests.support.filed_documents import Case, case_in_memory
 
 ACME, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme", "admin"))
@@ -30,6 +35,20 @@ def mail() -> bytes:
     top = b"From: Carl <carl@x.test>\r\nTo: ann@acme.test\r\nSubject: Secret\r\nMIME-Version: 1.0\r\n"
     top += b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
     return top + b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+
+
+AT = datetime(2026, 11, 30, 10, tzinfo=UTC)
+MANIFEST = Manifest(
+    tenant="acme",
+    ref=ObjectRef("inbound", "in/abc", "v1"),
+    received_at=AT,
+    envelope=Envelope(("anna@acme.test",), "carl@sender.test", AT),
+    named_by=Source.SES,
+    attempt=1,
+    retention=RetentionClass.DOCUMENT,
+    sha256="0" * 64,
+    size=7,
+)
 
 
 class Deaf(MemoryJournal):
@@ -139,3 +158,33 @@ def test_a_service_without_a_journal_shows_mail(memory: Memory) -> None:
     client = TestClient(create_app(replace(memory.services(), journal=None)), base_url="http://mail.example")
 
     assert client.get(f"/v1/items/{item_id}", headers=ACME).status_code == 200
+
+
+def test_a_manifest_that_is_read_to_process_a_mail_again_is_entered_before_it_is_used() -> None:
+    """It has the mail's addresses. Each tenant's is an entry of its journal; what cannot be entered is not returned."""
+    stored, journal = MemoryManifests(), MemoryJournal()
+    manifests = JournalledManifests(stored, journal, Reader("worker", "process"))
+    for tenant in ("acme", "other", "unrouted"):
+        manifests.keep(replace(MANIFEST, tenant=tenant))
+        manifests.keep(replace(MANIFEST, tenant=tenant, attempt=2, reason="again"))
+    assert journal.entries == []
+
+    found = manifests.find(MANIFEST.ref)
+
+    keys = sorted({one.key for one in found})
+    assert [(one.tenant, one.kind, one.subject) for one in journal.entries] == [
+        (key.partition("/")[0], "access", key) for key in keys
+    ]
+    assert len(keys) == 3
+    assert {(one.facts["actor"], one.facts["purpose"]) for one in journal.entries} == {("worker", "process")}
+    with pytest.raises(TransientError):
+        JournalledManifests(stored, Deaf(), Reader("worker", "process")).find(MANIFEST.ref)
+
+
+def test_a_manifest_that_a_stranger_put_for_no_tenant_stops_no_mail() -> None:
+    stored, journal = MemoryManifests(), MemoryJournal()
+    stored.keep(replace(MANIFEST, tenant="No Tenant"))
+
+    found = JournalledManifests(stored, journal, Reader("worker", "process")).find(MANIFEST.ref)
+
+    assert (len(found), journal.entries) == (1, [])

@@ -8,6 +8,7 @@ document is entered once, however often it is read. A read whose entry cannot be
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import MailroomError, NotPermitted
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.tenants import NOBODY, tenant_name
-from mailroom.ports.archive import Archive, Deposit
+from mailroom.ports.archive import Archive, Content, Deposit
 from mailroom.ports.journal import Journal
 from mailroom.ports.manifests import KeptManifest, Manifests
 
@@ -102,6 +103,14 @@ class JournalledArchive:
         """Archive `content`; a permission that is denied is an entry, once until it is granted again."""
         try:
             return self._archive.deposit(tenant, content, retention=retention)
+        except NotPermitted as error:
+            self._enter_refusal(error)
+            raise
+
+    def deposit_all(self, contents: Sequence[Content], *, pool: Executor) -> list[Deposit]:
+        """Archive each of `contents`; see `deposit`."""
+        try:
+            return self._archive.deposit_all(contents, pool=pool)
         except NotPermitted as error:
             self._enter_refusal(error)
             raise

@@ -9,7 +9,7 @@ from mailroom.domain.archive.manifests import Manifest
 from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import Entry
-from mailroom.ports.archive import Archive, Deposit
+from mailroom.ports.archive import Archive, Content, Deposit
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.manifests import KeptManifest, KeptManifests, Manifests
 
@@ -49,15 +49,13 @@ def deposit_all(
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
 
-    def deposit(one: tuple[str, str]) -> Deposit:
-        return archive.deposit(one[0], distinct[one[1]], retention=retention(one[0]))
-
-    if len(wanted) == 1 and not described:
-        receipts = [deposit(one) for one in wanted]
+    given = [Content(tenant, distinct[digest], retention(tenant)) for tenant, digest in wanted]
+    if len(given) == 1 and not described:
+        receipts = [archive.deposit(one.tenant, one.content, retention=one.retention) for one in given]
     else:
         with ThreadPoolExecutor(CONCURRENT) as pool:
             writes = [pool.submit(describe, one) for one in described]
-            receipts = list(pool.map(deposit, wanted))
+            receipts = archive.deposit_all(given, pool=pool)
             kept |= {one.manifest.tenant: one for one in [write.result() for write in writes]}
     ids, names = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
     ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=names, archived=[kept[name] for name in names])

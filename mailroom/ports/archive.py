@@ -1,5 +1,7 @@
 """The legal electronic archive (SAE)."""
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Protocol
@@ -28,6 +30,15 @@ class Deposit:
     sha512: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is to be deposited for a tenant, and its class of retention."""
+
+    tenant: str
+    content: bytes = field(repr=False)
+    retention: RetentionClass = RetentionClass.DOCUMENT
+
+
 class Archive(Protocol):
     """The legal electronic archive (SAE): write-once deposits keyed by content."""
 
@@ -40,6 +51,12 @@ class Archive(Protocol):
 
         Raises:
             NotPermitted: a permission to read or extend locks is missing; the message names it.
+        """
+
+    def deposit_all(self, contents: Sequence[Content], *, pool: Executor) -> list[Deposit]:
+        """Archive distinct contents in the threads of `pool` and return their receipts, which are recorded at once; see `deposit`.
+
+        If one fails, the others are deposited all the same, and its error is raised.
         """
 
     def find(self, archive_id: str) -> Deposit | None:

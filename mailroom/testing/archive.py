@@ -2,6 +2,8 @@
 
 import hashlib
 import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -9,7 +11,7 @@ from typing import IO
 
 from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import PermanentError
-from mailroom.ports.archive import Deposit
+from mailroom.ports.archive import Content, Deposit
 
 
 class MemoryArchive:
@@ -41,6 +43,10 @@ class MemoryArchive:
             until = now + period if is_short else known.retain_until
             self._receipts[archive_id] = replace(known, retain_until=until, verified_at=now)
             return self._receipts[archive_id]
+
+    def deposit_all(self, contents: Sequence[Content], *, pool: Executor) -> list[Deposit]:
+        """Archive each of `contents`."""
+        return list(pool.map(lambda one: self.deposit(one.tenant, one.content, retention=one.retention), contents))
 
     def find(self, archive_id: str) -> Deposit | None:
         """Return the receipt of `archive_id`, or None."""

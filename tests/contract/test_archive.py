@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -15,11 +16,11 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.ports.archive import Archive
+from mailroom.ports.archive import Archive, Content
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.retention_rules import MemoryRetentionRules
 from mailroom.testing.strict_lock import StrictLockFake
-from tests.support.archive_store import RETENTION, Store, key_of, store_on
+from tests.support.archive_store import RETENTION, Passing, Store, key_of, store_on
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
 
@@ -82,6 +83,51 @@ def test_the_same_bytes_again_give_the_same_receipt(case: Case) -> None:
 
     assert second == first
     assert case.archive.find(first.archive_id) == first
+
+
+def test_contents_deposited_together_have_the_receipts_of_those_deposited_alone(case: Case) -> None:
+    """A mail has many attachments, for several tenants; some may be known."""
+    known = case.archive.deposit("acme", CONTENT)
+    contents = [Content(tenant, CONTENT + b"%d" % n) for tenant in ("globex", "acme") for n in range(7)]
+
+    with ThreadPoolExecutor(4) as pool:
+        first = case.archive.deposit_all([*contents, Content("acme", CONTENT)], pool=pool)
+        again = case.archive.deposit_all(contents, pool=pool)
+
+    assert [case.archive.read(one.archive_id) for one in first] == [*(one.content for one in contents), CONTENT]
+    assert [one.tenant for one in first[:14]] == [one.tenant for one in contents]
+    assert first[14] == known
+    assert again == first[:14] == [case.archive.find(one.archive_id) for one in again]
+
+
+def test_no_contents_are_no_deposits(case: Case) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert case.archive.deposit_all([], pool=pool) == []
+
+
+def test_a_content_that_fails_leaves_the_others_deposited(strict: Store) -> None:
+    """As if each were deposited alone: what is stored never waits for its receipt until the mail is tried again."""
+    refusing = Failing(strict.s3, key_of(f"acme/{hashlib.sha256(b'second').hexdigest()}"))
+    contents = [Content("acme", one) for one in (b"first", b"second", b"third")]
+
+    with ThreadPoolExecutor(3) as pool, pytest.raises(TransientError):
+        strict.archive(s3=refusing).deposit_all(contents, pool=pool)
+
+    receipts = [strict.archive().find(f"acme/{hashlib.sha256(one.content).hexdigest()}") for one in contents]
+    assert [receipt is not None for receipt in receipts] == [True, False, True]
+
+
+class Failing(Passing):
+    """S3 that fails when this key is written."""
+
+    def __init__(self, s3: Any, key: str) -> None:
+        super().__init__(s3)
+        self.key = key
+
+    def put_object(self, **asked: Any) -> Any:
+        if asked["Key"] == self.key:
+            raise ClientError({"Error": {"Code": "InternalError"}}, "PutObject")
+        return self.s3.put_object(**asked)
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 18) + 7])

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from mailroom import crash_points
 from mailroom.adapters.postgres import engine as engine_module
 from mailroom.adapters.postgres.archive.journal import SqlJournal, append_entries
-from mailroom.adapters.postgres.archive.receipts import Copy, SqlReceipts
+from mailroom.adapters.postgres.archive.receipts import Copy, Recording, SqlReceipts
 from mailroom.adapters.postgres.engine import make_engine, transaction
 from mailroom.archive.depositing import deposit_all
 from mailroom.domain.archive.journal import JournalEntry, Stream
@@ -163,6 +164,25 @@ def test_the_same_content_at_once_is_one_deposit_and_one_entry(engine: Engine) -
         list(pool.map(SqlReceipts(engine).record, [RECEIPT] * 16))
 
     assert kinds(engine) == ["deposit"]
+
+
+def test_mails_with_the_same_attachments_at_once_wait_in_one_order(engine: Engine) -> None:
+    """Two statements that lock the same rows, or two journals, in different orders would wait for each other for ever."""
+    names = [(tenant, f"{n:02}") for tenant in ("globex", "acme", "acme-2") for n in range(12)]
+    recordings = [Recording(replace(RECEIPT, archive_id=f"{a}/{b}", tenant=a, sha256=b)) for a, b in names]
+    chance = random.Random(1)
+
+    def record(_: int) -> None:
+        some = chance.sample(recordings, 20)
+        moved = {n: replace(one.receipt, version=f"v{chance.randrange(9)}") for n, one in enumerate(some)}
+        SqlReceipts(engine).record_all([replace(one, receipt=moved[n]) for n, one in enumerate(some)])
+
+    SqlReceipts(engine).record_all(recordings)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(record, range(60)))
+
+    assert [kinds(engine, tenant)[:12] for tenant in ("acme", "acme-2", "globex")] == [["deposit"] * 12] * 3
+    assert all("deposit" not in kinds(engine, tenant)[12:] for tenant in ("acme", "acme-2", "globex"))
 
 
 def test_a_mail_with_fifty_attachments_for_three_tenants(engine: Engine) -> None:

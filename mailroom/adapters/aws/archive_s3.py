@@ -11,7 +11,8 @@ follow from the content.
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, wait
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -23,11 +24,11 @@ from mailroom.adapters.aws.archive_pieces import ArchivePieces
 from mailroom.adapters.aws.archive_place import ArchivePlace
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.adapters.aws.locked_objects import MISSING
-from mailroom.adapters.postgres.archive.receipts import FIRST, SECOND, Copy, SqlReceipts
+from mailroom.adapters.postgres.archive.receipts import FIRST, SECOND, Copy, Recording, SqlReceipts
 from mailroom.crash_points import crash_point
 from mailroom.domain.archive.retention import Lock, RetentionClass
 from mailroom.domain.errors import PermanentError
-from mailroom.ports.archive import Deposit
+from mailroom.ports.archive import Content, Deposit
 from mailroom.ports.retention_rules import RetentionRules
 
 log = logging.getLogger(__name__)
@@ -63,17 +64,32 @@ class S3Archive:
 
     def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
         """Store `content` in each place and return its deposit receipt, which is recorded after all copies are locked."""
-        digest = hashlib.sha256(content).hexdigest()
-        key = f"{tenant}/{digest[:2]}/{digest}"
+        stored = self._store(Content(tenant, content, retention))
+        self._receipts.record_all([stored])
+        return stored.receipt
+
+    def deposit_all(self, contents: Sequence[Content], *, pool: Executor) -> list[Deposit]:
+        """Store each of `contents` as `deposit` does, and record them by one statement after all are locked.
+
+        It waits for each: what is stored is recorded even if another failed, as it would be by itself.
+        """
+        storing = [pool.submit(self._store, one) for one in contents]
+        wait(storing)
+        self._receipts.record_all([one.result() for one in storing if one.exception() is None])
+        return [one.result().receipt for one in storing]
+
+    def _store(self, what: Content) -> Recording:
+        digest = hashlib.sha256(what.content).hexdigest()
+        key = f"{what.tenant}/{digest[:2]}/{digest}"
         now = datetime.now(UTC).replace(microsecond=0)
-        rule = self._rules.of(retention)
-        first, *others = self._kept(key, content, digest, rule.lock(self._lock_mode, now))
+        rule = self._rules.of(what.retention)
+        first, *others = self._kept(key, what.content, digest, rule.lock(self._lock_mode, now))
         receipt = Deposit(
-            archive_id=f"{tenant}/{digest}",
-            tenant=tenant,
+            archive_id=f"{what.tenant}/{digest}",
+            tenant=what.tenant,
             sha256=digest,
-            sha512=hashlib.sha512(content).hexdigest(),
-            size=len(content),
+            sha512=hashlib.sha512(what.content).hexdigest(),
+            size=len(what.content),
             bucket=first.bucket,
             key=key,
             version=first.version,
@@ -81,8 +97,7 @@ class S3Archive:
             retain_until=first.retain_until,
             verified_at=now,
         )
-        self._receipts.record(receipt, rule=rule.label, others=others)
-        return receipt
+        return Recording(receipt, rule.label, others)
 
     def find(self, archive_id: str) -> Deposit | None:
         """Return the deposit receipt of `archive_id`, or None."""

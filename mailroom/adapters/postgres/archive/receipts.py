@@ -6,40 +6,46 @@ long as `kept_until` says, before it is recorded. If it is not, the row keeps th
 confirm, and a check of the archive reports that; the journal has the date of the version.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, TextClause, and_, func, select, text
+from sqlalchemy import Connection, Engine, Select, and_, func, select, text
 
 from mailroom.adapters.postgres.archive.models import DepositCopyRow
 from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.domain.archive.journal import JournalEntry, Kind
+from mailroom.domain.archive.manifests import canonical
 from mailroom.ports.archive import Deposit
 
 FIRST, SECOND = "first", "second"
 
 _deposits, _copies = table(DepositRow), table(DepositCopyRow)
 
+_ENTRIES = {"copied": Kind.COPY, "extended": Kind.EXTEND}
+
 #: What a copy's row says instead of the deposit's, since a copy may be replaced and its lock extended.
 _OF_COPY = frozenset({"bucket", "key", "version", "lock_mode", "retain_until", "verified_at"})
 
-# The sort keeps the append to the end: the copies' rows are locked before the journal's head, by every writer.
-_RECORD = """
-with given(place, bucket, key, version, lock_mode, retain_until, copied, extended) as (
-    values {copies}
+# Rows are locked in the order of their keys, and the journals' heads after all of them, in the order of tenants' names: by every writer.
+# As JSON, whose rows PostgreSQL does not count: with arrays each execution would be planned again.
+_RECORD = text("""
+with given as (
+    select * from json_to_recordset(cast(:given as json)) as one(archive_id text, tenant text, sha256 text, sha512 text, size bigint,
+        place text, bucket text, key text, version text, lock_mode text, retain_until timestamptz, verified_at timestamptz,
+        deposited text, copied text, extended text)
 ), made as (
     insert into deposit (archive_id, tenant, sha256, sha512, size, bucket, key, version, lock_mode, retain_until,
         deposited_at, verified_at)
-    values (:archive_id, :tenant, :sha256, :sha512, :size, :bucket, :key, :version, :lock_mode, :retain_until,
-        :deposited_at, :verified_at)
+    select archive_id, tenant, sha256, sha512, size, bucket, key, version, lock_mode, retain_until, :deposited_at, verified_at
+    from given where place = 'first' order by archive_id collate "C"
     on conflict (archive_id) do nothing returning archive_id
 ), kept as (
     insert into deposit_copy as known (archive_id, place, bucket, key, version, lock_mode, retain_until, verified_at)
-    select :archive_id, place, bucket, key, version, lock_mode, retain_until, :verified_at from given
+    select archive_id, place, bucket, key, version, lock_mode, retain_until, verified_at from given
+    order by archive_id collate "C", place
     on conflict (archive_id, place) do update set
         bucket = excluded.bucket, key = excluded.key, version = excluded.version,
         lock_mode = case when (known.bucket, known.key, known.version) = (excluded.bucket, excluded.key, excluded.version)
@@ -49,25 +55,24 @@ with given(place, bucket, key, version, lock_mode, retain_until, copied, extende
     where (known.bucket, known.key, known.version) <> (excluded.bucket, excluded.key, excluded.version)
         or known.retain_until < excluded.retain_until
         or (excluded.lock_mode = 'COMPLIANCE' and known.lock_mode <> 'COMPLIANCE')
-    returning place, xmax = 0 as is_new
+    returning archive_id, place, xmax = 0 as is_new
 ), seen as (
-    update deposit_copy set verified_at = greatest(verified_at, :verified_at)
-    where archive_id = :archive_id and place in (select place from given) and place not in (select place from kept)
+    update deposit_copy as copy set verified_at = greatest(copy.verified_at, given.verified_at) from given
+    where copy.archive_id = given.archive_id and copy.place = given.place
+        and (given.archive_id, given.place) not in (select archive_id, place from kept)
 ), changed as (
-    select given.place, case
-        when given.place = 'first' and exists (select from made) then cast(:deposited as text)
-        when kept.is_new or not exists (select from deposit_copy as before where before.archive_id = :archive_id
+    select tenant, archive_id, place, case
+        when place = 'first' and archive_id in (select archive_id from made) then deposited
+        when kept.is_new or not exists (select from deposit_copy as before where before.archive_id = given.archive_id
             and (before.place, before.bucket, before.key, before.version)
-                = (given.place, given.bucket, given.key, given.version)) then given.copied
-        else given.extended end as payload
-    from given left join kept using (place)
-    where kept.place is not null or (given.place = 'first' and exists (select from made))
+                = (given.place, given.bucket, given.key, given.version)) then copied
+        else extended end as payload
+    from given left join kept using (archive_id, place)
+    where kept.place is not null or (place = 'first' and archive_id in (select archive_id from made))
 )
-select journal_append(:tenant, 'life', one.payload) from (select payload from changed order by place) as one
-"""
-
-#: Literal rows, of which there are one or two: with arrays of unknown lengths each execution would be planned again.
-_COPY = "(cast(:place{n} as text), cast(:bucket{n} as text), cast(:key{n} as text), cast(:version{n} as text), cast(:mode{n} as text), cast(:until{n} as timestamptz), cast(:copied{n} as text), cast(:extended{n} as text))"
+select count(journal_append(one.tenant, 'life', one.payload))
+from (select tenant, payload from changed order by tenant collate "C", archive_id collate "C", place) as one
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,15 @@ class Copy:
     retain_until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is recorded of a deposit: its receipt, which is that of its first copy, the rule, and its other copies."""
+
+    receipt: Deposit
+    rule: str | None = None
+    others: Sequence[Copy] = ()
+
+
 class SqlReceipts:
     """Deposit receipts in PostgreSQL."""
 
@@ -93,18 +107,19 @@ class SqlReceipts:
 
         What is known already changes nothing but the time of verification, which is no entry.
         """
-        with statement(self._engine, "commit of record") as connection:
-            self.record_in(connection, receipt, rule=rule, others=others)
+        self.record_all([Recording(receipt, rule, others)])
+
+    def record_all(self, recordings: Sequence[Recording]) -> None:
+        """Record distinct deposits as `record` does; all of them, or nothing."""
+        if recordings:
+            with statement(self._engine, "commit of record") as connection:
+                _record_in(connection, recordings)
 
     def record_in(
         self, connection: Connection, receipt: Deposit, *, rule: str | None = None, others: Sequence[Copy] = ()
     ) -> None:
         """Record a deposit in the caller's transaction, as its last statement."""
-        first = Copy(FIRST, *(getattr(receipt, name) for name in Copy.__slots__ if name != "place"))
-        values = {name: getattr(receipt, name) for name in receipt.__slots__}
-        values |= {"deposited_at": datetime.now(UTC), "deposited": _deposited(receipt, first, rule).payload}
-        copies = [first, *others]
-        connection.execute(_recording(len(copies)), values | _numbered(receipt, copies))
+        _record_in(connection, [Recording(receipt, rule, others)])
 
     def find(self, archive_id: str) -> Deposit | None:
         """Return the receipt of `archive_id` with the place and lock of its first copy, or None."""
@@ -141,27 +156,22 @@ def deposit_of(row: Any) -> Deposit:
     return Deposit(**values | {"verified_at": row.verified_at or row.deposited_at})
 
 
-@cache
-def _recording(copies: int) -> TextClause:
-    return text(_RECORD.format(copies=", ".join(_COPY.format(n=n) for n in range(copies))))
+def _record_in(connection: Connection, recordings: Sequence[Recording]) -> None:
+    given = canonical([row for one in recordings for row in _rows(one)]).decode()
+    connection.execute(_RECORD, {"given": given, "deposited_at": datetime.now(UTC)})
 
 
-def _numbered(receipt: Deposit, copies: Sequence[Copy]) -> dict[str, Any]:
-    """Return the statement's values of copies."""
-    return {
-        f"{name}{n}": value
-        for n, one in enumerate(copies)
-        for name, value in {
-            "place": one.place,
-            "bucket": one.bucket,
-            "key": one.key,
-            "version": one.version,
-            "mode": one.lock_mode,
-            "until": one.retain_until,
-            "copied": _of_copy(receipt, Kind.COPY, one).payload,
-            "extended": _of_copy(receipt, Kind.EXTEND, one).payload,
-        }.items()
-    }
+def _rows(recording: Recording) -> Iterator[dict[str, Any]]:
+    """Yield a row for each copy: the deposit, the copy, and the entries of the journal of which one is appended."""
+    receipt = recording.receipt
+    first = Copy(FIRST, *(getattr(receipt, name) for name in Copy.__slots__ if name != "place"))
+    of_deposit = {name: getattr(receipt, name) for name in ("archive_id", "tenant", "sha256", "sha512", "size")}
+    of_deposit["deposited"] = _deposited(receipt, first, recording.rule).payload
+    of_deposit["verified_at"] = receipt.verified_at.isoformat() if receipt.verified_at else None
+    for copy in [first, *recording.others]:
+        of_copy = {name: getattr(copy, name) for name in Copy.__slots__}
+        entries = {name: _of_copy(receipt, kind, copy).payload for name, kind in _ENTRIES.items()}
+        yield of_deposit | of_copy | entries | {"retain_until": copy.retain_until.isoformat()}
 
 
 def _deposited(receipt: Deposit, first: Copy, rule: str | None) -> JournalEntry:

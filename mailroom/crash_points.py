@@ -76,6 +76,8 @@ RARE = (
     "commit of journal",
     "commit of rebuild",
     "commit of put back",
+    "commit of copies",
+    "commit of withdrawn",
     "commit of archived",
     "commit of finish",
 )

@@ -76,9 +76,7 @@ def test_those_deposited_first_come_first_and_a_budget_ends_a_run(late: Late) ->
     assert [added for _, added in left] == [sorted(late.ids[:count]) for count in (1, 2, 3)]
 
 
-@pytest.mark.parametrize(
-    "point", ["before repair", "before put", "after put", "after repair", "before commit of record"]
-)
+@pytest.mark.parametrize("point", ["before put", "after put", "before commit of record"])
 def test_a_run_that_is_killed_is_run_again(late: Late, point: str) -> None:
     """Nothing is written twice: the keys follow from the content."""
     with killed_at(point, passes=1):

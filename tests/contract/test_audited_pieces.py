@@ -127,9 +127,7 @@ def test_one_version_of_a_manifest_is_repaired_beside_the_others(audited: Audite
     assert audited.small.verify().failures() == []
 
 
-@pytest.mark.parametrize(
-    "point", ["before repair", "after repair", "before commit of pieces", "after commit of pieces"]
-)
+@pytest.mark.parametrize("point", ["after repair", "after commit of pieces"])
 def test_a_repair_that_is_killed_is_named_all_the_same(audited: Audited, point: str) -> None:
     audited.run()
     key = audited.keys("entries.json")[0]

@@ -49,7 +49,8 @@ def deposit_all(
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
 
-    given = [Content(tenant, distinct[digest], retention(tenant)) for tenant, digest in wanted]
+    known = {part.sha256: part.sha512 for one in described for part in one.parts}
+    given = [Content(tenant, distinct[one], retention(tenant), one, known.get(one)) for tenant, one in wanted]
     if len(given) == 1 and not described:
         receipts = [archive.deposit(one.tenant, one.content, retention=one.retention) for one in given]
     else:

@@ -32,11 +32,13 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is to be deposited for a tenant, and its class of retention."""
+    """What is to be deposited for a tenant, and its class of retention; digests only where they are computed already."""
 
     tenant: str
     content: bytes = field(repr=False)
     retention: RetentionClass = RetentionClass.DOCUMENT
+    sha256: str | None = None
+    sha512: str | None = None
 
 
 class Archive(Protocol):

@@ -1,6 +1,7 @@
 """Legal holds: many for each deposit or e-mail, released by another person, and set in S3 while at least one is active."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -111,7 +112,8 @@ def test_a_hold_is_journalled_without_names(both: TwoPlaces, receipt: Deposit) -
         ("release", receipt.archive_id),
     ]
     assert {json.loads(payload)["hold"] for *_, payload in written} == {hold.id}
-    assert not any(word in payload for *_, payload in written for word in ("ada", "bob", "anna", "case", "settled"))
+    texts = [re.sub("[0-9a-f-]{32,}", "", payload) for *_, payload in written]
+    assert not any(word in one for one in texts for word in ("ada", "bob", "anna", "case", "settled"))
     assert len({json.loads(payload)["actor"] for *_, payload in written}) == 2
 
 

@@ -79,7 +79,8 @@ class S3Archive:
         return [one.result().receipt for one in storing]
 
     def _store(self, what: Content) -> Recording:
-        digest = hashlib.sha256(what.content).hexdigest()
+        # S3 compares it with the bytes.
+        digest = what.sha256 or hashlib.sha256(what.content).hexdigest()
         key = f"{what.tenant}/{digest[:2]}/{digest}"
         now = datetime.now(UTC).replace(microsecond=0)
         rule = self._rules.of(what.retention)
@@ -88,7 +89,7 @@ class S3Archive:
             archive_id=f"{what.tenant}/{digest}",
             tenant=what.tenant,
             sha256=digest,
-            sha512=hashlib.sha512(what.content).hexdigest(),
+            sha512=what.sha512 or hashlib.sha512(what.content).hexdigest(),
             size=len(what.content),
             bucket=first.bucket,
             key=key,

@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailroom.domain.archive.manifests import canonical
 from mailroom.domain.archive.merkle import Tree
@@ -33,9 +33,8 @@ MOST_ENTRIES = 100_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A journal's entry; `at` is microseconds since 1970."""
+class Entry(NamedTuple):
+    """A journal's entry; `at` is microseconds since 1970. A tuple, because a seal has up to 100,000 of them."""
 
     seq: int
     at: int

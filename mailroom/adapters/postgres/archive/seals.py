@@ -50,8 +50,7 @@ class SqlSeals:
         """Return the next entries: one statement, so that they are those of one moment."""
         wanted = select(_journal.seq, _MICROSECONDS.label("at"), _journal.payload, _journal.prev, _journal.hash)
         wanted = wanted.where(_journal.tenant == tenant, _journal.stream == stream, _journal.seq > after)
-        rows = self._all(wanted.order_by(_journal.seq).limit(limit))
-        return [Entry(row.seq, row.at, row.payload, bytes(row.prev), bytes(row.hash)) for row in rows]
+        return [Entry(*row) for row in self._all(wanted.order_by(_journal.seq).limit(limit))]
 
     def hashes(self, tenant: str, stream: str, *, size: int) -> Sequence[bytes]:
         """Return the hashes of the first entries."""

@@ -95,8 +95,8 @@ def place(settings: Settings, name: str) -> Place:
     """Return a place of copies, or of the witness, read with the auditor's credentials."""
     one = settings
     if name == _WITNESS:
-        where = {"region": one.region_of_witness, "owner": one.owner_of_witness}
-        return Place(name, client_as(one.archive_auditor_profile, "s3", **where), one.witness_bucket)
+        profile, region = one.archive_auditor_profile, one.region_of_witness
+        return Place(name, client_as(profile, "s3", region=region, owner=one.owner_of_witness), one.witness_bucket)
     bucket = one.archive_copy_bucket if name == SECOND else one.archive_bucket
     return Place(name, auditors_client(one, of_copies=name == SECOND), bucket)
 

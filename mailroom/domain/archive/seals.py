@@ -139,7 +139,7 @@ def entries_document(tenant: str, stream: str, entries: Iterable[Entry]) -> byte
             "version": VERSION,
             "tenant": tenant,
             "stream": stream,
-            "entries": [[one.seq, one.at, one.payload] for one in entries],
+            "entries": [one[:3] for one in entries],
         }
     )
 

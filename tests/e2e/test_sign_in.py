@@ -15,6 +15,7 @@ from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.tenants.people import SqlPeople, SqlSessions
 from mailroom.domain.people import Role
 from mailroom.ports.people import NewPerson
+from tests.support.patience import PATIENCE_S
 from tests.support.previewed_files import pdf
 from tests.support.running_stack import Stack, wait_until
 
@@ -24,7 +25,7 @@ LINK = re.compile(r"http://127\.0\.0\.1:\d+/sign-in/[\w-]{43}")
 
 def mailed_link(stack: Stack, address: str) -> str | None:
     """Return the link in the last mail that SES accepted for this address."""
-    answer = httpx.get(f"{stack['aws_endpoint']}/moto-api/data.json", timeout=30).json()
+    answer = httpx.get(f"{stack['aws_endpoint']}/moto-api/data.json", timeout=PATIENCE_S).json()
     found = None
     for raw in answer["ses"]["RawMessage"]:
         mail = message_from_string(raw["raw_data"], policy=default)

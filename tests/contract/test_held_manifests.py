@@ -1,7 +1,6 @@
 """A legal hold on a mail is on its manifests too: every version, in both places, until the last hold ends."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -11,7 +10,7 @@ from mailroom.archive.holding import place_hold, release_hold, renew
 from mailroom.domain.archive.holds import LegalHold
 from mailroom.domain.archive.retention import RetentionClass
 from mailroom.ports.archive import Deposit
-from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
+from tests.support.two_places import FIRST, SECOND, TwoPlaces, email_with, killed_at, two_places
 
 NOW = datetime(2026, 11, 30, 10, tzinfo=UTC)
 
@@ -39,20 +38,6 @@ def place(both: TwoPlaces, subject: str) -> LegalHold:
 def release(both: TwoPlaces, hold: LegalHold) -> LegalHold:
     holds, copies = SqlHolds(both.engine), both.archive().copies
     return release_hold(hold.id, by="bob", reason="settled", holds=holds, copies=copies, now=NOW)
-
-
-def email_with(both: TwoPlaces, *archive_ids: str) -> str:
-    """Add a received e-mail with these deposits, and return its id."""
-    email_id = str(uuid4())
-    with both.engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into inbound_email (id, bucket, key, version, message_id, state, facts, attempts, deaths,"
-                " archive_ids, tenants, received_at) values (cast(:id as uuid), 'in', cast(:key as text), '', cast(:key as text), 'filed', '{}', 1, 0, :kept, '{acme}', now())"
-            ),
-            {"id": email_id, "key": email_id, "kept": list(archive_ids)},
-        )
-    return email_id
 
 
 def test_the_manifests_of_a_held_mail_are_held_too(both: TwoPlaces, receipt: Deposit, holds: SqlHolds) -> None:

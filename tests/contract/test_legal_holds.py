@@ -25,7 +25,7 @@ from mailroom.domain.people import Role
 from mailroom.ports.archive import Deposit
 from mailroom.ports.people import NewPerson
 from tests.support.archive_store import Passing
-from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
+from tests.support.two_places import FIRST, SECOND, TwoPlaces, email_with, killed_at, two_places
 
 NOW = datetime(2026, 11, 30, 10, tzinfo=UTC)
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
@@ -66,20 +66,6 @@ def flags(both: TwoPlaces, receipt: Deposit) -> list[str]:
         which = {"Bucket": bucket, "Key": receipt.key, "VersionId": one["VersionId"]}
         found.append(s3.get_object_legal_hold(**which)["LegalHold"]["Status"])
     return found
-
-
-def email_with(both: TwoPlaces, *archive_ids: str) -> str:
-    """Add a received e-mail with these deposits, and return its id."""
-    email_id = str(uuid4())
-    with both.engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into inbound_email (id, bucket, key, version, message_id, state, facts, attempts, deaths,"
-                " archive_ids, tenants, received_at) values (cast(:id as uuid), 'in', cast(:key as text), '', cast(:key as text), 'filed', '{}', 1, 0, :kept, '{acme}', now())"
-            ),
-            {"id": email_id, "key": email_id, "kept": list(archive_ids)},
-        )
-    return email_id
 
 
 def test_nothing_is_deleted_while_one_hold_of_many_is_active(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -82,3 +83,17 @@ def killed_at(point: str, *, passes: int = 0) -> Iterator[None]:
             patched.setattr(module, "crash_point", crash_point)
         with pytest.raises(Killed):
             yield
+
+
+def email_with(both: TwoPlaces, *archive_ids: str) -> str:
+    """Add a received e-mail with these deposits, and return its id."""
+    email_id = str(uuid4())
+    with both.engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into inbound_email (id, bucket, key, version, message_id, state, facts, attempts, deaths,"
+                " archive_ids, tenants, received_at) values (cast(:id as uuid), 'in', cast(:key as text), '', cast(:key as text), 'filed', '{}', 1, 0, :kept, '{acme}', now())"
+            ),
+            {"id": email_id, "key": email_id, "kept": list(archive_ids)},
+        )
+    return email_id

@@ -10,7 +10,6 @@ from blocks.database import MailroomDatabase
 from blocks.support.credentials import bucket_client
 from mailroom import wiring
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
-from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.recovery import exporting
 from mailroom.archive.access import JournalledArchive, JournalledManifests, Reader
@@ -86,13 +85,9 @@ class LegalArchive(Block):
         """Return the archive; reads are journalled as the worker's, with this purpose."""
         return wiring.archive(self.client(), self._store, Reader("worker", purpose), **self._locked())
 
-    def open_stored(self) -> S3Archive:
-        """Return the archive whose reads are not journalled: its copies of deposits, to repair, extend and hold them, and its pieces."""
-        return wiring.stored_archive(self.client(), self._store, **self._locked())
-
     def open_copies(self) -> ArchiveCopies:
-        """Return the copies of deposits, to repair, extend and hold them."""
-        return self.open_stored().copies
+        """Return the copies of deposits, to repair, extend and hold them, and with them those of manifests and seals."""
+        return wiring.stored_archive(self.client(), self._store, **self._locked()).copies
 
     def open_manifests(self) -> Manifests:
         """Return the manifests: one for each mail and tenant, stored beside the deposits. Reads are journalled as the worker's."""
@@ -107,11 +102,8 @@ class LegalArchive(Block):
 
     def open_sealing(self, *, key: str, before: str, authorities: str, witness: Any) -> Sealing:
         """Return the ports of sealing: seals are kept beside the deposits."""
-        store, how = (
-            self._store,
-            self._locked() | {"key": key, "before": before, "authorities": authorities, "witness": witness},
-        )
-        return wiring.sealing(self.client(), store.seals, store.retention_rules, **how)
+        store, how = self._store, {"key": key, "before": before, "authorities": authorities, "witness": witness}
+        return wiring.sealing(self.client(), store.seals, store.retention_rules, **self._locked(), **how)
 
     @property
     def _owner(self) -> str:

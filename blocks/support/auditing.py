@@ -65,15 +65,15 @@ async def open_auditing(name: str = "archive") -> Auditing:
         trusted_keys(settings.seal_key.get_secret_value(), settings.seal_keys_before),
     )
     installation = Installation(block.database.url.get_secret_value(), places, trust)
-    store, stored = Store(block.database.open()), block.open_stored()
+    store, copies = Store(block.database.open()), block.open_copies()
     return Auditing(
         store.archive_audit,
         reading(places),
-        repairing(stored.copies, places),
+        repairing(copies, places),
         lambda now: records_of(installation, now),
         block.audit_mb,
-        stored.copies.add_second if block.copy_bucket else None,
-        pieces_of(store.piece_audit, stored.pieces, places),
+        copies.add_second if block.copy_bucket else None,
+        pieces_of(store.piece_audit, copies.pieces, places),
     )
 
 

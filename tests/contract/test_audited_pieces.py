@@ -41,7 +41,7 @@ class Audited:
             second=copies,
         )
         places = [Place(name, self.stores[name].s3, self.stores[name].bucket) for name in names]
-        return pieces_of(self.audit, archive.pieces, places)
+        return pieces_of(self.audit, archive.copies.pieces, places)
 
     def run(self, *names: str) -> AuditResult:
         ports, now = self.ports(names or ("first", "second")), datetime.now(UTC)

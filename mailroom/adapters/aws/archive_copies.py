@@ -36,7 +36,8 @@ class ArchiveCopies:
     def __init__(self, engine: Engine, places: Sequence[ArchivePlace]) -> None:
         self._engine = engine
         self._places = {place.name: place for place in places}
-        self._pieces = ArchivePieces(places)
+        #: Manifests and seals in the same places.
+        self.pieces = ArchivePieces(places)
         self._receipts, self._journal, self._holds = SqlReceipts(engine), SqlJournal(engine), SqlHolds(engine)
 
     def extend(self, archive_id: str, wanted: Lock) -> Deposit:
@@ -128,7 +129,7 @@ class ArchiveCopies:
         Raises:
             NotPermitted: S3 refuses it.
         """
-        self._pieces.hold(keys, is_held=is_held)
+        self.pieces.hold(keys, is_held=is_held)
 
     def _known(self, archive_id: str, *, missing_ok: bool = False) -> tuple[Deposit, dict[str, Copy]]:
         receipt, copies = self._receipts.find(archive_id), copies_of(self._engine, [archive_id]).get(archive_id, {})

@@ -20,7 +20,6 @@ from botocore.exceptions import ClientError
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_copies import ArchiveCopies
-from mailroom.adapters.aws.archive_pieces import ArchivePieces
 from mailroom.adapters.aws.archive_place import ArchivePlace
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.adapters.aws.locked_objects import MISSING
@@ -59,8 +58,6 @@ class S3Archive:
             self._places.append(ArchivePlace(SECOND, second[0], engine, bucket=second[1]))
         #: What is done to copies after the deposit: extended, repaired, held.
         self.copies = ArchiveCopies(engine, self._places)
-        #: Manifests and seals in the same places.
-        self.pieces = ArchivePieces(self._places)
 
     def deposit(self, tenant: str, content: bytes, *, retention: RetentionClass = RetentionClass.DOCUMENT) -> Deposit:
         """Store `content` in each place and return its deposit receipt, which is recorded after all copies are locked."""

@@ -12,26 +12,14 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.archive.journal import SqlJournal
 from mailroom.archive.access import JournalledArchive, Reader
-from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
+from mailroom.domain.archive.manifests import RetentionClass
 from mailroom.domain.archive.retention import Lock, LockRefused
 from mailroom.domain.errors import ConfigurationError, NotPermitted, PermanentError, TransientError
-from mailroom.domain.inbound.received_email import Envelope, ObjectRef
 from tests.support.archive_store import Away, Counting, Passing, Unbending
+from tests.support.plain_manifest import MANIFEST
 from tests.support.two_places import FIRST, SECOND, TwoPlaces, killed_at, two_places
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
-AT = datetime(2026, 11, 30, 10, tzinfo=UTC)
-MANIFEST = Manifest(
-    tenant="acme",
-    ref=ObjectRef("inbound", "in/abc", "v1"),
-    received_at=AT,
-    envelope=Envelope(("anna@acme.test",), "carl@sender.test", AT),
-    named_by=Source.SES,
-    attempt=1,
-    retention=RetentionClass.DOCUMENT,
-    sha256="0" * 64,
-    size=7,
-)
 
 
 @pytest.fixture

@@ -4,22 +4,19 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
 from mailroom.api.app import create_app
 from mailroom.archive.access import JournalledArchive, JournalledManifests, Reader
 from mailroom.domain.archive.journal import JournalEntry
-from mailroom.domain.archive.manifests import Manifest, Source
-from mailroom.domain.archive.retention import RetentionClass
 from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound.received_email import Envelope, ObjectRef
 from mailroom.testing.api import BROWSER, Memory, TestClient, two_tenants
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.journal import MemoryJournal
 from mailroom.testing.manifests import MemoryManifests
 from tests.support.filed_documents import Case, case_in_memory
+from tests.support.plain_manifest import MANIFEST
 
 ACME, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme", "admin"))
 FILES = {"a.pdf": b"%PDF-1.7 one", "b.csv": b"a;b"}
@@ -35,20 +32,6 @@ def mail() -> bytes:
     top = b"From: Carl <carl@x.test>\r\nTo: ann@acme.test\r\nSubject: Secret\r\nMIME-Version: 1.0\r\n"
     top += b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
     return top + b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
-
-
-AT = datetime(2026, 11, 30, 10, tzinfo=UTC)
-MANIFEST = Manifest(
-    tenant="acme",
-    ref=ObjectRef("inbound", "in/abc", "v1"),
-    received_at=AT,
-    envelope=Envelope(("anna@acme.test",), "carl@sender.test", AT),
-    named_by=Source.SES,
-    attempt=1,
-    retention=RetentionClass.DOCUMENT,
-    sha256="0" * 64,
-    size=7,
-)
 
 
 class Deaf(MemoryJournal):
